@@ -1,0 +1,1 @@
+"""Face landmarks, alignment and crops: pure geometry."""
