@@ -1,0 +1,41 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: setup demo test lint type-check bench regression wheel-check clean
+
+setup: $(BIN)/dubbench
+
+$(BIN)/dubbench: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/dubbench demo
+
+test: setup
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type-check: setup
+	$(BIN)/mypy -p dubbench -p tests -p benchmarks
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+# A miniature run with a fixed seed against the numbers of the repository.
+regression: setup
+	$(BIN)/python -m tests.data.regression .scratch/regression
+	$(BIN)/dubbench compare tests/data/baseline.csv .scratch/regression
+
+# The built wheel in an environment of its own, outside the checkout, holds every module of the checkout.
+wheel-check: setup
+	$(BIN)/python tests/data/check_wheel.py
+
+clean:
+	rm -rf build dist .scratch *.egg-info

@@ -1,0 +1,202 @@
+"""A prepared clip and the folder that holds many: what `prepare` leaves and everything else reads."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dubbench.datamodules.batch import SAMPLES_PER_FRAME
+from dubbench.datamodules.track import Track
+from dubbench.errors import DubbenchError
+from dubbench.files import inside
+from dubbench.media.audio import read_speech
+from dubbench.media.video import Image, IndexedVideo, read_frames
+
+MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "source", "source_sha256")
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What ``clip.json`` says.
+
+    Attributes:
+        clip: id, also the clip's folder below the prepared root.
+        speaker: identity, as the corpus names it.
+        dataset: corpus name.
+        split: ``train``, ``val`` or ``test``.
+        source: video file, a posix path below the corpus root.
+        source_sha256: hex digest of that file.
+        frames: number of frames T at 25 fps.
+        size: side S of the aligned frames in pixels.
+        source_width: width of the source frames in pixels, upright.
+        source_height: height of the source frames in pixels, upright.
+        detected: share of the frames in which a face was found, in [0, 1].
+        faces: policy for several faces, ``one`` or ``largest``.
+        smooth: standard deviation in frames of the smoothing of the alignment, 0 for none.
+        versions: of what made the clip: ``dubbench``, ``mesh``, ``av``.
+    """
+
+    clip: str
+    speaker: str
+    dataset: str
+    split: str
+    source: str
+    source_sha256: str
+    frames: int
+    size: int
+    source_width: int
+    source_height: int
+    detected: float
+    faces: str
+    smooth: float
+    versions: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path) -> "ClipInfo":
+        """Read a ``clip.json``.
+
+        Raises:
+            DubbenchError: if it is absent, damaged or of another version.
+        """
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise DubbenchError(f"{path} does not describe a prepared clip ({error}); run dubbench prepare") from error
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as ``clip.json`` holds them."""
+        return asdict(self)
+
+
+class PreparedClip:
+    """Reads the parts of a prepared clip that are asked for, and only those.
+
+    Landmarks, meshes and transforms belong to the upright source frame; ``transform`` [2, 3] maps (u, v, 1) of the
+    aligned square of ``info.size`` pixels (continuous, pixel j centred at j + 0.5) to it.
+    """
+
+    def __init__(self, root: Path | str, clip_id: str) -> None:
+        """Open the clip ``clip_id`` of the prepared folder ``root``.
+
+        Raises:
+            DubbenchError: if there is no such clip.
+        """
+        self.root = Path(root)
+        self.folder = inside(self.root, clip_id)
+        self.info = ClipInfo.read(self.folder / "clip.json")
+
+    def __len__(self) -> int:
+        return self.info.frames
+
+    def frames(self, indices: Sequence[int], size: int | None = None) -> Image:
+        """Aligned frames in the order asked for: uint8 [N, size, size, 3], RGB; ``size`` defaults to ``info.size``."""
+        if size is None or size == self.info.size:
+            with IndexedVideo(self.folder / "video.mp4") as video:
+                return video.read(indices)[:, : self.info.size, : self.info.size]
+        return self._resized_frames(indices, size)
+
+    def stream(self, size: int | None = None) -> Iterator[Image]:
+        """Yield all aligned frames in order: uint8 [size, size, 3], RGB."""
+        for frame in read_frames(self.folder / "video.mp4"):
+            yield _resize(frame[: self.info.size, : self.info.size], size or self.info.size)
+
+    def speech(self, start_frame: int = 0, frames: int | None = None) -> NDArray[np.float32]:
+        """Speech of ``frames`` frames (to the end by default): float32 [frames * 640], 16 kHz, in [-1, 1]."""
+        count = self.info.frames - start_frame if frames is None else frames
+        return read_speech(self.folder / "audio.wav", start_frame * SAMPLES_PER_FRAME, count * SAMPLES_PER_FRAME)
+
+    def mesh(self, indices: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Face meshes: float32 [N, 478, 3], source pixels, depth scaled as x."""
+        return self._track.rows("mesh", indices)
+
+    def points(self, indices: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """The 68 landmarks: float32 [N, 68, 2], source pixels."""
+        return self._track.rows("points", indices)
+
+    def transforms(self, indices: Sequence[int] | None = None) -> NDArray[np.float64]:
+        """Maps from the aligned square of ``info.size`` to the source frame: float64 [N, 2, 3]."""
+        return self._track.rows("transform", indices)
+
+    def detected(self, indices: Sequence[int] | None = None) -> NDArray[np.bool_]:
+        """Whether the face was found in the frame itself, not filled in from its nearest neighbour: bool [N]."""
+        return self._track.rows("detected", indices)
+
+    def aligned_points(self, indices: Sequence[int] | None = None, size: int | None = None) -> NDArray[np.float32]:
+        """The 68 landmarks in the aligned square of ``size`` pixels: float32 [N, 68, 2]."""
+        transforms = self.transforms(indices)
+        offsets = self.points(indices).astype(np.float64) - transforms[:, None, :, 2]
+        aligned = np.linalg.solve(transforms[:, None, :, :2], offsets[..., None])[..., 0]
+        return np.asarray(aligned * ((size or self.info.size) / self.info.size), dtype=np.float32)
+
+    def source_path(self, source_root: Path | str | None = None) -> Path:
+        """The video file that the clip was made from.
+
+        Args:
+            source_root: corpus root, by default where it was when the clip was prepared.
+
+        Raises:
+            DubbenchError: if the file is not there.
+        """
+        root = Path(source_root) if source_root else Path(read_dataset(self.root)["root"])
+        path = root / self.info.source
+        if not path.is_file():
+            raise DubbenchError(f"the source video {path} is not there; give the corpus' folder with --source_root")
+        return path
+
+    @cached_property
+    def _track(self) -> Track:
+        return Track(self.folder / "track.npz")
+
+    def _resized_frames(self, indices: Sequence[int], size: int) -> Image:
+        with IndexedVideo(self.folder / "video.mp4") as video:
+            if video.size == (self.info.size, self.info.size):
+                return video.read(indices, size)
+        # The encoder padded an odd side: the padding goes before the resize, or every pixel would shift.
+        frames = [_resize(frame, size) for frame in self.frames(indices)]
+        return np.stack(frames) if frames else np.empty((0, size, size, 3), np.uint8)
+
+
+def read_manifest(root: Path | str) -> pd.DataFrame:
+    """The clips of a prepared folder, a row each, sorted by clip, with `MANIFEST_COLUMNS`.
+
+    Raises:
+        DubbenchError: if ``root`` is not a prepared folder.
+    """
+    path = Path(root) / "manifest.parquet"
+    if not path.is_file():
+        raise DubbenchError(
+            f"{root} is not a prepared folder: run dubbench prepare --dataset NAME --root DIR --out {root}"
+        )
+    return pd.read_parquet(path)
+
+
+def read_dataset(root: Path | str) -> dict[str, Any]:
+    """What ``dataset.json`` says: dataset, root of the corpus, and the options and versions of `prepare`.
+
+    Raises:
+        DubbenchError: if ``root`` is not a prepared folder.
+    """
+    path = Path(root) / "dataset.json"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DubbenchError(
+            f"{root} is not a prepared folder: run dubbench prepare --dataset NAME --root DIR --out {root}"
+        ) from error
+    except ValueError as error:
+        raise DubbenchError(f"{path} is damaged ({error}); remove {root} and run dubbench prepare again") from error
+    return dict(value)
+
+
+def _resize(frame: Image, size: int) -> Image:
+    if frame.shape[0] == size:
+        return frame
+    how = cv2.INTER_AREA if size < frame.shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(frame, (size, size), interpolation=how), np.uint8)

@@ -1,0 +1,126 @@
+"""Log-mel features, and the columns of them that each video frame sees."""
+
+from functools import lru_cache
+
+import librosa
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from dubbench.datamodules.batch import SAMPLE_RATE, SAMPLES_PER_FRAME, Mel
+from dubbench.errors import DubbenchError
+
+# Mel magnitudes lie between the floor and about 10. Mean and deviation of their logarithm, rounded, over GRID,
+# VoxCeleb2, HDTF and LibriVox clips; digital silence becomes -2.96.
+FLOOR = 1e-5
+MEAN = -5.0
+DEVIATION = 2.2
+
+
+def log_mel(waveform: Tensor, mel: Mel) -> Tensor:
+    """Normalised log-mel spectrogram of whole speech; beyond its ends all is zero.
+
+    Column k is centred on sample ``k * hop + hop / 2``, so that a video frame covers a whole number of columns and
+    its middle falls between two of them.
+
+    RADIO (section 4.1) gives FFT, hop and bands only. Window (Hann), filters (Slaney, 0 to 8 kHz), magnitude instead
+    of power, natural logarithm and normalisation are librosa's or this project's choice.
+
+    Args:
+        waveform: [..., S] speech, 16 kHz, in [-1, 1].
+        mel: constants.
+
+    Returns:
+        [..., bands, S // hop] float32, about zero mean and unit deviation on speech.
+
+    Raises:
+        DubbenchError: if the constants do not fit 25 frames a second.
+    """
+    _check(mel)
+    samples, before = waveform.shape[-1], (mel.fft - mel.hop) // 2
+    columns = samples // mel.hop
+    if columns == 0:
+        return waveform.new_empty(*waveform.shape[:-1], mel.bands, 0)
+    after = (columns - 1) * mel.hop + mel.fft - before - samples
+    return _spectrogram(functional.pad(waveform, (before, after)), mel)
+
+
+def context(mel: Mel, start: int, stop: int) -> tuple[int, int]:
+    """First sample, and the one after the last, that the windows of frames ``start`` to ``stop - 1`` depend on.
+
+    Both count from the clip's first sample and can lie beyond its ends.
+    """
+    _check(mel)
+    first_column = start * mel.columns_per_frame + (mel.columns_per_frame - mel.columns) // 2
+    columns = (stop - start - 1) * mel.columns_per_frame + mel.columns
+    first = first_column * mel.hop - (mel.fft - mel.hop) // 2
+    return first, first + (columns - 1) * mel.hop + mel.fft
+
+
+def clip_windows(speech: NDArray[np.float32] | Tensor, mel: Mel, start: int, stop: int, first: int = 0) -> Tensor:
+    """Log-mel windows of the frames ``start`` to ``stop - 1`` of a clip, each centred on its frame's middle.
+
+    With 4 columns a frame and 20 a window, frame t sees the columns 4t - 8 to 4t + 11 of the clip's `log_mel`. Only the
+    samples of `context` are touched, so a clip can be gone through piece by piece.
+
+    Args:
+        speech: [S] float32, 16 kHz, in [-1, 1]: the clip's speech or any part that holds `context`.
+        mel: constants.
+        start: first frame.
+        stop: frame after the last.
+        first: number that ``speech[0]`` has among the clip's samples.
+
+    Returns:
+        [stop - start, bands, columns] float32.
+
+    Raises:
+        DubbenchError: if the constants do not fit 25 frames a second.
+    """
+    begin, end = (sample - first for sample in context(mel, start, stop))
+    if stop <= start:
+        return torch.empty(0, mel.bands, mel.columns)
+    inside = torch.as_tensor(speech[max(begin, 0) : max(end, 0)], dtype=torch.float32)
+    before = min(max(-begin, 0), end - begin)
+    padded = functional.pad(inside, (before, end - begin - before - len(inside)))
+    columns = _spectrogram(padded, mel)
+    return columns.unfold(1, mel.columns, mel.columns_per_frame).transpose(0, 1).contiguous()
+
+
+def _spectrogram(samples: Tensor, mel: Mel) -> Tensor:
+    """Columns of every full analysis window, hop by hop: [..., S] to [..., bands, (S - fft) // hop + 1]."""
+    window = torch.hann_window(mel.fft, device=samples.device)
+    with torch.autocast(samples.device.type, enabled=False):
+        spectrum = torch.stft(
+            samples.float().reshape(-1, samples.shape[-1]),
+            mel.fft,
+            mel.hop,
+            window=window,
+            center=False,
+            return_complex=True,
+        ).abs()
+        index, weights = (torch.from_numpy(table).to(samples.device) for table in _filters(mel))
+        # Each filter sums its own few bins. A matrix product would round differently with another number of threads,
+        # and a worker has fewer than the main process.
+        bands = torch.stack([(spectrum[:, i] * w[:, None]).sum(1) for i, w in zip(index, weights, strict=True)], dim=1)
+        features = (bands.clamp(min=FLOOR).log() - MEAN) / DEVIATION
+    return features.reshape(*samples.shape[:-1], mel.bands, -1)
+
+
+@lru_cache
+def _filters(mel: Mel) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Slaney's filters as the bins that each covers, int64 [bands, W], and their weights, float32 [bands, W]."""
+    filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=mel.fft, n_mels=mel.bands)
+    width = max(int((filters > 0).sum(axis=1).max()), 1)
+    bins = (filters > 0).argmax(axis=1)[:, None] + np.arange(width)
+    index = np.minimum(bins, filters.shape[1] - 1)
+    weights = np.where(bins < filters.shape[1], np.take_along_axis(filters, index, axis=1), 0)
+    return index, weights.astype(np.float32)
+
+
+def _check(mel: Mel) -> None:
+    # 320: a frame is then an even number of columns long, and a window's middle can be the frame's middle.
+    fits = mel.hop > 0 and SAMPLES_PER_FRAME // 2 % mel.hop == 0 and mel.hop <= mel.fft
+    if not (fits and mel.fft % 2 == 0 and mel.columns > 0 and mel.columns % 2 == 0):
+        raise DubbenchError(f"{mel} does not fit 25 frames a second: hop must divide 320, fft and columns must be even")

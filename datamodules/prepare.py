@@ -1,0 +1,226 @@
+"""A corpus to a folder of prepared clips: resumable, in any number of processes, with every failure listed."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from dubbench import __version__
+from dubbench.datamodules import sources, splits
+from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
+from dubbench.datamodules.prepare_clip import PARTIAL, Job, Options, Outcome, face_mesh, prepare_clip
+from dubbench.datamodules.prepare_workers import spread
+from dubbench.errors import DubbenchError
+from dubbench.files import atomic, inside, write_json
+
+FACES = ("one", "largest")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip that could not be prepared: its id, its video below the corpus root, and why."""
+
+    clip: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What a run did.
+
+    Attributes:
+        done: clips prepared now.
+        skipped: clips that were finished before.
+        failed: clips that could not be prepared.
+        failures: each of those with its reason, as ``failures.csv`` lists them.
+    """
+
+    done: int
+    skipped: int
+    failed: int
+    failures: tuple[Failure, ...]
+
+
+def prepare(
+    dataset: str,
+    root: Path | str,
+    out: Path | str,
+    *,
+    size: int = 512,
+    workers: int = 1,
+    smooth: float = 0.0,
+    faces: str = "one",
+    split: str = "auto",
+    limit: int | None = None,
+) -> PrepareReport:
+    """Prepare every clip of a corpus that is not prepared yet.
+
+    The bytes written depend on the clips and the options only, not on ``workers`` nor on how often a run was
+    interrupted. Progress goes to stderr.
+
+    Args:
+        dataset: corpus name, see `sources.MODULES`.
+        root: corpus folder.
+        out: folder to fill; holds one corpus with one ``size`` and ``smooth``.
+        size: side of the aligned frames in pixels.
+        workers: processes; more than one are spawned.
+        smooth: sigma in frames of a Gaussian over the alignment, 0 for none.
+        faces: ``one`` fails clips with a second face in over a tenth of the frames, ``largest`` follows the larger.
+        split: rule for `splits.assign`.
+        limit: take only the first so many clips.
+
+    Raises:
+        DubbenchError: on bad arguments, if ``out`` was made otherwise or is in use, or if the disk is full.
+    """
+    root, out = Path(root).resolve(), Path(out).resolve()
+    _check(size=size, workers=workers, smooth=smooth, faces=faces, limit=limit)
+    clips = [clip for clip in sources.find(dataset, root) if not clip.path.is_relative_to(out)]
+    split_of = splits.assign(dataset, clips, split)
+    versions = {"dubbench": __version__, "mesh": face_mesh().backend, "av": version("av")}
+    options = Options(dataset, size, float(smooth), faces, versions)
+    with _claimed(out):
+        _describe(out, root, options, split)
+        jobs = [Job(clip, split_of[clip.clip], root, out, options, n) for n, clip in enumerate(clips)]
+        made: dict[str, Outcome] = {}
+        try:
+            for job, outcome in _run(jobs[:limit], workers):
+                made[job.raw.clip] = outcome
+        except KeyboardInterrupt:
+            _write_tables(out, jobs, made)
+            raise
+        failures = _write_tables(out, jobs, made)
+    fresh = sum(outcome.info is not None and outcome.fresh for outcome in made.values())
+    return PrepareReport(fresh, len(made) - fresh - len(failures), len(failures), failures)
+
+
+def _check(*, size: int, workers: int, smooth: float, faces: str, limit: int | None) -> None:
+    for name, value, least in (("size", size, 16), ("workers", workers, 1), ("smooth", smooth, 0), ("limit", limit, 1)):
+        if value is not None and not value >= least:
+            raise DubbenchError(f"--{name} {value} is too small; give {least} or more")
+    if faces not in FACES:
+        raise DubbenchError(f"--faces {faces} is not known; give {' or '.join(FACES)}")
+
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """Keep other runs off the folder, and clear what an earlier run left unfinished, before and after."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DubbenchError(f"cannot make the folder {out} ({error.strerror}); give another with --out") from error
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        # The lock dies with the process, however that ends.
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise DubbenchError(
+            f"another dubbench prepare is writing to {out}; wait for it or give another --out"
+        ) from error
+    try:
+        _clear(out)
+        yield
+    finally:
+        _clear(out)
+        os.close(folder)
+
+
+def _clear(out: Path) -> None:
+    shutil.rmtree(out / PARTIAL, ignore_errors=True)
+    for stray in out.glob(".*.tmp.*"):
+        stray.unlink()
+
+
+def _describe(out: Path, root: Path, options: Options, split: str) -> None:
+    """Write ``dataset.json``, unless the folder holds clips that were made otherwise.
+
+    Split and faces may change from run to run: finished clips then get their new split, and stay as they are.
+    """
+    mine = {"dataset": options.dataset, "size": options.size, "smooth": options.smooth}
+    if (out / "dataset.json").is_file():
+        before = read_dataset(out)
+        differing = [f"{name} {before.get(name)}" for name, value in mine.items() if before.get(name) != value]
+        if differing:
+            raise DubbenchError(
+                f"{out} was prepared with {', '.join(differing)}; give the same again, or another folder with --out"
+            )
+    write_json(
+        out / "dataset.json",
+        {**mine, "root": str(root), "faces": options.faces, "split": split, "versions": options.versions},
+    )
+
+
+def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]:
+    """Do the jobs and show how they go.
+
+    Raises:
+        DubbenchError: when the disk is full.
+    """
+    columns = (
+        TextColumn("prepare"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips, {task.fields[frames]} frames, {task.fields[failed]} failed"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    # Refreshed by hand: a refreshing thread would write into stderr while native libraries have it held back.
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
+        task = progress.add_task("", total=len(jobs), frames=0, failed=0)
+        frames = failed = 0
+
+        def tell(more: int) -> None:
+            nonlocal frames
+            frames += more
+            progress.update(task, frames=frames, refresh=True)
+
+        for end in spread(prepare_clip, iter(jobs), min(workers, len(jobs)), tell):
+            outcome = end.result or Outcome(None, reason=f"{end.died} while preparing it")
+            if outcome.no_room:
+                raise DubbenchError(
+                    f"no room left to write {end.job.out} ({outcome.reason}); make room and run the same command "
+                    "again, finished clips are kept"
+                )
+            if outcome.info is None:
+                failed += 1
+                progress.console.print(
+                    f"{end.job.raw.clip}: {outcome.reason}", style="red", markup=False, soft_wrap=True
+                )
+            yield end.job, outcome
+            progress.update(task, advance=1, failed=failed, refresh=True)
+
+
+def _write_tables(out: Path, jobs: list[Job], made: dict[str, Outcome]) -> tuple[Failure, ...]:
+    """Write ``manifest.parquet`` and ``failures.csv``; clips that this run left alone count if they are finished."""
+    rows: list[ClipInfo] = []
+    failures: list[Failure] = []
+    for job in jobs:
+        outcome = made.get(job.raw.clip)
+        if outcome is None:
+            existing = inside(out, job.raw.clip) / "clip.json"
+            rows += [ClipInfo.read(existing)] if existing.is_file() else []
+        elif outcome.info is None:
+            failures.append(Failure(_printable(job.raw.clip), _printable(job.source), " ".join(outcome.reason.split())))
+        else:
+            rows.append(outcome.info)
+    table = pd.DataFrame([[getattr(row, name) for name in MANIFEST_COLUMNS] for row in rows], columns=MANIFEST_COLUMNS)
+    with atomic(out / "manifest.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+    with atomic(out / "failures.csv") as temporary:
+        listed = pd.DataFrame(failures, columns=[field.name for field in fields(Failure)])
+        listed.to_csv(temporary, index=False, lineterminator="\n")
+    return tuple(failures)
+
+
+def _printable(name: str) -> str:
+    """File names are bytes; those that are no UTF-8 get question marks."""
+    return name.encode(errors="replace").decode()

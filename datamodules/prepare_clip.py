@@ -1,0 +1,202 @@
+"""One raw clip to one prepared clip, or the reason why not."""
+
+import errno
+import shutil
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from dubbench.datamodules.clip import ClipInfo
+from dubbench.datamodules.prepare_track import FaceChoice, Mesh, aligned, filled
+from dubbench.datamodules.prepare_workers import Tell
+from dubbench.datamodules.sources import RawClip
+from dubbench.datamodules.track import TrackWriter
+from dubbench.errors import DubbenchError
+from dubbench.face.landmarks import FaceMesh, points_68
+from dubbench.face.warp import warp
+from dubbench.files import inside, sha256, write_json
+from dubbench.media.audio import write_speech
+from dubbench.media.video import Image, VideoWriter, probe, read_frames
+
+PARTIAL = ".partial"
+FILES = ("video.mp4", "audio.wav", "track.npz", "clip.json")
+SHORTEST = 5
+TELL_EVERY = 25
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides a prepared clip's bytes, beside its source.
+
+    Attributes:
+        dataset: corpus name.
+        size: side of the aligned frames in pixels.
+        smooth: sigma in frames of the smoothing of the alignment, 0 for none.
+        faces: ``one`` or ``largest``.
+        versions: of what makes the clip.
+    """
+
+    dataset: str
+    size: int
+    smooth: float
+    faces: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to prepare: its raw clip, split, the corpus root, the prepared root, options, and a running number."""
+
+    raw: RawClip
+    split: str
+    root: Path
+    out: Path
+    options: Options
+    number: int
+
+    @property
+    def source(self) -> str:
+        """The video below the corpus root, as a posix path."""
+        return self.raw.path.relative_to(self.root).as_posix()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a clip.
+
+    Attributes:
+        info: of the prepared clip, None if it failed.
+        fresh: whether it was made now rather than found finished.
+        reason: why it failed.
+        no_room: whether it failed because nothing more can be written, so that going on is pointless.
+    """
+
+    info: ClipInfo | None
+    fresh: bool = True
+    reason: str = ""
+    no_room: bool = False
+
+
+@lru_cache(maxsize=1)
+def face_mesh() -> FaceMesh:
+    """The landmark detector of this process; two faces, since a second one must be noticed."""
+    return FaceMesh(max_faces=2)
+
+
+def prepare_clip(job: Job, tell: Tell) -> Outcome:
+    """Prepare a clip unless it is finished already; its folder appears whole or not at all.
+
+    Args:
+        job: which clip, and how.
+        tell: gets the number of frames done since it was told last.
+    """
+    partial = job.out / PARTIAL / str(job.number)
+    try:
+        job.source.encode()
+        digest = sha256(job.raw.path)
+        info = _finished(job, digest)
+        if info is not None:
+            return Outcome(info, fresh=False)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        info = _make(job, digest, partial, tell)
+        write_json(partial / "clip.json", info.as_dict())
+        _publish(partial, inside(job.out, job.raw.clip))
+        return Outcome(info)
+    except UnicodeEncodeError:
+        return Outcome(None, reason="the file name is not valid UTF-8; rename the file")
+    except DubbenchError as error:
+        return Outcome(None, reason=str(error), no_room=_no_room(error))
+    except Exception as error:  # one clip's surprise must not end a run of days: it is listed with its place
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
+        return Outcome(None, reason=reason, no_room=_no_room(error))
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _finished(job: Job, digest: str) -> ClipInfo | None:
+    """The clip as it lies in the prepared folder, if this run would make it with the same bytes."""
+    folder = inside(job.out, job.raw.clip)
+    if not all((folder / name).is_file() for name in FILES):
+        return None
+    info = ClipInfo.read(folder / "clip.json")
+    options = job.options
+    made = (info.source_sha256, info.dataset, info.size, info.smooth, info.versions)
+    if made != (digest, options.dataset, options.size, options.smooth, options.versions):
+        return None
+    # Both policies follow the same face; what passed the strict one passes the other.
+    if info.faces != options.faces and options.faces != "largest":
+        return None
+    current = replace(info, split=job.split, speaker=job.raw.speaker, source=job.source, faces=options.faces)
+    if current != info:
+        write_json(folder / "clip.json", current.as_dict())
+    return current
+
+
+def _make(job: Job, digest: str, folder: Path, tell: Tell) -> ClipInfo:
+    """Write video, track and audio into ``folder`` in one pass over the pictures and one over the sound."""
+    path, options = job.raw.path, job.options
+    about = probe(path)
+    if not about.has_audio:
+        raise DubbenchError("no audio track")
+    choice = FaceChoice(options.faces)
+    rows = filled(_faces(path, choice, tell), lambda: read_frames(path))
+    with (
+        TrackWriter(folder / "track.npz") as track,
+        VideoWriter(folder / "video.mp4", options.size, options.size, intra=True) as video,
+    ):
+        for row, transform in aligned(rows, options.size, options.smooth):
+            video.write(warp(row.rgb, transform, options.size, border="reflect"))
+            track.append(mesh=row.mesh, points=points_68(row.mesh), transform=transform, detected=row.detected)
+        # Judged before the video closes: without any face it has no frame to close with.
+        if choice.frames < SHORTEST:
+            raise DubbenchError(f"too short: {choice.frames} frames at 25 fps, {SHORTEST} are needed")
+        choice.verdict()
+    write_speech(path, folder / "audio.wav", track.rows)
+    return ClipInfo(
+        clip=job.raw.clip,
+        speaker=job.raw.speaker,
+        dataset=options.dataset,
+        split=job.split,
+        source=job.source,
+        source_sha256=digest,
+        frames=track.rows,
+        size=options.size,
+        source_width=about.width,
+        source_height=about.height,
+        detected=round(choice.detected / choice.frames, 6),
+        faces=options.faces,
+        smooth=options.smooth,
+        versions=options.versions,
+    )
+
+
+def _faces(path: Path, choice: FaceChoice, tell: Tell) -> Iterator[tuple[Image, Mesh | None]]:
+    """Decode, detect and choose, frame by frame."""
+    mesh = face_mesh()
+    mesh.reset()
+    for number, rgb in enumerate(read_frames(path), 1):
+        yield rgb, choice.choose(mesh.detect(rgb))
+        if number % TELL_EVERY == 0:
+            tell(TELL_EVERY)
+
+
+def _publish(partial: Path, final: Path) -> None:
+    """Move a whole folder to its name; an older one makes way."""
+    if final.exists():
+        shutil.rmtree(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial.replace(final)
+
+
+def _no_room(error: BaseException | None) -> bool:
+    """Whether a full disk, quota or file-size limit lies at the bottom of an error."""
+    while error is not None:
+        if getattr(error, "errno", None) in NO_ROOM:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,54 @@
+"""``dubbench prepare``: the command line of `prepare`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dubbench.datamodules.sources import MODULES
+from dubbench.errors import DubbenchError
+
+INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--dataset", required=True, metavar="NAME", help=f"corpus: {', '.join(sorted(MODULES))}")
+    parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="where the corpus lies")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="prepared folder to make or go on with")
+    parser.add_argument("--size", type=int, default=512, help="side of the aligned frames in pixels (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
+    parser.add_argument(
+        "--smooth", type=float, default=0.0, metavar="S", help="smooth the alignment by a Gaussian of S frames (off)"
+    )
+    parser.add_argument(
+        "--faces", default="one", help="one: clips with two faces fail; largest: follow the larger (%(default)s)"
+    )
+    parser.add_argument(
+        "--split",
+        default="auto",
+        metavar="RULE",
+        help="auto: the published file, else by speaker; speaker; clip; or a CSV file clip,speaker,split (%(default)s)",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="take only the first N clips")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare, and say what came of it.
+
+    Returns:
+        Exit status: 0 if the folder holds clips, 1 if nothing could be prepared, 130 if it was interrupted.
+    """
+    from dubbench.datamodules.prepare import prepare
+
+    options = {name: getattr(arguments, name) for name in ("size", "workers", "smooth", "faces", "split", "limit")}
+    try:
+        report = prepare(arguments.dataset, arguments.root, arguments.out, **options)
+    except DubbenchError as error:
+        print(f"dubbench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dubbench: stopped; finished clips are kept, the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    failed = f"{report.failed} failed" + (f" (see {arguments.out / 'failures.csv'})" if report.failed else "")
+    print(f"{arguments.out}: {report.done} prepared, {report.skipped} finished before, {failed}")
+    return 0 if report.done + report.skipped else 1

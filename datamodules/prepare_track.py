@@ -1,0 +1,143 @@
+"""From faces per frame to one transform per frame, as a chain of generators with bounded look-ahead."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubbench.errors import DubbenchError
+from dubbench.face import ffhq_transform, points_68
+from dubbench.face.alignment import smooth
+from dubbench.media.video import Image
+
+Mesh = NDArray[np.float32]
+
+FILL_AHEAD = 12
+NO_FACE_SHARE = 0.5
+TWO_FACES_SHARE = 0.1
+SAME_FACE_OVERLAP = 0.5
+
+
+@dataclass
+class Row:
+    """A source frame with the face that its clip follows.
+
+    Attributes:
+        rgb: uint8 [H, W, 3].
+        mesh: float32 [478, 3] in pixels of ``rgb``; of the nearest frame with a face where ``detected`` is False.
+        detected: whether the face was found in this frame.
+    """
+
+    rgb: Image
+    mesh: Mesh
+    detected: bool
+
+
+class FaceChoice:
+    """Follows one face through a clip and counts what a policy needs to know."""
+
+    def __init__(self, faces: str) -> None:
+        """Take the policy: ``one`` refuses clips that show a second face too often, ``largest`` accepts them."""
+        self.faces = faces
+        self.frames = self.detected = self.several = 0
+        self._last: Mesh | None = None
+
+    def choose(self, found: Sequence[Mesh]) -> Mesh | None:
+        """Pick the face that overlaps most with the one before, else the largest.
+
+        Args:
+            found: meshes [478, 3] in one frame, largest first.
+        """
+        self.frames += 1
+        if not found:
+            return None
+        self.detected += 1
+        self.several += any(overlap(found[0], other) < SAME_FACE_OVERLAP for other in found[1:])
+        chosen = found[0]
+        if self._last is not None:
+            last = self._last
+            nearest = max(found, key=lambda mesh: overlap(mesh, last))
+            chosen = nearest if overlap(nearest, last) > 0 else chosen
+        self._last = chosen
+        return chosen
+
+    def verdict(self) -> None:
+        """Judge the clip after its last frame.
+
+        Raises:
+            DubbenchError: if more than half of the frames show no face, or, under ``one``, more than a tenth show two.
+        """
+        missing = self.frames - self.detected
+        if missing > NO_FACE_SHARE * self.frames:
+            raise DubbenchError(f"no face in {missing} of {self.frames} frames")
+        if self.faces == "one" and self.several > TWO_FACES_SHARE * self.frames:
+            raise DubbenchError(
+                f"two faces in {self.several} of {self.frames} frames; --faces largest follows the larger one"
+            )
+
+
+def overlap(mesh: Mesh, other: Mesh) -> float:
+    """Intersection over union of the bounding boxes of two meshes [N, 2 or 3]."""
+    low = np.maximum(mesh[:, :2].min(0), other[:, :2].min(0))
+    high = np.minimum(mesh[:, :2].max(0), other[:, :2].max(0))
+    shared = float(np.prod(np.maximum(high - low, 0)))
+    areas = sum(float(np.prod(np.ptp(box[:, :2], axis=0))) for box in (mesh, other))
+    return shared / (areas - shared) if areas > shared else 0.0
+
+
+def filled(frames: Iterable[tuple[Image, Mesh | None]], again: Callable[[], Iterator[Image]]) -> Iterator[Row]:
+    """Give frames without a face the mesh of the nearest frame with one, the earlier of two.
+
+    Only `FILL_AHEAD` frames are held back: further than that into a gap the face before it stands in. Frames before
+    the first face are not held at all but decoded once more when it has come, so memory stays bounded.
+
+    Args:
+        frames: images with the chosen mesh [478, 3] or None.
+        again: reads the images from the beginning once more.
+    """
+    last: Mesh | None = None
+    gap: deque[Image] = deque()
+    leading = passed = 0
+    for rgb, mesh in frames:
+        if mesh is not None:
+            for early in gap if last is not None else islice(again(), leading):
+                yield Row(early, mesh, False)
+            gap.clear()
+            last, leading, passed = mesh, 0, 0
+            yield Row(rgb, mesh, True)
+        elif last is None:
+            leading += 1
+        else:
+            gap.append(rgb)
+            # Once the frame waiting longest is no nearer to what may come than to the face before it, it is decided.
+            if len(gap) > min(passed, FILL_AHEAD):
+                yield Row(gap.popleft(), last, False)
+                passed += 1
+    if last is not None:
+        for rgb in gap:
+            yield Row(rgb, last, False)
+
+
+def aligned(rows: Iterable[Row], size: int, sigma: float) -> Iterator[tuple[Row, NDArray[np.float64]]]:
+    """Add to every row its FFHQ transform, smoothed over time.
+
+    Args:
+        rows: a clip.
+        size: side of the aligned square in pixels.
+        sigma: of the smoothing in frames, 0 for none; rows are held back for its look-ahead.
+
+    Yields:
+        The rows with float64 [2, 3] from the aligned square to the source frame.
+    """
+    waiting: deque[Row] = deque()
+
+    def transforms() -> Iterator[NDArray[np.float64]]:
+        for row in rows:
+            waiting.append(row)
+            yield ffhq_transform(points_68(row.mesh), size)
+
+    for transform in smooth(transforms(), sigma):
+        yield waiting.popleft(), transform

@@ -1,0 +1,87 @@
+"""Corpora as they lie on disk: one module a corpus, each with ``find(root) -> Iterator[RawClip]``."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+
+from dubbench.errors import DubbenchError
+
+MODULES = {
+    "demo": "dubbench.datamodules.sources.demo",
+    "folder": "dubbench.datamodules.sources.folder",
+    "grid": "dubbench.datamodules.sources.grid",
+    "hdtf": "dubbench.datamodules.sources.hdtf",
+    "voxceleb2": "dubbench.datamodules.sources.voxceleb2",
+}
+VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
+RESERVED = frozenset({"dataset.json", "failures.csv", "manifest.parquet"})
+
+
+@dataclass(frozen=True, order=True)
+class RawClip:
+    """A video of a corpus.
+
+    Attributes:
+        clip: id, a relative posix path; also the name of the prepared folder.
+        speaker: who speaks, as the corpus names its identities.
+        path: the video file.
+    """
+
+    clip: str
+    speaker: str
+    path: Path
+
+
+def find(dataset: str, root: Path) -> list[RawClip]:
+    """List the clips of a corpus, sorted by clip id.
+
+    Raises:
+        DubbenchError: if no such corpus is known, ``root`` is no folder, or it holds no clip.
+    """
+    if dataset not in MODULES:
+        raise DubbenchError(f"no dataset is called {dataset!r}; there are {', '.join(sorted(MODULES))}")
+    source = import_module(MODULES[dataset])
+    if dataset != "demo" and not root.is_dir():
+        raise DubbenchError(f"{root} is not a folder; give the folder of the {dataset} corpus with --root")
+    clips = distinct(source.find(root), root)
+    if not clips:
+        raise DubbenchError(f"{root} holds no {dataset} clips; {dataset} is laid out as {source.LAYOUT}")
+    return clips
+
+
+def distinct(clips: Iterable[RawClip], root: Path) -> list[RawClip]:
+    """Sort clips and give those whose ids clash their relative path with its suffix as id.
+
+    Ids clash when they are equal, when one is a folder of another (prepared clips never nest), or when a file
+    of the prepared folder has the name.
+    """
+    found = list(clips)
+    clashing: set[Path] = set()
+    while True:
+        named = [replace(c, clip=_relative(c.path, root)) if c.path in clashing else c for c in found]
+        uses = Counter(clip.clip for clip in named)
+        folders = {str(parent) for clip in named for parent in PurePosixPath(clip.clip).parents}
+        taken = folders | RESERVED | {clip for clip, count in uses.items() if count > 1}
+        new = {clip.path for clip in named if clip.clip in taken} - clashing
+        if not new:
+            return sorted(named)
+        clashing |= new
+
+
+def videos(root: Path) -> Iterator[Path]:
+    """Video files anywhere below ``root``, told by their suffix; hidden files and folders are left out."""
+    for path in root.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.suffix.lower() in VIDEO_SUFFIXES and not hidden and path.is_file():
+            yield path
+
+
+def without_suffix(path: Path, root: Path) -> str:
+    """Clip id of a file: its posix path below ``root`` without the suffix."""
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

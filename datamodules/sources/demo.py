@@ -1,0 +1,119 @@
+"""The demo corpus, made on the spot: real photographs that speak espeak-ng's sentences.
+
+``<speaker>/<sentence>.mp4`` (320 x 320, 25 fps, speech) and beside it ``<speaker>/<sentence>.viseme.csv`` with the
+columns ``frame,opening``: how far the lips are open in that frame, 0 closed to 1 as in "ah".
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from dubbench.datamodules.batch import FPS
+from dubbench.datamodules.demo.face import TalkingFace, head_pose
+from dubbench.datamodules.demo.portraits import PORTRAITS, SIZE, Portrait
+from dubbench.datamodules.demo.speech import synthesise
+from dubbench.datamodules.demo.visemes import mouth_track
+from dubbench.datamodules.sources import RawClip
+from dubbench.errors import DubbenchError
+from dubbench.face.landmarks import FaceMesh
+from dubbench.files import write_json, write_text
+from dubbench.media.video import VideoWriter
+
+LAYOUT = "<speaker>/<sentence>.mp4; an empty or new folder is filled"
+VERSION = 1
+MARKER = "demo.json"
+SENTENCES = {
+    "de-1": ("de", "Am Abend laufen wir oft vom Bahnhof zum alten Markt."),
+    "en-1": ("en-us", "The bold boy put a small apple above the wall."),
+    "en-2": ("en-us", "My father warms the big room before we all move out."),
+    "es-1": ("es", "Mi abuelo compra pan y fruta para toda la familia."),
+    "fr-1": ("fr", "Ma petite amie part au bord de la mer avec vous."),
+    "it-1": ("it", "La mamma prepara una buona pasta per tutti i bambini."),
+}
+"""Language and text of each sentence; every speaker says them all."""
+
+
+def find(root: Path) -> Iterator[RawClip]:
+    """Yield the corpus' clips, making first what is not there yet.
+
+    Raises:
+        DubbenchError: as `make`.
+    """
+    make(root, seed=int(_marker(root).get("seed", 0)))
+    for portrait in PORTRAITS:
+        for sentence in SENTENCES:
+            yield RawClip(f"{portrait.speaker}/{sentence}", portrait.speaker, _video(root, portrait, sentence))
+
+
+def make(root: Path, seed: int = 0) -> None:
+    """Make the corpus below ``root``; clips that are there already stay as they are, so a killed run goes on.
+
+    Args:
+        root: a new or empty folder, or one that this function has begun with the same seed.
+        seed: of the head motion; equal seeds give equal files.
+
+    Raises:
+        DubbenchError: if ``root`` holds anything else, or a package of the extra ``demo`` is missing.
+    """
+    ours = {"corpus": "demo", "version": VERSION, "seed": seed}
+    found = _marker(root)
+    if found and found != ours:
+        raise DubbenchError(f"{root} holds a demo corpus of another version or seed; remove it or name a new folder")
+    if not found and root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise DubbenchError(f"{root} is no demo corpus and not empty; name a new folder for it")
+    wanted = [(p, s) for p in PORTRAITS for s in SENTENCES if not _video(root, p, s).is_file()]
+    if not wanted:
+        return
+    write_json(root / MARKER, ours)
+    faces: dict[str, TalkingFace] = {}
+    for portrait, sentence in track(wanted, "Making the demo corpus", transient=True):
+        if portrait.speaker not in faces:
+            faces[portrait.speaker] = talking_face(portrait)
+        make_clip(_video(root, portrait, sentence), portrait, faces[portrait.speaker], sentence, seed)
+
+
+def talking_face(portrait: Portrait) -> TalkingFace:
+    """Cut a portrait and find its landmarks.
+
+    Raises:
+        DubbenchError: if the photograph is not there or no face is found in it.
+    """
+    photo = portrait.photo()
+    with FaceMesh(max_faces=1) as mesh:
+        faces = mesh.detect(photo)
+    if not faces:
+        raise DubbenchError(f"no face was found in {portrait.file} of {portrait.package}; install mediapipe==0.10.21")
+    return TalkingFace(photo, faces[0], portrait.gap)
+
+
+def make_clip(video: Path, portrait: Portrait, face: TalkingFace, sentence: str, seed: int) -> None:
+    """Write one clip with its viseme track; the video comes last and tells that the clip is finished."""
+    language, text = SENTENCES[sentence]
+    speech = synthesise(text, f"{language}+{portrait.voice}", portrait.pitch, portrait.rate)
+    mouth = mouth_track(speech.phonemes, speech.frames)
+    order = [p.speaker for p in PORTRAITS].index(portrait.speaker), list(SENTENCES).index(sentence)
+    phases = np.random.default_rng([seed, *order]).uniform(0, 2 * np.pi, 8)
+    rows = "".join(f"{frame},{opening:.4f}\n" for frame, opening in enumerate(mouth.opening))
+    write_text(video.with_suffix(".viseme.csv"), f"frame,opening\n{rows}")
+    with VideoWriter(video, SIZE, SIZE, speech=speech.waveform) as writer:
+        for frame, (opening, width) in enumerate(zip(mouth.opening.tolist(), mouth.width.tolist(), strict=True)):
+            writer.write(face.render(opening, width, head_pose(frame / FPS, phases)))
+
+
+def _video(root: Path, portrait: Portrait, sentence: str) -> Path:
+    return root / portrait.speaker / f"{sentence}.mp4"
+
+
+def _marker(root: Path) -> dict[str, int | str]:
+    """What `make` noted about ``root``; empty if it has not begun there."""
+    path = root / MARKER
+    if not path.is_file():
+        return {}
+    try:
+        found: dict[str, int | str] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DubbenchError(f"{path} is damaged; remove {root} and have the corpus made anew") from error
+    return found

@@ -1,0 +1,15 @@
+"""Any folder of videos: a sub-folder of the top is a speaker, a file at the top is a speaker of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dubbench.datamodules.sources import RawClip, videos, without_suffix
+
+LAYOUT = "<speaker>/.../<video> or <video>, with a suffix such as .mp4, .mkv, .mov, .avi, .webm"
+
+
+def find(root: Path) -> Iterator[RawClip]:
+    """Yield every video below ``root``."""
+    for path in videos(root):
+        parts = path.relative_to(root).parts
+        yield RawClip(without_suffix(path, root), parts[0] if len(parts) > 1 else path.stem, path)

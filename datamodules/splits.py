@@ -1,0 +1,77 @@
+"""Which clip is for training, validation or test: published files first, then a hash of the speaker's name."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+
+from dubbench.datamodules.sources import RawClip
+from dubbench.errors import DubbenchError
+
+SPLITS = ("train", "val", "test")
+PUBLISHED = Path(__file__).parent.parent / "configs" / "split"
+
+
+def assign(dataset: str, clips: Sequence[RawClip], rule: str = "auto") -> dict[str, str]:
+    """Give every clip its split.
+
+    Args:
+        dataset: corpus name, by which the published file ``configs/split/<dataset>.csv`` is found.
+        clips: the corpus.
+        rule: ``auto`` takes the published file if there is one; ``speaker`` hashes speakers (identity-disjoint);
+            ``clip`` hashes clip ids; anything else is a CSV file of the published form. What a file does not list
+            goes by its speaker's hash.
+
+    Returns:
+        ``train``, ``val`` or ``test`` for every clip id; it never depends on which other clips there are.
+
+    Raises:
+        DubbenchError: if the file is missing or malformed.
+    """
+    if rule == "clip":
+        return {clip.clip: by_hash(clip.clip) for clip in clips}
+    of_clip, of_speaker = _read(_file(dataset, rule))
+    return {c.clip: of_clip.get(c.clip) or of_speaker.get(c.speaker) or by_hash(c.speaker) for c in clips}
+
+
+def by_hash(name: str) -> str:
+    """Split of a name: 80 % of all names are ``train``, 10 % ``val``, 10 % ``test``."""
+    tenth = int.from_bytes(sha256(name.encode(errors="surrogateescape")).digest()[:8], "big") % 10
+    return "val" if tenth == 8 else "test" if tenth == 9 else "train"
+
+
+def _file(dataset: str, rule: str) -> Path | None:
+    """The CSV file that a rule names, or None if speakers are hashed."""
+    if rule == "speaker":
+        return None
+    if rule == "auto":
+        published = PUBLISHED / f"{dataset}.csv"
+        return published if published.is_file() else None
+    if not Path(rule).is_file():
+        raise DubbenchError(f"the split file {rule} does not exist; --split takes auto, speaker, clip or a CSV file")
+    return Path(rule)
+
+
+def _read(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Splits by clip and by speaker (rows with an empty clip) that a file lists."""
+    if path is None:
+        return {}, {}
+    form = f"{path} is not a split file: it needs the columns clip,speaker,split"
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (ValueError, pd.errors.ParserError) as error:
+        raise DubbenchError(f"{form} ({error})") from error
+    if not {"clip", "speaker", "split"} <= set(table.columns):
+        raise DubbenchError(form)
+    unknown = sorted(set(table["split"]) - set(SPLITS))
+    if unknown:
+        raise DubbenchError(f"{path} names the split {unknown[0]!r}; splits are {', '.join(SPLITS)}")
+    twice = table[table.duplicated(["clip", "speaker"])]
+    if len(twice):
+        raise DubbenchError(f"{path} lists {twice['clip'].iloc[0] or twice['speaker'].iloc[0]} twice")
+    whole = table["clip"] == ""
+    return (
+        dict(zip(table.loc[~whole, "clip"], table.loc[~whole, "split"], strict=True)),
+        dict(zip(table.loc[whole, "speaker"], table.loc[whole, "split"], strict=True)),
+    )

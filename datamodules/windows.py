@@ -1,0 +1,217 @@
+"""Training examples: which stretch of which clip, with which references, and reading just that."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, DistributedSampler
+
+from dubbench.datamodules.batch import SAMPLES_PER_FRAME, Batch, Mel, Window
+from dubbench.datamodules.clip import PreparedClip, read_manifest
+from dubbench.datamodules.mel import clip_windows, context
+from dubbench.errors import DubbenchError
+
+Indices = NDArray[np.int64]
+
+
+class WindowDataset(Dataset[Batch]):
+    """Windows of one split, ``length`` an epoch; window i of epoch e depends on seed, e and i alone.
+
+    All the places where a window can start are laid end to end and cut into ``length`` equal stretches; window i starts
+    somewhere in stretch i. So every epoch goes over the whole split evenly, each frame as likely as any other.
+
+    Attributes:
+        clips: ids of the clips that windows are drawn from.
+        short: ids of the clips left out because they have fewer frames than a window.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        window: Window,
+        split: str,
+        length: int,
+        seed: int = 0,
+        speakers: Sequence[str] | None = None,
+    ) -> None:
+        """Look up the clips of a prepared folder; nothing else is opened yet.
+
+        Args:
+            root: prepared folder.
+            window: what one example holds.
+            split: ``train``, ``val`` or ``test``.
+            length: windows an epoch, at least 1.
+            seed: of all draws.
+            speakers: only these, or None for all.
+
+        Raises:
+            DubbenchError: if the folder is not prepared, no clip of the split and speakers holds a window, a speaker is
+                unknown, or ``length`` or ``seed`` is too small.
+        """
+        self.root, self.window, self.length, self.seed = Path(root), window, length, seed
+        if length < 1 or seed < 0:
+            raise DubbenchError(
+                f"{length} windows with seed {seed} cannot be drawn; take at least 1 and a seed from 0 on"
+            )
+        chosen = _clips(self.root, split, speakers)
+        fits = chosen["frames"] >= window.frames
+        self.clips = [str(clip) for clip in chosen.loc[fits, "clip"]]
+        self.short = [str(clip) for clip in chosen.loc[~fits, "clip"]]
+        if not self.clips:
+            raise DubbenchError(
+                f"split {split} of {root} has no clip of {window.frames} frames or more, the longest has "
+                f"{chosen['frames'].max()}; take longer clips or a model with a shorter window"
+            )
+        self._flawless = chosen.loc[fits, "detected"].to_numpy() >= 1
+        self._ends = np.cumsum(chosen.loc[fits, "frames"].to_numpy(dtype=np.int64) - window.frames + 1)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Batch:
+        """A batch of one: window i of epoch 0, or of epoch e for the key (e, i)."""
+        clip, start, references = self.draw(*key) if isinstance(key, tuple) else self.draw(0, key)
+        return read_window(clip, self.window, start, references)
+
+    def draw(self, epoch: int, index: int) -> tuple[PreparedClip, int, Indices]:
+        """Clip, first target frame and reference frames [R] of a window; reads no pictures and no speech."""
+        if not 0 <= index < self.length:
+            raise IndexError(f"window {index} of {self.length}")
+        random = np.random.default_rng((self.seed, epoch, index))
+        total = int(self._ends[-1])
+        first = index * total // self.length
+        position = int(random.integers(first, max((index + 1) * total // self.length, first + 1)))
+        number = int(np.searchsorted(self._ends, position, side="right"))
+        starts = int(self._ends[number] - (self._ends[number - 1] if number else 0))
+        clip = PreparedClip(self.root, self.clips[number])
+        usable = np.ones(len(clip), dtype=bool) if self._flawless[number] else clip.detected()
+        start = _start(usable, self.window.frames, position - int(self._ends[number]) + starts)
+        return clip, start, reference_frames(self.window, start, usable, random)
+
+
+def _clips(root: Path, split: str, speakers: Sequence[str] | None) -> pd.DataFrame:
+    """The manifest's rows of one split and some speakers."""
+    rows = read_manifest(root)
+    if speakers is not None:
+        known = sorted(rows["speaker"].unique())
+        if unknown := sorted(set(speakers) - set(known)):
+            some = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+            raise DubbenchError(f"{root} has no clip of speaker {', '.join(unknown)}; there are {some or 'none'}")
+        rows = rows[rows["speaker"].isin(speakers)]
+    chosen: pd.DataFrame = rows[rows["split"] == split]
+    if chosen.empty:
+        counts = rows["split"].value_counts().sort_index().items()
+        there = ", ".join(f"{name} {count}" for name, count in counts) or "none"
+        whose = "" if speakers is None else f" of speaker {', '.join(speakers)}"
+        raise DubbenchError(
+            f"split {split} of {root} has no clip{whose} (there are: {there}); prepare with another --split"
+        )
+    return chosen
+
+
+def _start(usable: NDArray[np.bool_], frames: int, wanted: int) -> int:
+    """The start that lies among those without an unusable frame where ``wanted`` lies among all."""
+    starts = len(usable) - frames + 1
+    clean = np.flatnonzero(np.lib.stride_tricks.sliding_window_view(usable, frames).all(axis=1))
+    return int(clean[wanted * len(clean) // starts]) if len(clean) else wanted
+
+
+def reference_frames(window: Window, start: int, usable: NDArray[np.bool_], random: np.random.Generator) -> Indices:
+    """Draw the reference frames of the window that starts at ``start``: int64 [R].
+
+    ``random`` draws from the whole clip but for the target frames: a reference that shows the answer teaches a network
+    to copy instead of listening. Only a clip that is nothing but the window falls back to them. No frame comes twice
+    where there are enough. Frames without a found face are taken only where there are no others.
+    """
+    if window.reference_rule == "first":
+        return np.minimum(np.arange(window.references), len(usable) - 1)
+    outside = np.ones(len(usable), dtype=bool)
+    outside[start : start + window.frames] = False
+    pools = (np.flatnonzero(pool) for pool in (outside & usable, outside, usable, ~outside))
+    pool = next(pool for pool in pools if len(pool))
+    return random.choice(pool, window.references, replace=len(pool) < window.references)
+
+
+def read_window(clip: PreparedClip, window: Window, start: int, references: Indices) -> Batch:
+    """Read the window of ``clip`` that starts at frame ``start`` as a batch of one.
+
+    The video is opened once and only the frames that the batch holds are decoded; the speech is read once, and no
+    further than the features look.
+    """
+    frames, size = window.frames, window.size
+    targets = np.arange(start, start + frames)
+    wanted = [*targets.tolist(), *references.tolist()]
+    images = torch.from_numpy(clip.frames(wanted, size)).permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
+    points = torch.from_numpy(clip.aligned_points(wanted, size))
+    mesh = torch.from_numpy(aligned_mesh(clip, wanted, size)) if window.mesh else None
+    waveform, mel = _speech(clip, window.mel, start, start + frames)
+    return Batch(
+        frames=images[None, :frames],
+        references=images[None, frames:],
+        mel=None if mel is None else mel[None],
+        waveform=waveform[None],
+        points=points[None, :frames],
+        reference_points=points[None, frames:],
+        mesh=None if mesh is None else mesh[None, :frames],
+        reference_mesh=None if mesh is None else mesh[None, frames:],
+        indices=torch.from_numpy(targets)[None],
+        reference_indices=torch.from_numpy(references)[None],
+        speakers=[clip.info.speaker],
+        clips=[clip.info.clip],
+    )
+
+
+def aligned_mesh(clip: PreparedClip, indices: Sequence[int], size: int) -> NDArray[np.float32]:
+    """Meshes in the aligned square of ``size`` pixels: float32 [N, 478, 3], depth scaled as x and y."""
+    transforms = clip.transforms(indices)
+    mesh = clip.mesh(indices).astype(np.float64)
+    linear = transforms[:, None, :, :2]
+    flat = np.linalg.solve(linear, (mesh[..., :2] - transforms[:, None, :, 2])[..., None])[..., 0]
+    depth = mesh[..., 2:] / np.sqrt(np.abs(np.linalg.det(linear)))[..., None]
+    return np.asarray(np.concatenate([flat, depth], axis=-1) * (size / clip.info.size), dtype=np.float32)
+
+
+def _speech(clip: PreparedClip, mel: Mel | None, start: int, stop: int) -> tuple[Tensor, Tensor | None]:
+    """Waveform [T * 640] of the frames ``start`` to ``stop - 1`` and their mel windows, from one read."""
+    first, last = start, stop
+    if mel is not None:
+        begin, end = context(mel, start, stop)
+        first = min(start, max(begin // SAMPLES_PER_FRAME, 0))
+        last = max(stop, min(-(-end // SAMPLES_PER_FRAME), len(clip)))
+    speech = torch.from_numpy(clip.speech(first, last - first))
+    waveform = speech[(start - first) * SAMPLES_PER_FRAME :][: (stop - start) * SAMPLES_PER_FRAME]
+    return waveform, None if mel is None else clip_windows(speech, mel, start, stop, first * SAMPLES_PER_FRAME)
+
+
+def collate(examples: Sequence[Batch]) -> Batch:
+    """Join batches of the same window into one, in their order."""
+    joined: dict[str, Any] = {}
+    for field in fields(Batch):
+        values = [getattr(example, field.name) for example in examples]
+        if isinstance(values[0], Tensor):
+            joined[field.name] = torch.cat(values)
+        else:
+            joined[field.name] = None if values[0] is None else [name for value in values for name in value]
+    return Batch(**joined)
+
+
+class WindowSampler(DistributedSampler[Any]):
+    """Keys (epoch, window) of a `WindowDataset`: each window once an epoch, dealt out to ``replicas`` processes.
+
+    The epoch travels with the key, so workers that outlive an epoch draw the right windows. Shuffled, the order follows
+    from seed and epoch; unshuffled, every epoch is epoch 0. Lightning calls ``set_epoch`` and leaves a
+    `DistributedSampler` as it is.
+    """
+
+    def __init__(self, dataset: WindowDataset, *, shuffle: bool, replicas: int = 1, rank: int = 0) -> None:
+        super().__init__(dataset, replicas, rank, shuffle=shuffle, seed=dataset.seed)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        epoch = self.epoch if self.shuffle else 0
+        return iter([(epoch, index) for index in super().__iter__()])

@@ -1,0 +1,241 @@
+"""What can be scored: a model, finished videos, and the two ends of the scale that stand in every table."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dubbench.datamodules.batch import Window
+from dubbench.datamodules.clip import PreparedClip
+from dubbench.errors import DubbenchError
+from dubbench.face.warp import paste
+from dubbench.files import sha256 as file_sha256
+from dubbench.protocols import Protocol as Rules
+from dubbench.results import COPY_REFERENCE, GROUND_TRUTH
+
+Image = NDArray[np.uint8]
+
+
+class Dubber(Protocol):
+    """What makes aligned frames: every `DubbingModel`, and anything of this form."""
+
+    def dub(self, clip: PreparedClip, speech: NDArray[np.float32], references: Sequence[int]) -> Iterator[Image]:
+        """Yield a uint8 RGB frame [s, s, 3] in aligned space for each frame of the clip."""
+
+    def paste_mask(self) -> NDArray[np.float32]:
+        """[s, s] in [0, 1], the part of an aligned frame that goes into the video."""
+
+    def parameter_count(self) -> int:
+        """Parameters that inference runs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip under a protocol.
+
+    Attributes:
+        clip: prepared clip.
+        source: its video file.
+        speech: float32 [frames * 640] that drives it, 16 kHz.
+        rules: the protocol.
+        seed: draws a method's native references.
+    """
+
+    clip: PreparedClip
+    source: Path
+    speech: NDArray[np.float32]
+    rules: Rules
+    seed: int
+
+
+class Take:
+    """One candidate on one clip, asked for its frames in order.
+
+    Attributes:
+        seconds: time spent on generation so far; None where no method generates.
+    """
+
+    seconds: float | None = None
+
+    def frame(self, truth: Image, transform: NDArray[np.float64]) -> Image | None:
+        """The next full frame.
+
+        Args:
+            truth: the source frame, uint8 [H, W, 3].
+            transform: [2, 3] from the clip's aligned square to the source frame.
+
+        Returns:
+            uint8 [H, W, 3], or None after the candidate's last frame.
+
+        Raises:
+            DubbenchError: if the frame cannot be scored.
+        """
+        return truth
+
+    def finish(self) -> None:
+        """Called after the clip's last frame; raises `DubbenchError` if the candidate's length is wrong."""
+
+    def close(self) -> None:
+        """Let go of files and generators."""
+
+
+class Candidate:
+    """A row of the table; this one is the ground truth.
+
+    Attributes:
+        name: of the row.
+        writes: whether its frames are written as a video.
+    """
+
+    name: str = GROUND_TRUTH
+    writes: bool = True
+
+    def fingerprint(self, clip: str) -> str:
+        """Of what makes its frames, beside the clip and the protocol; empty if unknown, then nothing is reused."""
+        return "source frames"
+
+    def describe(self) -> dict[str, Any]:
+        """What ``run.json`` says about it."""
+        return {"kind": "the source frames"}
+
+    def start(self, job: Job) -> Take:
+        """Begin a clip; raises `DubbenchError` if there is nothing to score."""
+        return Take()
+
+    def sound(self, job: Job) -> NDArray[np.float32]:
+        """Speech under the video that is written."""
+        return job.clip.speech()
+
+
+class CopyReference:
+    """The target's upper half with the reference's lower half, in aligned space."""
+
+    def __init__(self, size: int) -> None:
+        """Copy frames of ``size`` pixels, that of the prepared clips."""
+        self.size = size
+
+    def dub(self, clip: PreparedClip, speech: NDArray[np.float32], references: Sequence[int]) -> Iterator[Image]:
+        """See `Dubber`; the first reference is copied and the speech ignored."""
+        lower = clip.frames(references[:1], self.size)[0, self.size // 2 :]
+        for target in clip.stream(self.size):
+            yield np.concatenate([target[: self.size // 2], lower])
+
+    def paste_mask(self) -> NDArray[np.float32]:
+        """The lower half: the upper one is the target's already."""
+        mask = np.zeros((self.size, self.size), np.float32)
+        mask[self.size // 2 :] = 1
+        return mask
+
+    def parameter_count(self) -> int:
+        """It has none."""
+        return 0
+
+
+class Dubbed(Candidate):
+    """A dubber whose aligned frames are pasted back into the source frames."""
+
+    def __init__(self, name: str, dubber: Dubber, checkpoint: Path | None = None) -> None:
+        """Name a row.
+
+        Args:
+            name: of the row.
+            dubber: makes the frames.
+            checkpoint: file of its weights, if they came from one.
+        """
+        self.name, self.dubber, self.checkpoint = name, dubber, checkpoint
+        self.mask = np.asarray(dubber.paste_mask(), np.float32)
+        self._digest = file_sha256(checkpoint) if checkpoint else ""
+        self._weights = self._digest or _weights(dubber)
+
+    def fingerprint(self, clip: str) -> str:
+        """Class and weights."""
+        if isinstance(self.dubber, CopyReference):
+            return f"lower half of the reference at {self.dubber.size}"
+        return f"{_path(self.dubber)} {self._weights}" if self._weights else ""
+
+    def describe(self) -> dict[str, Any]:
+        """See `Candidate`."""
+        return {
+            "kind": "the source's upper and the reference's lower half" if self.name == COPY_REFERENCE else "model",
+            "class": _path(self.dubber),
+            "parameters": self.dubber.parameter_count(),
+            "checkpoint": self.checkpoint.name if self.checkpoint else "",
+            "checkpoint_sha256": self._digest,
+            "weights_sha256": self._weights,
+        }
+
+    def start(self, job: Job) -> Take:
+        """See `Candidate`."""
+        frames = self.dubber.dub(job.clip, job.speech, self.references(job))
+        return _Pasted(frames, self.mask, job.clip.info.size, timed=self.name != COPY_REFERENCE)
+
+    def sound(self, job: Job) -> NDArray[np.float32]:
+        """The driving speech."""
+        return job.speech
+
+    def references(self, job: Job) -> list[int]:
+        """Frame numbers that the protocol lets the dubber see."""
+        window: Window | None = getattr(self.dubber, "window", None)
+        # Without a window of its own, as copy_reference, a dubber's native reference is the first frame too.
+        if job.rules.references == "first_frame" or window is None:
+            return [0]
+        frames = job.clip.info.frames
+        if window.reference_rule == "first":
+            return list(range(min(window.references, frames)))
+        seeds = [job.seed, *sha256(job.clip.info.clip.encode()).digest()]
+        drawn = np.random.default_rng(seeds).choice(frames, window.references, replace=frames < window.references)
+        return sorted(drawn.tolist())
+
+
+class _Pasted(Take):
+    def __init__(self, frames: Iterator[Image], mask: NDArray[np.float32], size: int, timed: bool) -> None:
+        self._frames, self._mask, self._size = frames, mask, size
+        self.seconds = 0.0 if timed else None
+
+    def frame(self, truth: Image, transform: NDArray[np.float64]) -> Image | None:
+        aligned = self._next()
+        if aligned is None:
+            raise DubbenchError("the method stopped before the clip's last frame; it must give one for each")
+        side = len(self._mask)
+        if aligned.dtype != np.uint8 or aligned.shape != (side, side, 3):
+            raise DubbenchError(
+                f"the method gave {aligned.dtype} {list(aligned.shape)}; its mask asks for uint8 {[side, side, 3]}"
+            )
+        return paste(truth, aligned, transform * [self._size / side, self._size / side, 1.0], self._mask)
+
+    def finish(self) -> None:
+        if self._next() is not None:
+            raise DubbenchError("the method went on after the clip's last frame; it must give one for each")
+
+    def close(self) -> None:
+        close = getattr(self._frames, "close", None)
+        if close:
+            close()
+
+    def _next(self) -> Image | None:
+        start = perf_counter()
+        aligned = next(self._frames, None)
+        if self.seconds is not None:
+            self.seconds += perf_counter() - start
+        return aligned
+
+
+def _path(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def _weights(dubber: Dubber) -> str:
+    """Hash of a module's state; empty for what has none."""
+    if not isinstance(dubber, torch.nn.Module):
+        return ""
+    digest = sha256()
+    for name, tensor in dubber.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

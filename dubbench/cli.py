@@ -1,0 +1,69 @@
+"""The command ``dubbench``: one line a verb, and the place where errors become sentences."""
+
+import argparse
+import errno
+import importlib
+import sys
+from collections.abc import Sequence
+
+from dubbench import __version__
+from dubbench.errors import DubbenchError
+
+VERBS = {
+    "prepare": ("dubbench.datamodules.prepare_command", "turn a folder of talking video into aligned clips"),
+    "fit": ("dubbench.fitting", "train a method on prepared clips"),
+    "eval": ("dubbench.eval_command", "score a checkpoint, or anybody's videos, under a protocol"),
+    "leaderboard": ("dubbench.leaderboard", "put results side by side"),
+    "compare": ("dubbench.regression", "check results against a baseline; exit 1 unless all are as they were"),
+    "demo": ("dubbench.demo", "all of the above on a corpus made on the spot"),
+}
+INTERRUPTED = 130
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status: 0 well, 1 a told error, 2 a usage error, 130 interrupted."""
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        return _run(words)
+    except DubbenchError as error:
+        return _say(str(error))
+    except KeyboardInterrupt:
+        return _say("interrupted; the same command goes on where it was", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        return _say(
+            f"the disk is full{where}; free some space and give the same command again: it goes on where it was"
+        )
+    except SystemExit as stop:
+        return _say(stop.code) if isinstance(stop.code, str) else int(stop.code or 0)
+
+
+def _run(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dubbench", description="Benchmark suite for audio-driven visual dubbing.")
+    parser.add_argument("--version", action="version", version=f"dubbench {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, (_, summary) in VERBS.items():
+        verbs.add_parser(name, help=summary, add_help=False)
+    verb = parser.parse_args(words[:1]).verb
+    path, summary = VERBS[verb]
+    module = importlib.import_module(path)
+    if hasattr(module, "main"):
+        return int(module.main(words[1:]))
+    options = argparse.ArgumentParser(prog=f"dubbench {verb}", description=summary)
+    module.add_arguments(options)
+    return int(module.run(options.parse_args(words[1:])))
+
+
+def _say(sentence: str, status: int = 1) -> int:
+    print(f"dubbench: {sentence}", file=sys.stderr)
+    return status
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""Scoring of methods on the clips of a split under a protocol: resumable, streaming, with failures counted."""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from dubbench import __version__
+from dubbench.candidates import Candidate, CopyReference, Dubbed, Dubber, Job
+from dubbench.datamodules.batch import SAMPLES_PER_FRAME
+from dubbench.datamodules.clip import PreparedClip
+from dubbench.errors import DubbenchError
+from dubbench.face.landmarks import FaceMesh
+from dubbench.files import inside, write_json, write_text
+from dubbench.files import sha256 as file_sha256
+from dubbench.foreign import Videos
+from dubbench.metrics import DEFINITIONS
+from dubbench.protocols import load
+from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, ClipResult, as_csv, summarise, write_clips, write_summary
+from dubbench.scoring import score_clip
+from dubbench.task import Run, plan, refuse_other
+
+PACKAGES = (torch, np, av, cv2)
+NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
+
+
+def evaluate(
+    root: Path | str,
+    methods: Mapping[str, Dubber],
+    *,
+    out: Path | str,
+    protocol: str | Path = "first_frame",
+    split: str = "test",
+    videos: Mapping[str, Path] | None = None,
+    checkpoints: Mapping[str, Path] | None = None,
+    source_root: Path | str | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    clips: Sequence[str] | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Score methods, finished videos, the ground truth and copy-the-reference, and write the results.
+
+    ``out`` gets ``summary.csv`` (a row a method and metric), ``clips.csv`` (a row a method, clip and metric),
+    ``run.json`` (everything the numbers depend on, and what failed why), ``pairing.csv`` under a cross protocol,
+    ``videos/<method>/<clip>.mp4`` with the driving speech, and ``parts/``, from which a run that was stopped goes on.
+    Only timings differ between two runs.
+
+    Args:
+        root: folder of prepared clips.
+        methods: models by row name, in eval mode on the device they shall run on.
+        out: folder of the results.
+        protocol: short name or file.
+        split: ``train``, ``val`` or ``test``.
+        videos: folders of finished videos by row name.
+        checkpoints: files that the models' weights came from, by row name.
+        source_root: where the corpus lies, if it moved since it was prepared.
+        seed: of the bootstrap intervals and of the draws of native references.
+        limit: score only the first clips of the split.
+        clips: score only these clips of the split.
+        device: where pixel metrics are computed.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        DubbenchError: on wrong arguments; if ``out`` holds results of another protocol, split or corpus; or if not a
+            single clip could be scored (the reasons are in ``run.json``).
+    """
+    root, out = Path(root), Path(out)
+    run = plan(root, load(protocol), split, seed, limit, clips, Path(source_root) if source_root else None, device)
+    rows = _candidates(methods, checkpoints or {}, videos or {}, run)
+    refuse_other(out, run)
+    _sweep(out)
+    with ExitStack() as stack:
+        meshes = {row.name: stack.enter_context(FaceMesh()) for row in rows}
+        backend = meshes[GROUND_TRUTH].backend
+        screen = Console(stderr=True)
+        steps = track(run.clips, "scoring", console=screen, disable=not screen.is_terminal)
+        parts = {clip: _clip(clip, run, rows, meshes, out) for clip in steps}
+    results = [parts[clip][row.name] for row in rows for clip in run.clips]
+    write_clips(out / "clips.csv", results, list(run.protocol.metrics))
+    write_summary(out / "summary.csv", summarise(results, run.protocol.metrics, run.labels, seed))
+    if run.driving:
+        pairs = [(clip, run.driving[clip]) for clip in run.clips]
+        write_text(out / "pairing.csv", as_csv(("clip", "driving"), pairs))
+    write_json(out / "run.json", _record(run, rows, results, backend))
+    failures = [result for result in results if result.failure]
+    if len(failures) == len(results):
+        raise DubbenchError(
+            f"none of the {len(run.clips)} clips could be scored, the first because {failures[0].failure}; "
+            f"all reasons are in {out / 'run.json'}"
+        )
+    return out
+
+
+def _candidates(
+    methods: Mapping[str, Dubber], checkpoints: Mapping[str, Path], videos: Mapping[str, Path], run: Run
+) -> list[Candidate]:
+    """Both ends of the scale, then models, then folders of videos."""
+    names = [GROUND_TRUTH, COPY_REFERENCE, *methods, *videos]
+    for name in names:
+        if names.count(name) > 1:
+            raise DubbenchError(f"two rows are called {name!r}; give another name with --method")
+        if not NAME.fullmatch(name):
+            raise DubbenchError(f"{name!r} cannot name a row; use letters, digits and . _ + -, not a dot in front")
+    rows = [Candidate(), Dubbed(COPY_REFERENCE, CopyReference(run.size))]
+    rows += [Dubbed(name, dubber, checkpoints.get(name)) for name, dubber in methods.items()]
+    return rows + [Videos(name, Path(folder), run.clips) for name, folder in videos.items()]
+
+
+def _sweep(out: Path) -> None:
+    """Remove unfinished files that killed processes left."""
+    for path in out.glob("**/.*.tmp.*"):
+        owner = path.name.split(".tmp.")[0].rpartition(".")[2]
+        if owner.isdigit() and not _alive(int(owner)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _clip(
+    name: str, run: Run, rows: Sequence[Candidate], meshes: Mapping[str, FaceMesh], out: Path
+) -> dict[str, ClipResult]:
+    """Results of all rows on one clip: kept ones where nothing changed, new ones otherwise."""
+    try:
+        job, stamp = _job(name, run, meshes[GROUND_TRUTH].backend)
+    except DubbenchError as error:
+        return {row.name: ClipResult(row.name, name, "", failure=str(error)) for row in rows}
+    paths = {row.name: inside(out / "parts" / row.name, f"{name}.json") for row in rows}
+    prints = {row: _fingerprint(stamp, row, name) for row in rows}
+    results: dict[str, ClipResult] = {}
+    for row, fingerprint in prints.items():
+        kept = ClipResult.read(paths[row.name]) if fingerprint else None
+        video = not row.writes or (out / "videos" / row.name / f"{name}.mp4").is_file()
+        if kept and kept.fingerprint == fingerprint and not kept.failure and video:
+            results[row.name] = kept
+    wanted = {row: fingerprint for row, fingerprint in prints.items() if row.name not in results}
+    for row in wanted:
+        (out / "videos" / row.name / f"{name}.mp4").unlink(missing_ok=True)
+    if wanted:
+        for result in _scored(job, wanted, meshes, out / "videos", run.device):
+            result.write(paths[result.method])
+            results[result.method] = result
+    return results
+
+
+def _scored(
+    job: Job, wanted: Mapping[Candidate, str], meshes: Mapping[str, FaceMesh], out: Path, device: str
+) -> Iterator[ClipResult]:
+    try:
+        yield from score_clip(job, wanted, meshes, out, device)
+    except DubbenchError as error:
+        for row, fingerprint in wanted.items():
+            yield ClipResult(row.name, job.clip.info.clip, fingerprint, failure=str(error))
+
+
+def _job(name: str, run: Run, backend: str) -> tuple[Job, dict[str, Any]]:
+    """The clip with what drives it, and all that results depend on beside the row."""
+    clip = PreparedClip(run.root, name)
+    source = clip.source_path(run.source_root)
+    if file_sha256(source) != clip.info.source_sha256:
+        raise DubbenchError(f"{source} is not the file that was prepared (another sha256); run dubbench prepare again")
+    driver = PreparedClip(run.root, run.driving[name]) if run.driving else clip
+    job = Job(clip, source, _fitted(driver, clip.info.frames), run.protocol, run.seed)
+    stamp = {
+        "clip": clip.info.as_dict(),
+        "driving": driver.info.as_dict(),
+        "protocol": run.protocol.hash,
+        "seed": run.seed if run.protocol.references == "native" else None,  # else it only draws the intervals
+        "device": run.device,
+        "version": __version__,
+        "landmarks": backend,
+    }
+    return job, stamp
+
+
+def _fitted(driver: PreparedClip, frames: int) -> NDArray[np.float32]:
+    """Speech of a clip, cut or followed by silence to the length of ``frames``."""
+    speech = driver.speech(0, min(frames, driver.info.frames))
+    return np.pad(speech, (0, frames * SAMPLES_PER_FRAME - len(speech)))
+
+
+def _fingerprint(stamp: Mapping[str, Any], row: Candidate, clip: str) -> str:
+    own = row.fingerprint(clip)
+    return sha256(json.dumps([stamp, own], sort_keys=True).encode()).hexdigest() if own else ""
+
+
+def _record(run: Run, rows: Sequence[Candidate], results: Sequence[ClipResult], backend: str) -> dict[str, Any]:
+    """Contents of ``run.json``."""
+    methods = {}
+    for row in rows:
+        own = [result for result in results if result.method == row.name]
+        methods[row.name] = {
+            **row.describe(),
+            "scored": sum(not result.failure for result in own),
+            "failed": {result.clip: result.failure for result in own if result.failure},
+            "without_value": {result.clip: result.notes for result in own if result.notes},
+        }
+    definitions = {name: DEFINITIONS[name] for name in run.protocol.metrics}
+    return {
+        **run.labels,
+        "protocol_choices": asdict(run.protocol),
+        "split": run.split,
+        "clips": len(run.clips),
+        "seed": run.seed,
+        "device": run.device,
+        "methods": methods,
+        "metrics": {
+            name: {"text": d.text, "unit": d.unit, "better": d.better, "version": d.version}
+            for name, d in definitions.items()
+        },
+        "versions": {
+            "dubbench": __version__,
+            "python": platform.python_version(),
+            "landmarks": backend,
+            **{package.__name__: str(package.__version__) for package in PACKAGES},
+        },
+    }

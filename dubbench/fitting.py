@@ -1,0 +1,154 @@
+"""``dubbench fit``: LightningCLI with short names, one folder a run, and the networks a method needs trained first."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from dubbench.datamodules.datamodule import DubbingDataModule
+from dubbench.errors import DubbenchError
+from dubbench.files import write_text
+from dubbench.models.base import DubbingModel
+from dubbench.names import expand, names, value_of
+
+CHECKPOINT = Path("checkpoints") / "last.ckpt"
+
+
+class Trainer(L.Trainer):
+    """Lightning's trainer with the arguments of ``fit`` that the command line offers."""
+
+    def fit(  # type: ignore[override]  # the command line offers no loaders, and loads only tensors
+        self, model: DubbingModel, datamodule: DubbingDataModule, ckpt_path: str | None = None
+    ) -> None:
+        """Train a method on prepared clips.
+
+        Args:
+            model: what to train.
+            datamodule: what to train on.
+            ckpt_path: a checkpoint to go on from, or `last` for the run's own.
+        """
+        super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+
+
+class SaveConfig(SaveConfigCallback):
+    """Keep everything that decided a run as ``config.yaml`` in its folder."""
+
+    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Write the parsed configuration; only rank zero gets here."""
+        text = self.parser.dump(self.config, skip_none=False, skip_validation=True)
+        write_text(Path(trainer.default_root_dir) / "config.yaml", text)
+
+
+class CLI(LightningCLI):
+    """One folder a run: ``config.yaml``, ``checkpoints/last.ckpt`` and the logs."""
+
+    def __init__(self, args: list[str]) -> None:
+        super().__init__(
+            DubbingModel,
+            DubbingDataModule,
+            trainer_class=Trainer,
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=0,
+            parser_kwargs={"prog": "dubbench"},
+            args=args,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Only ``fit``: scoring has a command of its own that needs no trainer."""
+        return {"fit": {"model", "datamodule"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add ``--out``, the run's folder."""
+        parser.add_argument("--out", type=str | None, default=None, help="the run's folder (default: runs/MODEL)")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Resolve short names before anything is parsed, and remember what the user called the model."""
+        words = [str(word) for word in args] if isinstance(args, list) else []
+        name = value_of(words, "--model") or "model"
+        self.run_name = Path(name).stem if name.endswith(".yaml") else name.rpartition(".")[2].lower()
+        self.config = parser.parse_args(["fit", *expand(words)])
+
+    def _parse_ckpt_path(self) -> None:
+        """Do not let a checkpoint replace the model and arguments that the command line gives."""
+
+    def before_instantiate_classes(self) -> None:
+        """Settle the run's folder and its checkpoint, and train first what the model needs."""
+        config = self.config.fit
+        self.dry = bool(config.trainer.fast_dev_run)
+        self.out = Path(config.out or Path("runs") / self.run_name)
+        config.trainer.default_root_dir = str(self.out)
+        config.ckpt_path = self._resume(config.ckpt_path)
+        expert = config.model.init_args.get("sync_expert")
+        if expert in names("model"):
+            config.model.init_args.sync_expert = str(self._train_first(expert))
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:  # noqa: ANN401
+        """Build the trainer with the run's logger and checkpoint, and the method's own length of training."""
+        config = self.config_init.fit.trainer
+        if self.dry:
+            return super().instantiate_trainer(**kwargs)
+        if config.logger in (None, True):
+            kwargs["logger"] = TensorBoardLogger(save_dir=str(self.out), name="logs", version="")
+        if config.max_epochs is None and config.max_steps == -1 and config.max_time is None:
+            kwargs["max_epochs"] = math.ceil(self.model.iterations / self.datamodule.batches_per_epoch(self.model))
+        # Every epoch under one name: an epoch's end is where training can be resumed bit-exactly.
+        checkpoint = ModelCheckpoint(
+            dirpath=self.out / CHECKPOINT.parent,
+            filename=CHECKPOINT.stem,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        if config.enable_checkpointing is not False:
+            kwargs["callbacks"] = [*(config.callbacks or []), checkpoint]
+        return super().instantiate_trainer(**kwargs)
+
+    def _resume(self, wanted: str | None) -> str | None:
+        """Checkpoint to go on from; a folder that holds a run is never overwritten unasked."""
+        last = self.out / CHECKPOINT
+        if wanted == "last":
+            return str(last) if last.is_file() else None
+        if wanted is None and last.is_file() and not self.dry:
+            raise DubbenchError(
+                f"{self.out} already holds a run; go on with it by --ckpt_path last, or name another folder with --out"
+            )
+        if wanted is not None and not Path(wanted).is_file():
+            raise DubbenchError(f"there is no checkpoint {wanted}; name an existing file, or `last`")
+        return wanted
+
+    def _train_first(self, name: str) -> Path:
+        """Train the model config ``name`` on the same data, or go on with it, and return its checkpoint."""
+        if self.dry:
+            raise DubbenchError(
+                f"a fast_dev_run leaves no checkpoint of {name}; name one with --model.sync_expert FILE, "
+                "or go without by --model.sync_expert null --model.sync_weight 0"
+            )
+        config, out = self.config.fit, self.out / name
+        data = config.data.as_dict()
+        # Batch size and worker count suit the model, so the other model's recipe decides the first.
+        data["init_args"] = {key: value for key, value in data["init_args"].items() if key != "batch_size"}
+        write_text(out / "data.yaml", yaml.safe_dump(data))
+        words = ["--model", name, "--data", str(out / "data.yaml"), "--out", str(out), "--ckpt_path", "last"]
+        words += ["--seed_everything", str(config.seed_everything)]
+        for key in ("accelerator", "devices", "precision", "enable_progress_bar"):
+            if config.trainer.get(key) is not None:
+                words += [f"--trainer.{key}", str(config.trainer[key])]
+        CLI(words)
+        return out / CHECKPOINT
+
+
+def main(args: Sequence[str]) -> int:
+    """Train as the command line says and return the exit status."""
+    CLI(list(args))
+    return 0

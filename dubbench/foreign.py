@@ -1,0 +1,97 @@
+"""Finished videos of any method as a candidate."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubbench.candidates import Candidate, Image, Job, Take
+from dubbench.datamodules.sources import videos, without_suffix
+from dubbench.errors import DubbenchError
+from dubbench.files import sha256
+from dubbench.media.video import read_frames
+from dubbench.protocols import Protocol
+
+LENGTH_SLACK = 1
+
+
+class Videos(Candidate):
+    """Finished videos of a folder, matched by clip id: ``s1/bbaf2n.mp4`` or ``s1__bbaf2n.mp4``, any container."""
+
+    writes = False
+
+    def __init__(self, name: str, folder: Path, clips: Sequence[str]) -> None:
+        """Find the videos of ``clips``.
+
+        Raises:
+            DubbenchError: if the folder holds none of them.
+        """
+        self.name, self.folder = name, folder
+        if not folder.is_dir():
+            raise DubbenchError(f"{folder} is not a folder; --videos takes the folder that holds the videos")
+        self._found: dict[str, list[Path]] = {}
+        for path in sorted(videos(folder)):
+            # A clip id keeps its file's suffix where two files differ in nothing else.
+            for key in {without_suffix(path, folder), path.relative_to(folder).as_posix()}:
+                self._found.setdefault(key.replace("/", "__"), []).append(path)
+        wanted = {clip.replace("/", "__") for clip in clips}
+        if clips and not wanted & self._found.keys():
+            raise DubbenchError(
+                f"{folder} holds no video of the {len(clips)} clips; name them by clip id, as {clips[0]}.mp4 or "
+                f"{clips[0].replace('/', '__')}.mp4"
+            )
+        matched = {path for key in wanted for path in self._found.get(key, ())}
+        every = {path for paths in self._found.values() for path in paths}
+        self._unmatched = sorted(path.relative_to(folder).as_posix() for path in every - matched)
+
+    def fingerprint(self, clip: str) -> str:
+        """Hash of the clip's video; empty where there is none."""
+        paths = self._found.get(clip.replace("/", "__"), [])
+        return sha256(paths[0]) if len(paths) == 1 else ""
+
+    def describe(self) -> dict[str, Any]:
+        """See `Candidate`."""
+        return {"kind": "videos", "unmatched": self._unmatched}
+
+    def start(self, job: Job) -> Take:
+        """See `Candidate`."""
+        clip = job.clip.info.clip
+        paths = self._found.get(clip.replace("/", "__"), [])
+        if not paths:
+            raise DubbenchError(f"there is no video for this clip; name it {clip}.mp4 below the folder of the videos")
+        if len(paths) > 1:
+            names = " and ".join(path.relative_to(self.folder).as_posix() for path in paths)
+            raise DubbenchError(f"several videos match this clip: {names}; leave one")
+        return _Video(paths[0], job.clip.info.frames, job.rules)
+
+
+class _Video(Take):
+    def __init__(self, path: Path, frames: int, rules: Protocol) -> None:
+        self._frames = read_frames(path)
+        self._wanted, self._rules, self._given = frames, rules, 0
+
+    def frame(self, truth: Image, transform: NDArray[np.float64]) -> Image | None:
+        image = next(self._frames, None)
+        if image is None:
+            return None
+        self._given += 1
+        height, width = truth.shape[:2]
+        # Encoders with even sides only repeat an odd last row or column, as our own writer does.
+        if image.shape[:2] == (height + height % 2, width + width % 2):
+            image = image[:height, :width]
+        if image.shape != truth.shape:
+            raise DubbenchError(
+                f"the video is {image.shape[1]} x {image.shape[0]} pixels and its clip {width} x {height}; "
+                "give full frames of the source's size"
+            )
+        return np.ascontiguousarray(image)
+
+    def finish(self) -> None:
+        self._given += sum(1 for _ in self._frames)
+        if self._rules.length == "equal" and abs(self._given - self._wanted) > LENGTH_SLACK:
+            raise DubbenchError(
+                f"the video has {self._given} frames at 25 fps and its clip {self._wanted}; "
+                f"at most {LENGTH_SLACK} may be missing or left over"
+            )

@@ -1,0 +1,117 @@
+"""Where a frame is looked at: the protocol's crop, the mouth in it, and the aligned frame of landmark distances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubbench.candidates import Image, Job
+from dubbench.face.crops import nose_crop
+from dubbench.face.landmarks import FaceMesh, points_68
+
+ALIGNED = 256
+MOUTH = slice(48, 68)
+MOUTH_MARGIN = 0.25
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where n ground-truth frames are looked at; predictions are looked at in the same places.
+
+    Attributes:
+        aligned: [n, 2, 3] from the clip's aligned square to the source frame.
+        crop: [n, 2, 3] from the protocol's crop to the source frame.
+        mouth: [n, 4] integers x0, y0, x1, y1: the mouth's box in the crop.
+        source_points: [n, 68, 2] landmarks in the source frame.
+        points: [n, 68, 2] landmarks in the aligned frame of 256 pixels.
+        detected: [n] whether the landmarks were found in the frame itself.
+        to_256: [n, 2, 3] from the source frame to the aligned frame of 256 pixels.
+    """
+
+    aligned: NDArray[np.float64]
+    crop: NDArray[np.float64]
+    mouth: NDArray[np.int64]
+    source_points: NDArray[np.float64]
+    points: NDArray[np.float64]
+    detected: NDArray[np.bool_]
+    to_256: NDArray[np.float64]
+
+    @classmethod
+    def read(cls, job: Job, indices: Sequence[int]) -> "Geometry":
+        """Read what the clip's track says of some frames."""
+        aligned = np.asarray(job.clip.transforms(indices), np.float64)
+        source_points = np.asarray(job.clip.points(indices), np.float64)
+        from_256 = aligned * [job.clip.info.size / ALIGNED, job.clip.info.size / ALIGNED, 1.0]
+        to_256 = np.stack([np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2] for matrix in from_256])
+        points = mapped(to_256, source_points)
+        boxes = [nose_box(frame, job.rules.size) for frame in points]
+        crop = np.stack(
+            [matrix @ np.vstack([box, [0, 0, 1]]) for matrix, (box, _) in zip(from_256, boxes, strict=True)]
+        )
+        mouth = np.stack([mouth_box for _, mouth_box in boxes])
+        detected = np.asarray(job.clip.detected(indices), bool)
+        return cls(aligned, crop, mouth, source_points, points, detected, to_256)
+
+
+def mapped(transforms: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Send points [n, k, 2] through affine maps [n, 2, 3]."""
+    return np.asarray(np.einsum("nij,nkj->nki", transforms[..., :2], points) + transforms[:, None, :, 2])
+
+
+def nose_box(points: NDArray[np.float64], size: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The nose crop and the mouth's box in it.
+
+    The mouth's box is that of the landmarks 48 to 67, widened by a quarter of its width left and right and of its
+    height above and below, rounded outwards and cut at the crop's border.
+
+    Args:
+        points: [68, 2] ground-truth landmarks in an aligned space.
+        size: side of the crop in pixels.
+
+    Returns:
+        [2, 3] from crop pixels (continuous) to that space, and int64 [4]: x0, y0, x1, y1 in crop pixels.
+    """
+    centre, radius = nose_crop(points)
+    scale = 2 * radius / size
+    corner = centre - radius
+    box = np.array([[scale, 0.0, corner[0]], [0.0, scale, corner[1]]])
+    mouth = (points[MOUTH] - corner) / scale
+    low, high = mouth.min(axis=0), mouth.max(axis=0)
+    margin = MOUTH_MARGIN * (high - low)
+    outer = np.concatenate([np.floor(low - margin), np.ceil(high + margin)])
+    return box, np.clip(outer, 0, size).astype(np.int64)
+
+
+def nearest_face(mesh: FaceMesh, image: Image, truth: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Detect faces in the next frame of a video and take the one nearest to the ground truth's.
+
+    Args:
+        mesh: detector, which tracks from frame to frame.
+        image: uint8 [H, W, 3] RGB.
+        truth: [68, 2] landmarks of the ground truth in that frame's pixels.
+
+    Returns:
+        [68, 2] landmarks in the frame's pixels, or None without a face.
+    """
+    faces = [points_68(face).astype(np.float64) for face in mesh.detect(image)]
+    centre = truth.mean(axis=0)
+    return min(faces, key=lambda points: float(np.linalg.norm(points.mean(axis=0) - centre)), default=None)
+
+
+def aligned_faces(
+    points: Sequence[NDArray[np.float64] | None], geometry: Geometry
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Bring detected landmarks into the aligned frame of 256 pixels.
+
+    Args:
+        points: for the first frames of ``geometry``, [68, 2] in source pixels, or None without a face.
+        geometry: of those frames.
+
+    Returns:
+        [n, 68, 2], zero where there is no face; and bool [n], whether prediction and ground truth both have one.
+    """
+    count = len(points)
+    found = np.array([face is not None for face in points], bool) & geometry.detected[:count]
+    faces = np.stack([np.zeros((68, 2)) if face is None else face for face in points])
+    return np.where(found[:, None, None], mapped(geometry.to_256[:count], faces), 0.0), found

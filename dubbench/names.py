@@ -1,0 +1,51 @@
+"""Short names on the command line: the stems of the files in ``configs/``."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dubbench.errors import DubbenchError
+
+CONFIGS = Path(__file__).parent / "configs"
+KINDS = {"--model": "model", "--data": "data", "--dataset": "data"}
+
+
+def names(kind: str, suffix: str = "yaml") -> list[str]:
+    """Short names one can give: the files in ``configs/<kind>``."""
+    return sorted(path.stem for path in (CONFIGS / kind).glob(f"*.{suffix}"))
+
+
+def resolve(kind: str, value: str) -> str:
+    """Turn ``radio`` into the path of ``configs/model/radio.yaml``; class paths and files stay as they are.
+
+    Raises:
+        DubbenchError: if ``value`` looks like a short name and there is none such; the known ones are listed.
+    """
+    if not value.isidentifier() or value != value.lower():
+        return value
+    if value not in names(kind):
+        word = "dataset" if kind == "data" else kind
+        raise DubbenchError(f"no {word} is called {value!r}; there are {', '.join(names(kind))}")
+    return str(CONFIGS / kind / f"{value}.yaml")
+
+
+def expand(args: Iterable[str]) -> list[str]:
+    """Resolve the short names on a command line, and read ``--dataset`` as ``--data``."""
+    out: list[str] = []
+    for arg in args:
+        flag, equals, value = arg.partition("=")
+        out += [flag, value] if equals and flag in KINDS else [arg]
+    for i, flag in enumerate(out[:-1]):
+        if flag in KINDS:
+            out[i + 1] = resolve(KINDS[flag], out[i + 1])
+    return ["--data" + arg[9:] if arg == "--dataset" or arg.startswith("--dataset.") else arg for arg in out]
+
+
+def value_of(args: Iterable[str], flag: str) -> str | None:
+    """The value that a command line gives to ``flag``, before any parser has seen it."""
+    args = list(args)
+    for i, arg in enumerate(args):
+        if arg == flag and i + 1 < len(args):
+            return args[i + 1]
+        if arg.startswith(flag + "="):
+            return arg.partition("=")[2]
+    return None

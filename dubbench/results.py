@@ -1,0 +1,259 @@
+"""Results as files: what one clip got, tidy tables over clips, and intervals."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dubbench.errors import DubbenchError
+from dubbench.files import write_json, write_text
+from dubbench.metrics import DEFINITIONS
+from dubbench.metrics.suite import Better
+
+GROUND_TRUTH = "ground_truth"
+COPY_REFERENCE = "copy_reference"
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+BLOCK = 100
+SUMMARY_COLUMNS = (
+    "method", "dataset", "protocol", "metric", "value", "std", "ci_low", "ci_high", "count", "missed", "failed",
+    "unit", "better", "protocol_hash", "split_hash",
+)  # fmt: skip
+# Measured beside the protocol's metrics; nothing is ranked or compared by them.
+INFORMATIVE = {
+    "lmd_floor": "px@256",
+    "f_lmd_floor": "px@256",
+    "seconds_per_frame": "s",
+}
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What one method got on one clip.
+
+    Attributes:
+        method: name of the row.
+        clip: clip id.
+        fingerprint: of everything the values depend on; empty where that is not known.
+        frames: frames scored.
+        missed: frames without a face in the prediction or the ground truth: they have no landmark metrics.
+        values: mean over frames by metric; a metric without any frame is absent.
+        failure: why the clip could not be scored, else empty; then there are no values.
+        notes: by metric, why it has no value.
+    """
+
+    method: str
+    clip: str
+    fingerprint: str
+    frames: int = 0
+    missed: int = 0
+    values: dict[str, float] = field(default_factory=dict)
+    failure: str = ""
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write atomically as JSON; infinity is the text ``inf``."""
+        values = {key: value if np.isfinite(value) else number(value) for key, value in self.values.items()}
+        write_json(path, {**asdict(self), "values": values})
+
+    @classmethod
+    def read(cls, path: Path) -> "ClipResult | None":
+        """Read what `write` wrote; None if it is absent or of another form."""
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields["values"] = {key: float(value) for key, value in fields["values"].items()}
+            return cls(**fields)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of ``summary.csv``: a metric of a method over the clips of a split.
+
+    Attributes:
+        method: name of the row.
+        dataset: corpus.
+        protocol: name.
+        metric: name.
+        value: mean over clips; NaN where no clip has a value.
+        std: sample deviation over clips; NaN below two clips or with infinite values.
+        ci_low: lower end of the 95 % bootstrap interval of the mean.
+        ci_high: upper end.
+        count: clips with a value.
+        missed: frames without a value, in all clips.
+        failed: clips that could not be scored.
+        unit: of the value.
+        better: ``higher``, ``lower``, or empty for what is not compared.
+        protocol_hash: of the protocol's choices.
+        split_hash: of the clip ids asked for.
+    """
+
+    method: str
+    dataset: str
+    protocol: str
+    metric: str
+    value: float
+    std: float
+    ci_low: float
+    ci_high: float
+    count: int
+    missed: int
+    failed: int
+    unit: str
+    better: Better
+    protocol_hash: str
+    split_hash: str
+
+
+def number(value: float) -> str:
+    """Six significant digits; ``inf`` for infinity and nothing for NaN."""
+    return "" if np.isnan(value) else f"{value:.6g}"
+
+
+def interval(values: Sequence[float], seed: int) -> tuple[float, float]:
+    """Percentile bootstrap of the mean over clips: 2000 resamples, 95 %.
+
+    The ends are order statistics of the resampled means, so infinite values give infinite ends and never NaN.
+
+    Args:
+        values: one a clip.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper end; NaN for no values.
+    """
+    if not len(values):
+        return float("nan"), float("nan")
+    data, generator = np.asarray(values, np.float64), np.random.default_rng(seed)
+    draws = (generator.integers(len(data), size=(BLOCK, len(data))) for _ in range(RESAMPLES // BLOCK))
+    means = np.sort(np.concatenate([data[draw].mean(axis=1) for draw in draws]))
+    tail = round(RESAMPLES * (1 - CONFIDENCE) / 2)
+    return float(means[tail]), float(means[-1 - tail])
+
+
+def summarise(results: Iterable[ClipResult], metrics: Iterable[str], labels: Mapping[str, str], seed: int) -> list[Row]:
+    """Rows over clips, methods in the order of their first result.
+
+    Args:
+        results: of every method and clip.
+        metrics: the protocol's; `INFORMATIVE` ones follow where a method has them.
+        labels: ``dataset``, ``protocol``, ``protocol_hash`` and ``split_hash``.
+        seed: of the intervals.
+    """
+    methods: dict[str, list[ClipResult]] = {}
+    for result in results:
+        methods.setdefault(result.method, []).append(result)
+    rows = []
+    for method, clips in methods.items():
+        extra = [name for name in INFORMATIVE if any(name in clip.values for clip in clips)]
+        rows += [_row(method, name, clips, labels, seed) for name in [*metrics, *extra]]
+    return rows
+
+
+def _row(method: str, metric: str, clips: list[ClipResult], labels: Mapping[str, str], seed: int) -> Row:
+    values = [clip.values[metric] for clip in clips if metric in clip.values]
+    definition = DEFINITIONS.get(metric)
+    landmarks = definition is not None and definition.needs == "landmarks"
+    low, high = interval(values, seed)
+    return Row(
+        method=method,
+        metric=metric,
+        value=float(np.mean(values)) if values else float("nan"),
+        std=float(np.std(values, ddof=1)) if len(values) > 1 and np.isfinite(values).all() else float("nan"),
+        ci_low=low,
+        ci_high=high,
+        count=len(values),
+        missed=sum(clip.missed for clip in clips) if landmarks else 0,
+        failed=sum(bool(clip.failure) for clip in clips),
+        unit=definition.unit if definition else INFORMATIVE[metric],
+        better=definition.better if definition else "",
+        **labels,
+    )
+
+
+def write_clips(path: Path, results: Iterable[ClipResult], metrics: Sequence[str]) -> None:
+    """Write ``clips.csv``: method, clip, metric, value; the value is empty where there is none."""
+    lines = []
+    for result in results:
+        for metric in [*metrics, *(name for name in INFORMATIVE if name in result.values)]:
+            lines.append((result.method, result.clip, metric, number(result.values.get(metric, float("nan")))))
+    write_text(path, as_csv(("method", "clip", "metric", "value"), lines))
+
+
+def write_summary(path: Path, rows: Iterable[Row]) -> None:
+    """Write ``summary.csv`` with `SUMMARY_COLUMNS`."""
+    lines = [[_cell(getattr(row, column)) for column in SUMMARY_COLUMNS] for row in rows]
+    write_text(path, as_csv(SUMMARY_COLUMNS, lines))
+
+
+def as_csv(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """CSV text with LF line ends."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    return text.getvalue()
+
+
+def _cell(value: float | int | str) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def summary_path(place: Path) -> Path:
+    """The ``summary.csv`` of a results folder, or the file itself.
+
+    Raises:
+        DubbenchError: if there is none.
+    """
+    path = place / "summary.csv" if place.is_dir() else place
+    if not path.is_file():
+        raise DubbenchError(f"{place} holds no results (no summary.csv); `dubbench eval --out {place}` makes them")
+    return path
+
+
+def read_summary(place: Path) -> list[Row]:
+    """Read the rows of a results folder or a ``summary.csv``.
+
+    Raises:
+        DubbenchError: if there is none, or it has another form.
+    """
+    path = summary_path(place)
+    return [_parse(line, path) for line in read_csv(path, SUMMARY_COLUMNS)]
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Read the lines of a CSV file that has at least ``columns``.
+
+    Raises:
+        DubbenchError: if it is unreadable or lacks a column.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            lacking = [column for column in columns if column not in (reader.fieldnames or ())]
+            if lacking:
+                raise DubbenchError(f"{path} lacks the column {lacking[0]}; its columns are {', '.join(columns)}")
+            for line in reader:
+                if None in line or None in line.values():
+                    raise DubbenchError(f"{path}, line {reader.line_num}, does not have as many cells as the header")
+                yield line
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DubbenchError(f"{path} cannot be read as a CSV file: {error}") from error
+
+
+def _parse(line: Mapping[str, str], path: Path) -> Row:
+    cells: dict[str, Any] = dict(line)
+    try:
+        for column in ("value", "std", "ci_low", "ci_high"):
+            cells[column] = float(cells[column] or "nan")
+        for column in ("count", "missed", "failed"):
+            cells[column] = int(cells[column])
+    except ValueError as error:
+        raise DubbenchError(f"{path} holds a cell that is no number ({error}); write it again with eval") from error
+    if cells["better"] not in ("higher", "lower", ""):
+        raise DubbenchError(f"{path}: better is {cells['better']!r}; it can be higher, lower or empty")
+    return Row(**{column: cells[column] for column in SUMMARY_COLUMNS})

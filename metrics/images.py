@@ -1,0 +1,65 @@
+"""The one way that images and boxes enter a pixel metric: checked, then in grey levels as float64."""
+
+import torch
+from torch import Tensor
+
+from dubbench.errors import DubbenchError
+
+
+def grey_levels(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Check a pair of RGB batches and bring them to grey levels.
+
+    Args:
+        pred: [N, 3, H, W] RGB, uint8 in 0..255 or floating in [0, 1].
+        target: the same shape; its type may differ from that of ``pred``.
+
+    Returns:
+        Both as float64 in 0..255, so that a difference of uint8 images cannot wrap.
+
+    Raises:
+        DubbenchError: on another shape, type or range.
+    """
+    if pred.shape != target.shape:
+        raise DubbenchError(
+            f"prediction {list(pred.shape)} and target {list(target.shape)} differ in shape; give equal batches"
+        )
+    return _levels("prediction", pred), _levels("target", target)
+
+
+def _levels(name: str, images: Tensor) -> Tensor:
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise DubbenchError(f"{name} has shape {list(images.shape)}; a pixel metric takes RGB batches [N, 3, H, W]")
+    if not images.numel():
+        raise DubbenchError(f"{name} has shape {list(images.shape)} and so no pixel; give at least one image")
+    if images.dtype == torch.uint8:
+        return images.double()
+    if not images.is_floating_point():
+        raise DubbenchError(f"{name} is {images.dtype}; a pixel metric takes uint8, or floating images in [0, 1]")
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0.0 and high <= 1.0):  # also false for NaN
+        raise DubbenchError(
+            f"{name} holds values from {low:g} to {high:g}, but floating images must lie in [0, 1]; "
+            "map [-1, 1] by (x + 1) / 2, or give uint8"
+        )
+    return images.double() * 255.0
+
+
+def check_boxes(boxes: Tensor, images: Tensor) -> list[tuple[int, int, int, int]]:
+    """Read boxes as tuples (x0, y0, x1, y1), the right and lower end excluded.
+
+    Args:
+        boxes: [N, 4] integers in pixels of ``images``.
+        images: [N, 3, H, W].
+
+    Raises:
+        DubbenchError: if a box is empty or leaves its image.
+    """
+    if boxes.shape != (len(images), 4) or boxes.is_floating_point():
+        raise DubbenchError(f"boxes are {boxes.dtype} {list(boxes.shape)}; give integers [{len(images)}, 4]")
+    height, width = images.shape[-2:]
+    found = []
+    for x0, y0, x1, y1 in boxes.tolist():
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise DubbenchError(f"box {(x0, y0, x1, y1)} is empty or leaves the {width} x {height} image")
+        found.append((x0, y0, x1, y1))
+    return found

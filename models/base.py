@@ -1,0 +1,175 @@
+"""What every method shares: its window, its checkpoint's stamp, frozen helpers, seeds, and `dub`."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dubbench import __version__
+from dubbench.datamodules.batch import Window
+from dubbench.errors import DubbenchError
+
+if TYPE_CHECKING:
+    from dubbench.datamodules.clip import PreparedClip
+
+
+class DubbingModel(L.LightningModule):
+    """A network that learns from windows of prepared clips.
+
+    A subclass calls ``save_hyperparameters()`` with plain values only, so that its checkpoints load with
+    ``weights_only=True``, and sets the three attributes.
+
+    Attributes:
+        window: what one training example holds.
+        batch_size: windows a batch, when the data module is told none.
+        iterations: length of its training in batches, when the command line gives none.
+    """
+
+    window: Window
+    batch_size: int
+    iterations: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A plain dict hides modules from state_dict, parameters, EMA, train() and DDP: exactly what frozen nets need.
+        self.frozen: dict[str, nn.Module] = {}
+
+    def build_frozen(self) -> dict[str, nn.Module]:
+        """Helper networks that only training needs, by name; none by default."""
+        return {}
+
+    def compiled(self) -> list[nn.Module]:
+        """Networks that ``compile`` speeds up; none by default."""
+        return []
+
+    def setup(self, stage: str) -> None:
+        """Build the frozen helpers when training begins, so that scoring never needs their files."""
+        if stage == "fit" and not self.frozen:
+            self.frozen = {name: net.eval().requires_grad_(False) for name, net in self.build_frozen().items()}
+
+    def on_fit_start(self) -> None:
+        """Bring the frozen helpers to the model's device, and compile if the model was told to."""
+        for net in self.frozen.values():
+            net.to(self.device)
+        backend = self.hparams.get("compile")
+        if backend:
+            for net in self.compiled():
+                net.compile(backend="inductor" if backend is True else backend)
+
+    def on_train_epoch_start(self) -> None:
+        """Seed by run, epoch and process, so that a run resumed at an epoch's end draws as an undisturbed one."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        torch.manual_seed(seed + 1_000_003 * (self.current_epoch + 1) + 7_919 * self.global_rank)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Stamp a checkpoint with what it is."""
+        checkpoint["dubbench"] = {
+            "class_path": class_path(type(self)),
+            "window": asdict(self.window),
+            "version": __version__,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse another method's checkpoint, also when Lightning resumes from it."""
+        self._check(checkpoint, "the checkpoint")
+
+    def load_checkpoint(self, checkpoint: Mapping[str, Any], path: Path) -> None:
+        """Put a loaded checkpoint's weights into this model; ``path`` is for messages.
+
+        Raises:
+            DubbenchError: if it is another method's or was made with other settings.
+        """
+        self._check(checkpoint, str(path))
+        try:
+            self.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            line = str(error).strip().splitlines()[1].strip()
+            raise DubbenchError(
+                f"{path} does not fit this {type(self).__name__} ({line[:160]}); "
+                "give the model config and options that it was trained with, they are in its run's config.yaml"
+            ) from error
+
+    def dub(
+        self,
+        clip: "PreparedClip",
+        speech: NDArray[np.float32],
+        references: Sequence[int],
+        precision: torch.dtype | None = None,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Make the clip's speaker say ``speech``, a frame for each frame of the clip.
+
+        Args:
+            clip: gives the target and reference frames.
+            speech: float32 in [-1, 1] at 16 kHz from the clip's first frame on; silence follows where it is too short.
+            references: frame numbers of the clip that the method may look at.
+            precision: run under autocast of this type, ``torch.bfloat16`` for one.
+
+        Yields:
+            uint8 [size, size, 3] RGB in the aligned space, ``size`` the window's.
+
+        Raises:
+            DubbenchError: here, if the method generates no frames.
+        """
+        raise DubbenchError(f"{type(self).__name__} generates no frames, so there is nothing to dub or score")
+
+    def paste_mask(self) -> NDArray[np.float32]:
+        """What part of an aligned frame is generated: [size, size] in [0, 1], soft at its edges."""
+        return np.ones((self.window.size, self.window.size), np.float32)
+
+    def parameter_count(self) -> int:
+        """Parameters of the network that inference runs."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def _check(self, checkpoint: Mapping[str, Any], where: str) -> None:
+        stamp = checkpoint.get("dubbench")
+        if stamp is None:
+            raise DubbenchError(
+                f"{where} was not written by `dubbench fit`; name a checkpoint that was"
+            )
+        if stamp["class_path"] != class_path(type(self)):
+            raise DubbenchError(
+                f"{where} holds a {stamp['class_path']}, but the model named is a {class_path(type(self))}; "
+                "name the checkpoint's own model"
+            )
+        if stamp["window"] != asdict(self.window):
+            raise DubbenchError(
+                f"{where} was trained on other windows ({stamp['window']} against {asdict(self.window)}); "
+                "give the model config and options that it was trained with, they are in its run's config.yaml"
+            )
+
+
+def class_path(kind: type) -> str:
+    """Dotted path of a class, as configs and checkpoints write it."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def load_model(path: str | Path, map_location: torch.device | str = "cpu") -> DubbingModel:
+    """Rebuild a model from a checkpoint alone, in eval mode.
+
+    Raises:
+        DubbenchError: if there is no such file, or it is no checkpoint of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DubbenchError(f"there is no checkpoint {path}; `dubbench fit` writes one to OUT/checkpoints/last.ckpt")
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        stamp = checkpoint["dubbench"]
+    except Exception as error:
+        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote: {error!r}"[:300]) from error
+    module, _, name = stamp["class_path"].rpartition(".")
+    kind = getattr(import_module(module), name, None) if module.startswith("dubbench.") else None
+    if not (isinstance(kind, type) and issubclass(kind, DubbingModel)):
+        raise DubbenchError(f"{path} holds a {stamp['class_path']}, which is no model of this version ({__version__})")
+    values = {key: value for key, value in checkpoint["hyper_parameters"].items() if not key.startswith("_")}
+    model = kind(**values)
+    model.load_checkpoint(checkpoint, path)
+    return model.to(map_location).eval()

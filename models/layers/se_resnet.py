@@ -1,0 +1,145 @@
+"""Residual networks with attention, for speech (Chung et al., 2020) and for lips (RADIO supplement A)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLOPE = 0.2
+
+
+class SqueezeExcite(nn.Module):
+    """Channel gates from the mean of each channel."""
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 4)
+        self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gates [N, C, 1, 1] in (0, 1) of features [N, C, H, W]."""
+        gates: Tensor = self.gate(x.mean((2, 3))).sigmoid()
+        return gates[:, :, None, None]
+
+
+class ChannelSpatialAttention(nn.Module):
+    """Channel gates from mean and maximum, then spatial gates likewise (CBAM; Woo et al., 2018)."""
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 4)
+        self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, channels))
+        self.spatial = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gates [N, C, H, W] in (0, 1) of features of the same shape."""
+        channel = (self.gate(x.mean((2, 3))) + self.gate(x.amax((2, 3)))).sigmoid()[:, :, None, None]
+        gated = x * channel
+        spatial = self.spatial(torch.cat([gated.mean(1, keepdim=True), gated.amax(1, keepdim=True)], 1)).sigmoid()
+        gates: Tensor = channel * spatial
+        return gates
+
+
+ATTENTION = {"channel": SqueezeExcite, "channel_spatial": ChannelSpatialAttention}
+
+
+class AttentiveBlock(nn.Module):
+    """Residual block with instance norm, leaky ReLU and gates.
+
+    The gates are read before the last norm and applied after it: an instance-normed channel has the same mean in every
+    sample, so squeezed after the norm, as in the batch-normed original, they would be constants.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, attention: str) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1)
+        self.first_norm = nn.InstanceNorm2d(outputs, affine=True)
+        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second_norm = nn.InstanceNorm2d(outputs, affine=True)
+        self.attention = ATTENTION[attention](outputs)
+        same = stride == 1 and inputs == outputs
+        self.skip = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs, H, W] to [N, outputs, H/stride, W/stride]."""
+        y = self.second(F.leaky_relu(self.first_norm(self.first(x)), SLOPE))
+        y = self.second_norm(y) * self.attention(y)
+        return F.leaky_relu(y + self.skip(x), SLOPE)
+
+
+class AttentiveResNet(nn.Module):
+    """Stem and four stages, ResNet-34 like.
+
+    Args:
+        inputs: input channels.
+        widths: channels of the four stages.
+        blocks: blocks of the four stages.
+        strides: strides of stem and stages, rows or both axes.
+        attention: what gates the blocks.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        strides: Sequence[int],
+        attention: Literal["channel", "channel_spatial"],
+        stem_stride: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        # No norm in the stem: it would take the loudness away, and silence is what closed lips look like.
+        self.stem = nn.Conv2d(inputs, widths[0], 7, stem_stride, 3)
+        stages: list[nn.Module] = []
+        before = widths[0]
+        for width, count, stride in zip(widths, blocks, strides, strict=True):
+            stages += [
+                AttentiveBlock(before if i == 0 else width, width, stride if i == 0 else 1, attention)
+                for i in range(count)
+            ]
+            before = width
+        self.stages = nn.Sequential(*stages)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs, H, W] to [N, widths[-1], H', W']."""
+        features: Tensor = self.stages(F.leaky_relu(self.stem(x), SLOPE))
+        return features
+
+
+class SelfAttentivePooling(nn.Module):
+    """Weighted mean over time, the weights learnt (Cai et al., 2018; RADIO 3.1)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(channels, channels)
+        self.context = nn.Parameter(torch.randn(channels) / channels**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool [N, time, C] to [N, C]."""
+        weights = (self.hidden(x).tanh() @ self.context.to(x.dtype)).softmax(1)
+        pooled: Tensor = (x * weights[..., None].to(x.dtype)).sum(1)
+        return pooled
+
+
+class SpeechEncoder(nn.Module):
+    """ResNet-SE with self-attentive pooling over a mel window (RADIO supplement A, after ResNetSE34L).
+
+    Args:
+        outputs: width of the speech feature.
+        widths: channels of the four stages; ResNetSE34L's are 16, 32, 64, 128.
+        blocks: blocks of the four stages; ResNetSE34L's are 3, 4, 6, 3.
+    """
+
+    def __init__(self, outputs: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.trunk = AttentiveResNet(1, widths, blocks, (1, 2, 2, 1), "channel", (2, 1))
+        self.pool = SelfAttentivePooling(widths[-1])
+        self.out = nn.Linear(widths[-1], outputs)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Encode log-mel windows [N, bands, columns] to [N, outputs]."""
+        x = self.trunk(mel[:, None])
+        feature: Tensor = self.out(self.pool(x.mean(2).transpose(1, 2)))
+        return feature

@@ -1,0 +1,95 @@
+"""StyleGAN2's modulated convolution and the layers of a style-modulated decoder (Karras et al., 2020)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLOPE = 0.2
+
+
+def blur(x: Tensor, stride: int = 1, gain: float = 1.0, padding: int = 2) -> Tensor:
+    """Filter [N, C, H, W] with the [1, 3, 3, 1] kernel; ``stride`` 2 and ``padding`` 1 halve the size."""
+    tap = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 8
+    kernel = (torch.outer(tap, tap) * gain).expand(x.shape[1], 1, 4, 4)
+    return F.conv2d(x, kernel, stride=stride, padding=padding, groups=x.shape[1])
+
+
+class ModulatedConv(nn.Module):
+    """Convolution whose kernel is scaled a sample by a style, and normalised again (eqs. 1 and 3 there).
+
+    Scaling the kernel's input channels and normalising its output channels equals scaling the feature maps before
+    and after one shared convolution, which is faster than a kernel a sample on every device.
+
+    Weights have the usual scale and not StyleGAN2's equalised one: encoders and decoder then share a learning rate.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        kernel: odd kernel side.
+        style: width of the style vector.
+        demodulate: normalise each output channel; off for colour layers.
+        up: double the resolution by transposed convolution and blur.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, style: int, *, demodulate: bool = True, up: bool = False
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) / math.sqrt(inputs * kernel**2))
+        self.affine = nn.Linear(style, inputs)
+        nn.init.normal_(self.affine.weight, std=1 / math.sqrt(style))
+        nn.init.ones_(self.affine.bias)
+        self.demodulate = demodulate
+        self.up = up
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Convolve [N, inputs, H, W] under styles [N, style]; the size stays, or doubles with ``up``."""
+        scale = self.affine(style)
+        x = x * scale[:, :, None, None].to(x.dtype)
+        pad = self.weight.shape[-1] // 2
+        if self.up:
+            # A kernel of 3 with stride 2 gives 2H + 1, which the four-tap blur brings to 2H.
+            x = blur(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2), gain=4.0, padding=1)
+        else:
+            x = F.conv2d(x, self.weight, padding=pad)
+        if self.demodulate:
+            with torch.autocast(x.device.type, enabled=False):
+                energy = scale.float().square() @ self.weight.float().square().sum((2, 3)).T
+                norm = torch.rsqrt(energy + 1e-8)
+            x = x * norm[:, :, None, None].to(x.dtype)
+        return x
+
+
+class StyledConv(nn.Module):
+    """Modulated 3 x 3 convolution, bias and leaky ReLU; arguments as `ModulatedConv`.
+
+    StyleGAN2 also adds noise; a dubbed frame must not flicker, and RADIO does not mention noise, so there is none.
+    """
+
+    def __init__(self, inputs: int, outputs: int, style: int, *, up: bool = False) -> None:
+        super().__init__()
+        self.conv = ModulatedConv(inputs, outputs, 3, style, up=up)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Map [N, inputs, H, W] to [N, outputs, H', W']."""
+        x = self.conv(x, style)
+        return F.leaky_relu(x + self.bias[:, None, None].to(x.dtype), SLOPE) * math.sqrt(2)
+
+
+class ToRGB(nn.Module):
+    """Colour output of a layer, added to the upsampled colours of the layers below (skip architecture)."""
+
+    def __init__(self, inputs: int, style: int) -> None:
+        super().__init__()
+        self.conv = ModulatedConv(inputs, 3, 1, style, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor, style: Tensor, below: Tensor) -> Tensor:
+        """Map features [N, inputs, H, W] to colours [N, 3, H, W]; ``below`` has the same or half the resolution."""
+        colours: Tensor = self.conv(x, style) + self.bias[:, None, None].to(x.dtype)
+        if below.shape[-1] != colours.shape[-1]:
+            below = F.interpolate(below, scale_factor=2, mode="bilinear")
+        return colours + below

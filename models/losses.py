@@ -1,0 +1,125 @@
+"""Losses that methods share."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Softplus loss of a discriminator's logits on real and generated frames (RADIO eq. 3)."""
+    return F.softplus(fake.float()).mean() + F.softplus(-real.float()).mean()
+
+
+def generator_loss(fake: Tensor) -> Tensor:
+    """Non-saturating counterpart of `discriminator_loss` for the generator (StyleGAN2)."""
+    return F.softplus(-fake.float()).mean()
+
+
+def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """R1: mean squared gradient norm of the logits at real images [N, ...] (Mescheder et al., 2018)."""
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().flatten(1).sum(1).mean()
+
+
+def sync_probability(visual: Tensor, speech: Tensor) -> Tensor:
+    """Cosine of embeddings [..., E] that are never negative, so a probability [...] (RADIO eq. 4)."""
+    return F.cosine_similarity(visual.float(), speech.float(), dim=-1)
+
+
+def sync_loss(probability: Tensor, in_sync: bool) -> Tensor:
+    """Binary cross-entropy of sync probabilities that share one label (RADIO eq. 5)."""
+    # Rounding can take a cosine past 1, where the logarithm of the rest is not defined.
+    probability = probability.float().clamp(1e-6, 1 - 1e-6)
+    return -(probability if in_sync else 1 - probability).log().mean()
+
+
+def contrastive_loss(logits: Tensor, keep: Tensor) -> Tensor:
+    """Symmetric cross-entropy of similarity logits [B, N, N] with the diagonal as the right answers.
+
+    Args:
+        logits: similarities over a temperature; rows lips, columns speech.
+        keep: bool [N, N], the pairs that count; the diagonal must be among them.
+    """
+    logits = logits.float().masked_fill(~keep, float("-inf"))
+    target = torch.arange(logits.shape[-1], device=logits.device).expand(logits.shape[:-1])
+    rows = F.cross_entropy(logits.flatten(0, 1), target.flatten())
+    columns = F.cross_entropy(logits.transpose(1, 2).flatten(0, 1), target.flatten())
+    return (rows + columns) / 2
+
+
+def lip_map(points: Tensor, size: int, weight: float) -> Tensor:
+    """Pixel weights: ``weight`` in a box around the lips, 1 elsewhere.
+
+    Args:
+        points: [N, 68, 2] landmarks in pixels of ``size``.
+        size: side of the frames.
+        weight: of a pixel in the box, which is the lips' bounding box grown by half its width on each side.
+
+    Returns:
+        [N, 1, size, size], ready to multiply an error map.
+    """
+    lips = points[:, 48:68]
+    low, high = lips.amin(1), lips.amax(1)
+    margin = (high[:, :1] - low[:, :1]) / 2
+    low, high = low - margin, high + margin
+    centres = torch.arange(size, device=points.device, dtype=points.dtype) + 0.5
+    inside = (centres >= low[..., None]) & (centres <= high[..., None])
+    box = inside[:, 0, None, :] & inside[:, 1, :, None]
+    return (1 + (weight - 1) * box.to(points.dtype))[:, None]
+
+
+class PerceptualLoss(nn.Module):
+    """L1 between VGG19 features at relu1_1 ... relu5_1 (RADIO eq. 2).
+
+    Args:
+        weights: of the five layers. RADIO 3.3 says only that they rise with depth; these are pix2pixHD's.
+    """
+
+    LAYERS = (2, 7, 12, 21, 30)
+
+    def __init__(self, weights: Sequence[float] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)) -> None:
+        super().__init__()
+        from torchvision.models import vgg19  # type: ignore[import-untyped]  # torchvision ships no types
+
+        trunk = vgg19(weights=None).features[: self.LAYERS[-1]]
+        starts = (0, *self.LAYERS[:-1])
+        self.slices = nn.ModuleList(trunk[a:b] for a, b in zip(starts, self.LAYERS, strict=True))
+        for module in self.modules():
+            if isinstance(module, nn.ReLU):
+                module.inplace = False
+        self.weights = tuple(weights)
+        self.mean = nn.Buffer(torch.tensor([0.485, 0.456, 0.406])[:, None, None])
+        self.deviation = nn.Buffer(torch.tensor([0.229, 0.224, 0.225])[:, None, None])
+
+    @classmethod
+    def pretrained(cls) -> "PerceptualLoss":
+        """With torchvision's ImageNet weights, found through `dubbench.assets`.
+
+        Raises:
+            DubbenchError: if the weights are not on this machine.
+        """
+        from dubbench import assets
+
+        state = torch.load(assets.find("vgg19-dcbb9e9d.pth"), map_location="cpu", weights_only=True)
+        loss = cls()
+        names = [f"{name}.{kind}" for name, module in loss._convolutions() for kind in ("weight", "bias")]
+        source = [key for key in state if key.startswith("features.")][: len(names)]
+        values = {name: state[key] for name, key in zip(names, source, strict=True)}
+        missing = loss.load_state_dict(values, strict=False)
+        assert set(missing.missing_keys) == {"mean", "deviation"}
+        return loss
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Compare RGB images [N, 3, H, W] in [-1, 1], always in float32."""
+        with torch.autocast(fake.device.type, enabled=False):
+            x, y = ((image.float() / 2 + 0.5 - self.mean) / self.deviation for image in (fake, real))
+            total = x.new_zeros(())
+            for part, weight in zip(self.slices, self.weights, strict=True):
+                x, y = part(x), part(y)
+                total = total + weight * F.l1_loss(x, y)
+        return total
+
+    def _convolutions(self) -> list[tuple[str, nn.Module]]:
+        return [(name, module) for name, module in self.named_modules() if isinstance(module, nn.Conv2d)]

@@ -1,0 +1,204 @@
+"""How RADIO trains and dubs (3.3, 4.1)."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from itertools import islice
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dubbench.datamodules.batch import Batch, Mel, Window
+from dubbench.errors import DubbenchError
+from dubbench.models.adversarial import AdversarialModel
+from dubbench.models.base import load_model
+from dubbench.models.layers.discriminator import Discriminator
+from dubbench.models.losses import PerceptualLoss, lip_map
+from dubbench.models.radio.networks import Generator, Variant
+from dubbench.models.sync_expert.module import SyncExpert
+from dubbench.models.sync_expert.networks import SyncNetwork
+
+if TYPE_CHECKING:
+    from dubbench.datamodules.clip import PreparedClip
+
+DUB_BATCH = 16
+
+
+class Radio(AdversarialModel):
+    """RADIO (Lee et al., WACV 2024).
+
+    Args:
+        size: side of the frames, 192 in the paper, 96 in its ablations.
+        widths: channels at size, size/2, size/4, size/8 and size/16.
+        style_dim: width of f_s and f_a.
+        speech_widths: channels of the speech encoder's stages.
+        speech_blocks: blocks of the speech encoder's stages.
+        variant: of Table 2, D is RADIO; see `Generator`.
+        vit_blocks: n of ViT(n, m), decoder layers with fidelity mapping.
+        vit_layers: m of ViT(n, m), attention layers of each.
+        vit_width: token width.
+        vit_heads: attention heads.
+        frames: T, consecutive target frames; five when there is a sync loss.
+        references: reference frames a window, T in the paper; 1 serves all T frames and costs less.
+        sync_expert: checkpoint of a `SyncExpert`, the name of a model config that `fit` trains first, or null.
+        sync_weight: lambda_s of eq. 6; 0 without a sync expert.
+        sync_objective: `bce` is eq. 5; `contrastive` sets the batch's other speech against a window's own.
+        adversarial_weight: lambda_adv of eq. 6; 0 trains without a discriminator.
+        perceptual: `vgg19` as in eq. 2, or `none`.
+        lip_weight: weight of the L1 term's pixels around the lips; 1 in the paper.
+        discriminator_widths: channels at size, size/2, ...
+        r1_gamma: R1 penalty of the discriminator.
+        lr: learning rate of the generator.
+        discriminator_lr: learning rate of the discriminator.
+        betas: of the generator's Adam.
+        ema_decay: of the generator's running average.
+        accumulate: batches an optimiser step.
+        clip: largest gradient norm, 0 for none.
+        compile: true, or a torch.compile backend, speeds generator and discriminator up.
+        batch_size: windows a batch, when the data module is told none.
+        iterations: batches of training when the command line gives no length.
+    """
+
+    def __init__(
+        self,
+        size: int = 192,
+        widths: Sequence[int] = (64, 128, 256, 512, 512),
+        style_dim: int = 512,
+        speech_widths: Sequence[int] = (16, 32, 64, 128),
+        speech_blocks: Sequence[int] = (3, 4, 6, 3),
+        variant: Variant = "D",
+        vit_blocks: int = 2,
+        vit_layers: int = 2,
+        vit_width: int = 512,
+        vit_heads: int = 8,
+        frames: int = 5,
+        references: int = 5,
+        sync_expert: str | None = None,
+        sync_weight: float = 0.0,
+        sync_objective: Literal["bce", "contrastive"] = "bce",
+        adversarial_weight: float = 0.1,
+        perceptual: Literal["none", "vgg19"] = "vgg19",
+        lip_weight: float = 1.0,
+        discriminator_widths: Sequence[int] = (64, 128, 256, 512, 512),
+        r1_gamma: float = 0.5,
+        lr: float = 1e-4,
+        discriminator_lr: float = 1e-3,
+        betas: Sequence[float] = (0.5, 0.99),
+        ema_decay: float = 0.999,
+        accumulate: int = 1,
+        clip: float = 0.0,
+        compile: bool | str = False,
+        batch_size: int = 16,
+        iterations: int = 210_000,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if bool(sync_weight) != bool(sync_expert):
+            raise DubbenchError(
+                f"sync_weight is {sync_weight} and sync_expert is {sync_expert!r}: "
+                "give an expert and a weight, or null and 0"
+            )
+        if frames % references or (sync_weight and frames != SyncExpert.FRAMES):
+            raise DubbenchError(
+                f"{frames} frames with {references} references do not go together: references must divide frames, "
+                f"and the sync loss needs {SyncExpert.FRAMES} frames"
+            )
+        if size % 2 ** len(widths):
+            raise DubbenchError(f"size {size} cannot be halved {len(widths)} times; take 96 or 192")
+        # 20 columns a frame: 200 ms, the five frames that the sync expert sees (4.1 gives hop and FFT only).
+        self.window = Window(frames=frames, references=references, size=size, mel=Mel(columns=20))
+        self.batch_size, self.iterations = batch_size, iterations
+        self.build(
+            Generator(
+                size,
+                widths,
+                style_dim,
+                speech_widths,
+                speech_blocks,
+                variant,
+                vit_blocks,
+                vit_layers,
+                vit_width,
+                vit_heads,
+            ),
+            lambda: Discriminator(size, discriminator_widths),
+            {
+                "l1": 1.0,
+                "perceptual": float(perceptual != "none"),
+                "adversarial": adversarial_weight,
+                "sync": sync_weight,
+            },
+        )
+
+    def build_frozen(self) -> dict[str, nn.Module]:
+        """Sync expert and VGG, as far as their losses are wanted."""
+        frozen: dict[str, nn.Module] = {}
+        if self.hparams["sync_expert"]:
+            expert = load_model(self.hparams["sync_expert"])
+            if not isinstance(expert, SyncExpert):
+                raise DubbenchError(f"{self.hparams['sync_expert']} is no sync expert but a {type(expert).__name__}")
+            frozen["sync"] = expert.network
+        if self.hparams["perceptual"] == "vgg19":
+            frozen["perceptual"] = PerceptualLoss.pretrained()
+        return frozen
+
+    def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
+        """Dub the batch's frames by their own speech."""
+        frames: Tensor = generator(batch.frames, batch.references, batch.mel)
+        return frames
+
+    def losses(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Eq. 2's pixel and perceptual terms and eq. 5."""
+        fake = fake.float()
+        error = (fake - batch.frames).abs().flatten(0, 1)
+        if self.hparams["lip_weight"] != 1:
+            error = error * lip_map(batch.points.flatten(0, 1).float(), fake.shape[-1], self.hparams["lip_weight"])
+        terms = {"l1": error.mean()}
+        if "perceptual" in self.frozen:
+            terms["perceptual"] = self.frozen["perceptual"](fake.flatten(0, 1), batch.frames.flatten(0, 1))
+        if "sync" in self.frozen:
+            assert batch.mel is not None
+            expert = cast(SyncNetwork, self.frozen["sync"])
+            terms["sync"] = expert.agreement_loss(fake, batch.mel, self.hparams["sync_objective"])
+        return terms
+
+    def dub(
+        self,
+        clip: "PreparedClip",
+        speech: NDArray[np.float32],
+        references: Sequence[int],
+        precision: torch.dtype | None = None,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Dub a clip with one reference, the first of ``references`` (3: T = 1); see `DubbingModel.dub`."""
+        from dubbench.datamodules.mel import clip_windows
+
+        generator, mel = cast(Generator, self.ema.module).eval(), self.window.mel
+        assert mel is not None
+
+        def casting() -> torch.autocast | nullcontext[None]:
+            return torch.autocast(self.device.type, precision) if precision else nullcontext()
+
+        with torch.inference_mode(), casting():
+            style = generator.encode_style(self._images(clip.frames(list(references[:1]), self.window.size)))
+        stream, start = clip.stream(self.window.size), 0
+        while frames := list(islice(stream, DUB_BATCH)):
+            windows = torch.as_tensor(clip_windows(speech, mel, start, start + len(frames)))
+            with torch.inference_mode(), casting():
+                images = generator.render(self._images(np.stack(frames)), style, windows.to(self.device))
+                levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+            yield from levels.permute(0, 2, 3, 1).cpu().numpy()
+            start += len(frames)
+
+    def paste_mask(self) -> NDArray[np.float32]:
+        """Lower half, fading over a sixteenth of the side at the seam and at the square's edges."""
+        size = self.window.size
+        centre = (np.arange(size, dtype=np.float32) + 0.5) / size
+        across = np.clip(16 * np.minimum(centre, 1 - centre), 0, 1)
+        down = np.clip(16 * np.minimum(centre - 0.5, 1 - centre), 0, 1)
+        return np.outer(down, across).astype(np.float32)
+
+    def _images(self, frames: NDArray[np.uint8]) -> Tensor:
+        """Put [N, H, W, 3] uint8 on the device as [N, 3, H, W] in [-1, 1]."""
+        return torch.as_tensor(frames).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -1,0 +1,185 @@
+"""How the sync expert trains (RADIO 3.3, eqs. 4 and 5)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import AdamW, Optimizer
+
+from dubbench.datamodules.batch import Batch, Mel, Window
+from dubbench.models.base import DubbingModel
+from dubbench.models.losses import contrastive_loss, sync_loss
+from dubbench.models.sync_expert.networks import FRAMES, SyncNetwork
+
+CHANCE = 0.6931
+
+
+class SyncExpert(DubbingModel):
+    """Tells whether five frames of lips and the speech around them belong together.
+
+    Every window of a clip's frames meets every other's speech: equal positions are in sync, positions 5 to 15 frames
+    apart off sync, and those between are left out, since they share frames.
+
+    Args:
+        size: side of the aligned frames; RADIO's, which this network then judges.
+        frames: frames of a training window; 20 hold pairs up to 15 apart.
+        crop_size: side of the grey crops.
+        widths: channels of the lip network's stages.
+        blocks: blocks of the lip network's stages.
+        speech_widths: channels of the speech network's stages.
+        speech_blocks: blocks of the speech network's stages.
+        embedding: width of the embeddings.
+        objective: `bce` is eq. 5; `contrastive` a symmetric cross-entropy over the windows of a clip, which overfits a
+            small corpus less.
+        temperature: where the contrastive temperature begins.
+        dropout: share of features dropped before each embedding.
+        shift: largest shift of a clip's crops in training, a share of the crop.
+        brightness: largest change of brightness and contrast in training.
+        flip: whether crops are mirrored at random in training.
+        lr: learning rate of AdamW.
+        weight_decay: of AdamW.
+        compile: true, or a torch.compile backend, speeds the network up.
+        batch_size: windows a batch, when the data module is told none.
+        iterations: batches of training when the command line gives no length.
+    """
+
+    FRAMES: ClassVar[int] = FRAMES
+
+    def __init__(
+        self,
+        size: int = 192,
+        frames: int = 20,
+        crop_size: int = 144,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        blocks: Sequence[int] = (3, 4, 6, 3),
+        speech_widths: Sequence[int] = (16, 32, 64, 128),
+        speech_blocks: Sequence[int] = (3, 4, 6, 3),
+        embedding: int = 512,
+        objective: Literal["bce", "contrastive"] = "bce",
+        temperature: float = 0.07,
+        dropout: float = 0.0,
+        shift: float = 0.0,
+        brightness: float = 0.0,
+        flip: bool = False,
+        lr: float = 1e-4,
+        weight_decay: float = 0.0,
+        compile: bool | str = False,
+        batch_size: int = 16,
+        iterations: int = 200_000,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        # 20 columns: the 200 ms of the five frames whose middle frame the mel window is centred on.
+        self.window = Window(frames=frames, references=0, size=size, mel=Mel(columns=20))
+        self.batch_size, self.iterations = batch_size, iterations
+        self.network = SyncNetwork(
+            crop_size, widths, blocks, speech_widths, speech_blocks, embedding, dropout, temperature
+        )
+
+    def compiled(self) -> list[nn.Module]:
+        """The one network."""
+        return [self.network]
+
+    def configure_callbacks(self) -> list[L.Callback]:
+        """Watch for the loss that never leaves chance."""
+        return [SyncLossStuck()] if self.hparams["objective"] == "bce" else []
+
+    def configure_optimizers(self) -> Optimizer:
+        """AdamW; the temperature is no weight and does not decay."""
+        decayed = [p for name, p in self.network.named_parameters() if p.ndim > 1]
+        free = [p for name, p in self.network.named_parameters() if p.ndim <= 1]
+        groups = [
+            {"params": decayed, "weight_decay": self.hparams["weight_decay"]},
+            {"params": free, "weight_decay": 0.0},
+        ]
+        return AdamW(groups, self.hparams["lr"])
+
+    def similarities(self, batch: Batch, transform: Tensor | None = None) -> Tensor:
+        """Cosines (eq. 4) [B, N, N] of each of N lip windows (rows) with each speech window of its clip."""
+        assert batch.mel is not None
+        lips, speech = self.network(batch.frames, batch.mel, transform)
+        with torch.autocast(lips.device.type, enabled=False):
+            return F.normalize(lips.float(), dim=-1) @ F.normalize(speech.float(), dim=-1).transpose(1, 2)
+
+    def loss(self, similarities: Tensor) -> Tensor:
+        """Chosen objective over the pairs of similarities [B, N, N]."""
+        off = off_sync(similarities.shape[-1], similarities.device)
+        diagonal = torch.eye(len(off), dtype=torch.bool, device=off.device)
+        if self.hparams["objective"] == "contrastive":
+            return contrastive_loss(similarities * self.network.scale(), off | diagonal)
+        # In-sync pairs are fewer; each side weighs one half, as in batches drawn half and half.
+        return (sync_loss(similarities[:, diagonal], True) + sync_loss(similarities[:, off], False)) / 2
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss on augmented crops."""
+        loss = self.loss(self.similarities(self._brighten(batch), self._shifts(batch)))
+        self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss, and the share of (in-sync, off-sync) pairs that are ordered rightly."""
+        similarities = self.similarities(batch)
+        logs = {"val_loss": self.loss(similarities), "val_pair_accuracy": pair_accuracy(similarities)}
+        self.log_dict(logs, prog_bar=True, sync_dist=True, batch_size=len(batch))
+
+    def _shifts(self, batch: Batch) -> Tensor:
+        """Random flip and shift of each clip's crops: [B, 2, 3], see `crop_mouth`."""
+        count, device = len(batch), batch.frames.device
+        transform = torch.eye(2, 3, device=device).repeat(count, 1, 1)
+        transform[:, :, 2] = (torch.rand(count, 2, device=device) * 2 - 1) * 2 * self.hparams["shift"]
+        if self.hparams["flip"]:
+            transform[:, 0, 0] = torch.randint(0, 2, (count,), device=device) * 2.0 - 1
+        return transform
+
+    def _brighten(self, batch: Batch) -> Batch:
+        """Random brightness and contrast of each clip."""
+        reach = self.hparams["brightness"]
+        if not reach:
+            return batch
+        noise = (torch.rand(2, len(batch), 1, 1, 1, 1, device=batch.frames.device) * 2 - 1) * reach
+        return replace(batch, frames=batch.frames * (1 + noise[0]) + noise[1])
+
+
+class SyncLossStuck(L.Callback):
+    """Warn once when the loss rests on that of guessing, as Wav2Lip's users saw for days.
+
+    Args:
+        patience: batches in a row.
+        tolerance: distance from log 2 that counts as resting.
+    """
+
+    def __init__(self, patience: int = 1000, tolerance: float = 1e-3) -> None:
+        self.patience = patience
+        self.tolerance = tolerance
+        self.stuck: Tensor | int = 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count on the device; look only now and then, since looking waits for the device."""
+        near = (trainer.callback_metrics["train_loss"] - CHANCE).abs() < self.tolerance
+        self.stuck = (self.stuck + 1) * near
+        if (batch_idx + 1) % min(self.patience, 100) == 0 and int(self.stuck) >= self.patience:
+            rank_zero_warn(
+                f"the sync loss has rested at {CHANCE:.3f}, that of guessing, for {int(self.stuck)} batches: check "
+                "that speech and frames belong together, lower lr, or take objective: contrastive"
+            )
+            self.stuck = 0
+
+
+def off_sync(count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Pairs of windows that are 5 to 15 frames apart: bool [count, count]."""
+    position = torch.arange(count, device=device)
+    distance = (position[:, None] - position).abs()
+    return (distance >= 5) & (distance <= 15)
+
+
+def pair_accuracy(similarities: Tensor) -> Tensor:
+    """Share of (in-sync, off-sync) pairs of similarities [B, N, N] whose in-sync one is the larger; ties are wrong."""
+    right = similarities.diagonal(dim1=1, dim2=2)[..., None] > similarities
+    return right[:, off_sync(similarities.shape[-1], similarities.device)].float().mean()

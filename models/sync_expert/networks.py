@@ -1,0 +1,120 @@
+"""The sync expert's two encoders and its crop (RADIO 3.3, supplement A)."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dubbench.models.layers.se_resnet import AttentiveResNet, SpeechEncoder
+from dubbench.models.losses import contrastive_loss, sync_loss, sync_probability
+
+FRAMES = 5
+
+# The aligned square puts every mouth at one place, so a fixed box is about as tight as a detected one, and the same for
+# generated frames, where a detector would let the generator move the crop instead of the lips.
+CROP = (0.2, 0.35, 0.8, 0.95)
+
+
+def crop_mouth(frames: Tensor, size: int, transform: Tensor | None = None) -> Tensor:
+    """Grey crops of the lower face.
+
+    Args:
+        frames: [N, 3, S, S] aligned RGB in [-1, 1].
+        size: side of the crops.
+        transform: [N, 2, 3] augmentation in the crop's own [-1, 1] coordinates, or None.
+
+    Returns:
+        [N, 1, size, size] in [-1, 1].
+    """
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=frames.dtype, device=frames.device)
+    grey = torch.einsum("nchw,c->nhw", frames, weights)[:, None]
+    left, top, right, bottom = CROP
+    box = torch.tensor([[right - left, 0, left + right - 1], [0, bottom - top, top + bottom - 1]], device=frames.device)
+    box = box.to(frames.dtype).expand(len(frames), 2, 3)
+    if transform is not None:
+        linear = box[:, :, :2] @ transform
+        box = torch.cat([linear[:, :, :2], linear[:, :, 2:] + box[:, :, 2:]], 2)
+    grid = F.affine_grid(box, [len(frames), 1, size, size], align_corners=False)
+    return F.grid_sample(grey, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+class SyncNetwork(nn.Module):
+    """Embeds five grey mouth crops and the speech around their middle frame; both never negative.
+
+    Args:
+        crop_size: side of the crops, 144 in the paper.
+        widths: channels of the four stages of the lip network.
+        blocks: blocks of these stages.
+        speech_widths: channels of the four stages of the speech network.
+        speech_blocks: blocks of these stages.
+        embedding: width of the embeddings.
+        dropout: share of features dropped before each embedding.
+        temperature: where the temperature of the contrastive objective begins; it is learnt.
+    """
+
+    def __init__(
+        self,
+        crop_size: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        speech_widths: Sequence[int],
+        speech_blocks: Sequence[int],
+        embedding: int,
+        dropout: float,
+        temperature: float,
+    ) -> None:
+        super().__init__()
+        self.crop_size = crop_size
+        self.lips = AttentiveResNet(FRAMES, widths, blocks, (2, 2, 2, 1), "channel_spatial", (2, 2))
+        self.lips_out = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], embedding))
+        self.speech = SpeechEncoder(speech_widths[-1], speech_widths, speech_blocks)
+        self.speech_out = nn.Sequential(nn.LeakyReLU(0.2), nn.Dropout(dropout), nn.Linear(speech_widths[-1], embedding))
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+
+    def embed_lips(self, crops: Tensor) -> Tensor:
+        """Embed crops [N, 5, size, size]; [N, embedding], >= 0 so that eq. 4 is a probability."""
+        return F.relu(self.lips_out(self.lips(crops).mean((2, 3))))
+
+    def embed_speech(self, mel: Tensor) -> Tensor:
+        """Embed log-mel windows [N, bands, columns] of five frames; [N, embedding], >= 0."""
+        return F.relu(self.speech_out(self.speech(mel)))
+
+    def forward(self, frames: Tensor, mel: Tensor, transform: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Embed every run of five frames.
+
+        Args:
+            frames: [B, T, 3, S, S] aligned frames.
+            mel: [B, T, bands, columns], each window about its frame.
+            transform: [B, 2, 3] augmentation of a clip's crops, see `crop_mouth`.
+
+        Returns:
+            Lip and speech embeddings [B, T - 4, embedding]; entry i is of frames i to i + 4 and mel window i + 2.
+        """
+        batch, time = frames.shape[:2]
+        if transform is not None:
+            transform = transform.repeat_interleave(time, 0)
+        crops = crop_mouth(frames.flatten(0, 1), self.crop_size, transform)
+        runs = crops.view(batch, time, *crops.shape[2:]).unfold(1, FRAMES, 1).movedim(-1, 2)
+        lips = self.embed_lips(runs.flatten(0, 1)).view(batch, time - FRAMES + 1, -1)
+        middle = mel[:, FRAMES // 2 : time - FRAMES // 2]
+        return lips, self.embed_speech(middle.flatten(0, 1)).view_as(lips)
+
+    def scale(self) -> Tensor:
+        """One over the temperature; bounded, as in CLIP, so that training cannot run away."""
+        return self.log_scale.exp().clamp(max=100.0)
+
+    def agreement_loss(self, frames: Tensor, mel: Tensor, objective: Literal["bce", "contrastive"]) -> Tensor:
+        """How badly five frames [B, 5, 3, S, S] fit their speech [B, 5, bands, columns], a scalar, in float32.
+
+        ``bce`` is eq. 5 with y = 1; ``contrastive`` asks that lips find their own speech among the batch's.
+        """
+        with torch.autocast(frames.device.type, enabled=False):
+            lips, speech = self(frames.float(), mel.float())
+            if objective == "bce":
+                return sync_loss(sync_probability(lips, speech), True)
+            similarity = F.normalize(lips[:, 0], dim=-1) @ F.normalize(speech[:, 0], dim=-1).T
+            keep = torch.ones_like(similarity, dtype=torch.bool)
+            return contrastive_loss(similarity[None] * self.scale(), keep)

@@ -1,0 +1,143 @@
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+
+from dubbench.datamodules.batch import Mel
+from dubbench.datamodules.mel import DEVIATION, FLOOR, MEAN, clip_windows, context, log_mel
+from dubbench.errors import DubbenchError
+
+MELS = [Mel(), Mel(fft=800, hop=160, bands=64, columns=12), Mel(fft=512, hop=64, bands=40, columns=2)]
+
+
+def noise(frames: int, seed: int = 0) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    # Loudness that rises keeps a shifted column from looking right.
+    return torch.randn(frames * 640, generator=random) * torch.linspace(0.001, 0.3, frames * 640)
+
+
+@pytest.mark.parametrize("mel", MELS)
+def test_equals_librosa(mel: Mel) -> None:
+    speech = noise(25)
+    edge = (mel.fft - mel.hop) // 2
+    expected = librosa.feature.melspectrogram(
+        y=np.pad(speech.numpy(), edge),
+        sr=16_000,
+        n_fft=mel.fft,
+        hop_length=mel.hop,
+        n_mels=mel.bands,
+        center=False,
+        power=1,
+    )
+    expected = (np.log(np.maximum(expected, FLOOR)) - MEAN) / DEVIATION
+    actual = log_mel(speech, mel)
+    assert actual.shape == (mel.bands, 25 * 640 // mel.hop)
+    np.testing.assert_allclose(actual, expected, atol=2e-4)
+
+
+def test_leading_dimensions_are_kept() -> None:
+    speech = torch.stack([noise(5, seed) for seed in range(6)])
+    together = log_mel(speech.reshape(2, 3, -1), Mel())
+    assert together.shape == (2, 3, 80, 20)
+    torch.testing.assert_close(together[1, 2], log_mel(speech[5], Mel()))
+
+
+def test_less_than_a_hop_has_no_column() -> None:
+    assert log_mel(torch.zeros(3, 159), Mel()).shape == (3, 80, 0)
+
+
+@pytest.mark.parametrize("mel", MELS)
+@pytest.mark.parametrize(("start", "stop"), [(0, 5), (0, 1), (7, 12), (11, 12), (20, 25), (0, 25)])
+def test_window_is_cut_from_the_whole_clip(mel: Mel, start: int, stop: int) -> None:
+    speech = noise(25)
+    silence = torch.zeros(640 * 10)
+    # Padding by whole frames shifts columns by a whole number and shows what lies beyond the ends.
+    whole = log_mel(torch.cat([silence, speech, silence]), mel)
+    per_frame = 640 // mel.hop
+    for t, window in enumerate(clip_windows(speech, mel, start, stop), start):
+        first = (t + 10) * per_frame + per_frame // 2 - mel.columns // 2
+        torch.testing.assert_close(window, whole[:, first : first + mel.columns], atol=1e-4, rtol=0)
+
+
+def test_frame_sees_the_columns_around_its_middle() -> None:
+    speech = noise(25)
+    windows, whole = clip_windows(speech, Mel(), 0, 25), log_mel(speech, Mel())
+    torch.testing.assert_close(windows[12], whole[:, 4 * 12 - 8 : 4 * 12 + 12], atol=1e-4, rtol=0)
+
+
+def test_click_in_the_middle_of_a_frame_is_in_the_middle_of_its_window() -> None:
+    speech = torch.zeros(25 * 640)
+    speech[10 * 640 + 320] = 1.0
+    before, here, after = clip_windows(speech, Mel(), 9, 12)
+    torch.testing.assert_close(here, here.flip(-1), atol=1e-3, rtol=0)
+    assert here.mean(0).argmax() in (9, 10)
+    assert before.mean(0).argmax() in (13, 14)
+    assert after.mean(0).argmax() in (5, 6)
+
+
+@pytest.mark.parametrize("mel", MELS)
+def test_only_the_context_is_touched(mel: Mel) -> None:
+    speech = noise(40)
+    first, stop = context(mel, 18, 22)
+    alone = torch.full_like(speech, float("nan"))
+    alone[first:stop] = speech[first:stop]
+    expected = clip_windows(speech, mel, 18, 22)
+    assert torch.equal(clip_windows(alone, mel, 18, 22), expected)
+    assert torch.equal(clip_windows(speech[first:stop].numpy(), mel, 18, 22, first), expected)
+    for edge, frame, column in ((first + 1, 0, 0), (stop - 1, -1, -1)):
+        alone[edge] = float("nan")
+        assert clip_windows(alone, mel, 18, 22)[frame, :, column].isnan().any()
+
+
+def test_piecewise_equals_at_once() -> None:
+    speech = noise(40)
+    pieces = [clip_windows(speech, Mel(), start, min(start + 7, 40)) for start in range(0, 40, 7)]
+    torch.testing.assert_close(torch.cat(pieces), clip_windows(speech, Mel(), 0, 40), atol=1e-5, rtol=0)
+    assert clip_windows(speech, Mel(), 40, 40).shape == (0, 80, 20)
+
+
+def test_speech_that_ends_early_goes_on_as_silence() -> None:
+    speech = noise(10)
+    expected = clip_windows(torch.cat([speech, torch.zeros(640 * 10)]), Mel(), 0, 20)
+    assert torch.equal(clip_windows(speech, Mel(), 0, 20), expected)
+    silence = torch.full((2, 80, 20), (np.log(FLOOR) - MEAN) / DEVIATION)
+    torch.testing.assert_close(clip_windows(speech, Mel(), 18, 20), silence)
+
+
+def test_same_bits_with_any_number_of_threads_and_under_autocast() -> None:
+    speech, threads = noise(75), torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(clip_windows(speech, Mel(), 0, 75))
+    finally:
+        torch.set_num_threads(threads)
+    with torch.autocast("cpu", torch.bfloat16):
+        results.append(clip_windows(speech, Mel(), 0, 75))
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+def test_normalised_on_speech(shared: Path) -> None:
+    values = torch.cat(
+        [
+            log_mel(torch.from_numpy(soundfile.read(path, dtype="float32")[0]), Mel()).flatten()
+            for path in sorted((shared / "data" / "speech").glob("*.wav"))
+        ]
+    )
+    assert abs(values.mean()) < 0.5
+    assert 0.7 < values.std() < 1.4
+    assert values.min() >= (np.log(FLOOR) - MEAN) / DEVIATION - 1e-5
+    assert values.max() < 5
+
+
+@pytest.mark.parametrize("mel", [Mel(hop=200), Mel(hop=640), Mel(hop=0), Mel(columns=5), Mel(columns=0), Mel(fft=801)])
+def test_features_that_do_not_fit_the_frame_rate_are_refused(mel: Mel) -> None:
+    with pytest.raises(DubbenchError, match="hop must divide 320"):
+        log_mel(noise(5), mel)
+    with pytest.raises(DubbenchError, match="hop must divide 320"):
+        clip_windows(noise(5), mel, 0, 2)

@@ -1,0 +1,267 @@
+import builtins
+import io
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from dubbench.datamodules.batch import Mel, Window
+from dubbench.datamodules.clip import PreparedClip
+from dubbench.datamodules.mel import clip_windows
+from dubbench.datamodules.windows import WindowDataset, WindowSampler, collate, read_window, reference_frames
+from dubbench.errors import DubbenchError
+from tests.datamodules import miniature
+from tests.datamodules.miniature import SIZE, Clip, fingerprint
+
+WINDOW = Window(frames=5, references=3, size=SIZE, mel=Mel(), mesh=True)
+CLIPS = [
+    Clip("anna/one", 30),
+    Clip("anna/two", 12),
+    Clip("bert/one", 40),
+    Clip("bert/val", 9, "val"),
+    Clip("cleo/s", 4),
+]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return miniature.make(tmp_path_factory.mktemp("windows"), CLIPS)
+
+
+def clip_named(name: str) -> Clip:
+    return next(clip for clip in CLIPS if clip.clip == name)
+
+
+def places(dataset: WindowDataset, epoch: int, index: int) -> tuple[str, int, list[int]]:
+    clip, start, references = dataset.draw(epoch, index)
+    return clip.info.clip, start, references.tolist()
+
+
+def numbers(images: torch.Tensor) -> NDArray[np.int64]:
+    """The frame numbers that images [N, 3, H, W] in [-1, 1] show."""
+    levels = (images.mean(dim=(1, 2, 3)) + 1) * 127.5
+    return ((levels - miniature.grey(0)) / 3).round().long().numpy()
+
+
+@pytest.mark.parametrize("start", [0, 11, 35])
+def test_window_holds_what_it_says(root: Path, start: int) -> None:
+    clip, references = clip_named("bert/one"), np.array([33, 2, 2])
+    batch = read_window(PreparedClip(root, clip.clip), WINDOW, start, references)
+    targets = np.arange(start, start + 5)
+    assert batch.frames.shape == (1, 5, 3, SIZE, SIZE)
+    assert batch.frames.dtype == torch.float32
+    assert (numbers(batch.frames[0]) == targets).all()
+    assert (numbers(batch.references[0]) == references).all()
+    exact = (torch.tensor([miniature.grey(k) for k in targets]) / 127.5 - 1)[:, None, None, None]
+    assert (batch.frames[0] - exact).abs().max() < 3 / 127.5
+    assert (batch.indices[0].numpy() == targets).all()
+    assert (batch.reference_indices[0].numpy() == references).all()
+    np.testing.assert_allclose(batch.points[0], miniature.aligned_points(clip)[targets], atol=1e-4)
+    np.testing.assert_allclose(batch.reference_points[0], miniature.aligned_points(clip)[references], atol=1e-4)
+    assert batch.mesh is not None
+    assert batch.reference_mesh is not None
+    np.testing.assert_allclose(batch.mesh[0], miniature.aligned_mesh(clip)[targets], atol=1e-4)
+    np.testing.assert_allclose(batch.reference_mesh[0], miniature.aligned_mesh(clip)[references], atol=1e-4)
+    speech = miniature.speech(clip)
+    assert (batch.waveform[0].numpy() == speech[start * 640 : (start + 5) * 640]).all()
+    assert batch.mel is not None
+    assert torch.equal(batch.mel[0], clip_windows(speech, Mel(), start, start + 5))
+    assert (batch.speakers, batch.clips) == (["bert"], ["bert/one"])
+
+
+def test_only_what_is_asked_for(root: Path) -> None:
+    bare = Window(frames=2, references=0, size=SIZE)
+    batch = read_window(PreparedClip(root, "anna/one"), bare, 3, np.array([], dtype=np.int64))
+    assert batch.references.shape == (1, 0, 3, SIZE, SIZE)
+    assert batch.reference_points.shape == (1, 0, 68, 2)
+    assert batch.mel is batch.mesh is batch.reference_mesh is None
+    assert batch.waveform.shape == (1, 2 * 640)
+
+
+def test_geometry_follows_the_size(root: Path) -> None:
+    clip = clip_named("anna/one")
+    batch = read_window(PreparedClip(root, clip.clip), replace(WINDOW, size=SIZE // 2), 4, np.array([20]))
+    assert batch.frames.shape == (1, 5, 3, SIZE // 2, SIZE // 2)
+    np.testing.assert_allclose(batch.points[0], miniature.aligned_points(clip)[4:9] / 2, atol=1e-4)
+    assert batch.mesh is not None
+    np.testing.assert_allclose(batch.mesh[0], miniature.aligned_mesh(clip)[4:9] / 2, atol=1e-4)
+
+
+def test_every_file_is_opened_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: Counter[str] = Counter()
+
+    def count(owner: object, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counting(file: object, *args: object, **options: object) -> object:
+            opened[Path(str(file)).name] += 1
+            return original(file, *args, **options)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    dataset = WindowDataset(root, WINDOW, "train", length=10)
+    for owner, name in [(av, "open"), (io, "open"), (builtins, "open"), (soundfile, "SoundFile")]:
+        count(owner, name)
+    dataset[3]
+    monkeypatch.undo()
+    assert opened == {"video.mp4": 1, "audio.wav": 1, "track.npz": 1, "clip.json": 1}
+
+
+def test_frames_outside_the_window_are_not_decoded(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    video = tmp_path / "anna" / "one" / "video.mp4"
+    wanted = {4, 5, 6, 7, 8, 20}
+    with av.open(str(video)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    content = bytearray(video.read_bytes())
+    for k, (position, size) in enumerate(packets):
+        if k not in wanted:
+            content[position : position + size] = b"\xff" * size
+    video.write_bytes(content)
+    batch = read_window(PreparedClip(tmp_path, "anna/one"), WINDOW, 4, np.array([20]))
+    assert (numbers(batch.frames[0]) == [4, 5, 6, 7, 8]).all()
+    assert (numbers(batch.references[0]) == [20]).all()
+
+
+def test_references_are_never_target_frames(root: Path) -> None:
+    dataset = WindowDataset(root, WINDOW, "train", length=300)
+    seen = set()
+    for index in range(300):
+        clip, start, references = dataset.draw(0, index)
+        assert not set(references) & set(range(start, start + 5))
+        assert len(set(references)) == 3
+        seen |= {(clip.info.clip, k) for k in references}
+    assert len(seen) == 30 + 12 + 40
+
+
+def test_references_when_the_clip_is_hardly_longer_than_the_window() -> None:
+    random = np.random.default_rng(0)
+    assert reference_frames(WINDOW, 0, np.ones(6, bool), random).tolist() == [5, 5, 5]
+    assert set(reference_frames(replace(WINDOW, references=50), 0, np.ones(5, bool), random)) == {0, 1, 2, 3, 4}
+
+
+def test_first_references_are_the_first_frames() -> None:
+    rule = replace(WINDOW, reference_rule="first")
+    assert reference_frames(rule, 1, np.ones(9, bool), np.random.default_rng(0)).tolist() == [0, 1, 2]
+    assert reference_frames(rule, 0, np.ones(2, bool), np.random.default_rng(0)).tolist() == [0, 1, 1]
+
+
+def test_frames_without_a_face_are_avoided(tmp_path: Path) -> None:
+    missed = [0, 7, 8, 21]
+    root = miniature.make(tmp_path, [Clip("anna/gaps", 30, missed=missed), Clip("anna/none", 8, missed=range(8))])
+    dataset, starts = WindowDataset(root, WINDOW, "train", length=400), set()
+    for index in range(400):
+        clip, start, references = dataset.draw(0, index)
+        if clip.info.clip == "anna/gaps":
+            assert not set(range(start, start + 5)) & set(missed)
+            assert not set(references) & set(missed)
+            starts.add(start)
+    assert starts == {1, 2, *range(9, 17), *range(22, 26)}
+    assert {dataset.draw(0, index)[0].info.clip for index in range(400)} == {"anna/gaps", "anna/none"}
+
+
+def test_an_epoch_goes_over_the_split_evenly(root: Path) -> None:
+    every = [("anna/one", k) for k in range(26)] + [("anna/two", k) for k in range(8)]
+    every += [("bert/one", k) for k in range(36)]
+
+    def drawn(length: int, epoch: int = 0) -> list[tuple[str, int]]:
+        dataset = WindowDataset(root, WINDOW, "train", length)
+        return [(clip.info.clip, start) for clip, start, _ in (dataset.draw(epoch, index) for index in range(length))]
+
+    assert drawn(len(every)) == every
+    assert drawn(2 * len(every)) == [place for place in every for _ in range(2)]
+    some = [drawn(7, epoch) for epoch in range(80)]
+    assert {place for places in some for place in places} == set(every)
+    assert all(place in every[10 * i : 10 * i + 10] for places in some for i, place in enumerate(places))
+
+
+def test_a_window_depends_on_seed_epoch_and_index_alone(root: Path) -> None:
+    one, other = (WindowDataset(root, WINDOW, "train", length=8, seed=3) for _ in range(2))
+    for key in [(2, 5), (0, 1), (2, 5)]:
+        first = fingerprint(one[key])
+        other.draw(key[0], 2)
+        assert fingerprint(other[key]) == first
+    assert fingerprint(one[4]) == fingerprint(one[0, 4])
+    epochs = [[places(one, epoch, index) for index in range(8)] for epoch in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2]
+    reseeded = WindowDataset(root, WINDOW, "train", length=8, seed=4)
+    assert [places(reseeded, 0, index) for index in range(8)] != epochs[0]
+    with pytest.raises(IndexError):
+        one[0, 8]
+
+
+def test_collate_joins_in_order(root: Path) -> None:
+    dataset = WindowDataset(root, WINDOW, "train", length=6)
+    examples = [dataset[index] for index in (4, 0, 2)]
+    batch = collate(examples)
+    assert len(batch) == 3
+    assert batch.mel is not None
+    assert batch.mel.shape == (3, 5, 80, 20)
+    assert batch.mesh is not None
+    assert batch.mesh.shape == (3, 5, 478, 3)
+    assert batch.clips == [example.clips[0] for example in examples]
+    for row, example in enumerate(examples):
+        assert torch.equal(batch.frames[row], example.frames[0])
+        assert torch.equal(batch.reference_indices[row], example.reference_indices[0])
+    bare = WindowDataset(root, Window(frames=1, references=0, size=SIZE), "train", length=2)
+    assert collate([bare[0], bare[1]]).mel is None
+
+
+def test_processes_share_the_windows(root: Path) -> None:
+    dataset = WindowDataset(root, WINDOW, "train", length=16, seed=1)
+
+    def order(replicas: int, rank: int, epoch: int) -> list[tuple[int, int]]:
+        sampler = WindowSampler(dataset, shuffle=True, replicas=replicas, rank=rank)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    alone = order(1, 0, 5)
+    assert sorted(alone) == [(5, index) for index in range(16)]
+    assert [index for _, index in order(1, 0, 6)] != [index for _, index in alone]
+    first, second = order(2, 0, 5), order(2, 1, 5)
+    for step in range(4):
+        together = first[2 * step : 2 * step + 2] + second[2 * step : 2 * step + 2]
+        assert sorted(together) == sorted(alone[4 * step : 4 * step + 4])
+
+
+def test_unshuffled_every_epoch_is_the_same(root: Path) -> None:
+    sampler = WindowSampler(WindowDataset(root, WINDOW, "val", length=4), shuffle=False)
+    sampler.set_epoch(9)
+    assert list(sampler) == [(0, 0), (0, 1), (0, 2), (0, 3)]
+
+
+def test_short_clips_are_listed(root: Path) -> None:
+    dataset = WindowDataset(root, WINDOW, "train", length=4)
+    assert dataset.short == ["cleo/s"]
+    assert dataset.clips == ["anna/one", "anna/two", "bert/one"]
+    assert WindowDataset(root, WINDOW, "train", length=4, speakers=["bert"]).clips == ["bert/one"]
+
+
+@pytest.mark.parametrize(
+    ("split", "speakers", "message"),
+    [
+        ("test", None, r"split test .* has no clip \(there are: train 4, val 1\); prepare with another --split"),
+        ("val", ["anna"], r"no clip of speaker anna \(there are: train 2\)"),
+        ("train", ["dora", "anna"], "no clip of speaker dora; there are anna, bert, cleo"),
+        ("train", ["cleo"], "no clip of 5 frames or more, the longest has 4"),
+    ],
+)
+def test_nothing_to_draw_from(root: Path, split: str, speakers: list[str] | None, message: str) -> None:
+    with pytest.raises(DubbenchError, match=message):
+        WindowDataset(root, WINDOW, split, length=4, speakers=speakers)
+
+
+def test_unprepared_folder_and_bad_numbers(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DubbenchError, match="is not a prepared folder: run dubbench prepare"):
+        WindowDataset(tmp_path, WINDOW, "train", length=4)
+    with pytest.raises(DubbenchError, match="0 windows"):
+        WindowDataset(root, WINDOW, "train", length=0)
+    with pytest.raises(DubbenchError, match="seed -1"):
+        WindowDataset(root, WINDOW, "train", length=4, seed=-1)
