@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.track import Track
 from dubbench.errors import DubbenchError
 from dubbench.files import inside
-from dubbench.media.audio import read_speech
-from dubbench.media.video import Image, IndexedVideo, read_frames
+from dubbench.media.audio import SAMPLES_PER_FRAME, read_speech
+from dubbench.media.container import Image
+from dubbench.media.video import IndexedVideo
 
+READ_AT_ONCE = 16
 MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "source", "source_sha256")
 
 
@@ -97,15 +98,14 @@ class PreparedClip:
 
     def frames(self, indices: Sequence[int], size: int | None = None) -> Image:
         """Aligned frames in the order asked for: uint8 [N, size, size, 3], RGB; ``size`` defaults to ``info.size``."""
-        if size is None or size == self.info.size:
-            with IndexedVideo(self.folder / "video.mp4") as video:
-                return video.read(indices)[:, : self.info.size, : self.info.size]
-        return self._resized_frames(indices, size)
+        with IndexedVideo(self.folder / "video.mp4") as video:
+            return self._read(video, indices, size)
 
     def stream(self, size: int | None = None) -> Iterator[Image]:
-        """Yield all aligned frames in order: uint8 [size, size, 3], RGB."""
-        for frame in read_frames(self.folder / "video.mp4"):
-            yield _resize(frame[: self.info.size, : self.info.size], size or self.info.size)
+        """Yield all aligned frames in order, as `frames` gives them: uint8 [size, size, 3], RGB."""
+        with IndexedVideo(self.folder / "video.mp4") as video:
+            for start in range(0, self.info.frames, READ_AT_ONCE):
+                yield from self._read(video, range(start, min(start + READ_AT_ONCE, self.info.frames)), size)
 
     def speech(self, start_frame: int = 0, frames: int | None = None) -> NDArray[np.float32]:
         """Speech of ``frames`` frames (to the end by default): float32 [frames * 640], 16 kHz, in [-1, 1]."""
@@ -154,13 +154,13 @@ class PreparedClip:
     def _track(self) -> Track:
         return Track(self.folder / "track.npz")
 
-    def _resized_frames(self, indices: Sequence[int], size: int) -> Image:
-        with IndexedVideo(self.folder / "video.mp4") as video:
-            if video.size == (self.info.size, self.info.size):
-                return video.read(indices, size)
+    def _read(self, video: IndexedVideo, indices: Sequence[int], size: int | None) -> Image:
+        stored, size = self.info.size, size or self.info.size
+        if video.size == (stored, stored):
+            return video.read(indices, None if size == stored else size)
         # The encoder padded an odd side: the padding goes before the resize, or every pixel would shift.
-        frames = [_resize(frame, size) for frame in self.frames(indices)]
-        return np.stack(frames) if frames else np.empty((0, size, size, 3), np.uint8)
+        frames = video.read(indices)[:, :stored, :stored]
+        return np.stack([_resize(frame, size) for frame in frames]) if len(frames) else frames[:, :size, :size]
 
 
 def read_manifest(root: Path | str) -> pd.DataFrame:

@@ -18,6 +18,8 @@ FLOOR = 1e-5
 MEAN = -5.0
 DEVIATION = 2.2
 
+PIECE = 256  # columns that go through the filters at a time, which bounds memory
+
 
 def log_mel(waveform: Tensor, mel: Mel) -> Tensor:
     """Normalised log-mel spectrogram of whole speech; beyond its ends all is zero.
@@ -103,7 +105,8 @@ def _spectrogram(samples: Tensor, mel: Mel) -> Tensor:
         index, weights = (torch.from_numpy(table).to(samples.device) for table in _filters(mel))
         # Each filter sums its own few bins. A matrix product would round differently with another number of threads,
         # and a worker has fewer than the main process.
-        bands = torch.stack([(spectrum[:, i] * w[:, None]).sum(1) for i, w in zip(index, weights, strict=True)], dim=1)
+        pieces = [(piece[:, index] * weights[..., None]).sum(2) for piece in spectrum.split(PIECE, dim=-1)]
+        bands = torch.cat(pieces, dim=-1)
         features = (bands.clamp(min=FLOOR).log() - MEAN) / DEVIATION
     return features.reshape(*samples.shape[:-1], mel.bands, -1)
 

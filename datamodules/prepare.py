@@ -209,7 +209,8 @@ def _write_tables(out: Path, jobs: list[Job], made: dict[str, Outcome]) -> tuple
             existing = inside(out, job.raw.clip) / "clip.json"
             rows += [ClipInfo.read(existing)] if existing.is_file() else []
         elif outcome.info is None:
-            failures.append(Failure(_printable(job.raw.clip), _printable(job.source), " ".join(outcome.reason.split())))
+            reason = " ".join(outcome.reason.split()).replace(f"{job.root}/", "")
+            failures.append(Failure(*map(_printable, (job.raw.clip, job.source, reason))))
         else:
             rows.append(outcome.info)
     table = pd.DataFrame([[getattr(row, name) for name in MANIFEST_COLUMNS] for row in rows], columns=MANIFEST_COLUMNS)

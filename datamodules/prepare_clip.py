@@ -18,7 +18,8 @@ from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.face.warp import warp
 from dubbench.files import inside, sha256, write_json
 from dubbench.media.audio import write_speech
-from dubbench.media.video import Image, VideoWriter, probe, read_frames
+from dubbench.media.container import Image
+from dubbench.media.video import VideoWriter, probe, read_frames
 
 PARTIAL = ".partial"
 FILES = ("video.mp4", "audio.wav", "track.npz", "clip.json")
@@ -154,7 +155,7 @@ def _make(job: Job, digest: str, folder: Path, tell: Tell) -> ClipInfo:
             track.append(mesh=row.mesh, points=points_68(row.mesh), transform=transform, detected=row.detected)
         # Judged before the video closes: without any face it has no frame to close with.
         if choice.frames < SHORTEST:
-            raise DubbenchError(f"too short: {choice.frames} frames at 25 fps, {SHORTEST} are needed")
+            raise DubbenchError(f"too short: {choice.frames} of at least {SHORTEST} frames at 25 fps")
         choice.verdict()
     write_speech(path, folder / "audio.wav", track.rows)
     return ClipInfo(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dubbench.errors import DubbenchError
 from dubbench.face import ffhq_transform, points_68
 from dubbench.face.alignment import smooth
-from dubbench.media.video import Image
+from dubbench.media.container import Image
 
 Mesh = NDArray[np.float32]
 

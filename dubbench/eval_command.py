@@ -1,16 +1,50 @@
 """``dubbench eval``: score a checkpoint of ours, or anybody's videos, under a named protocol."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
+from lightning import seed_everything
 
+from dubbench import leaderboard
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
-from dubbench.files import sha256
+from dubbench.evaluation import evaluate
 from dubbench.models.base import DubbingModel
-from dubbench.names import expand, names, value_of
+from dubbench.names import expand, label, names
+
+
+def main(args: Sequence[str]) -> int:
+    """Score as the command line says, show the table, and return the exit status."""
+    words = list(args)
+    given = _parser().parse_args(expand(words))
+    if (given.model is None) != (given.ckpt_path is None):
+        raise DubbenchError("--model and --ckpt_path go together: the model's name and the checkpoint of its weights")
+    if given.model is None and given.videos is None:
+        raise DubbenchError("there is nothing to score; give --model NAME --ckpt_path FILE, or --videos DIR")
+    if given.model is not None and given.videos is not None and given.method is not None:
+        raise DubbenchError("--method names one row, but --model and --videos make two; score them one after the other")
+    device = _device(given.device)
+    seed_everything(given.seed, verbose=False)
+    name = given.method or label(words, "--model")
+    models = {name: _model(given, device)} if given.model is not None else {}
+    videos = {given.method or Path(given.videos).resolve().name: Path(given.videos)} if given.videos else {}
+    out = evaluate(
+        given.data.init_args.root,
+        models,
+        out=given.out,
+        protocol=given.protocol,
+        split=given.split,
+        videos=videos,
+        checkpoints={name: Path(given.ckpt_path)} if models else {},
+        source_root=given.source_root,
+        seed=given.seed,
+        limit=given.limit,
+        device=str(device),
+    )
+    leaderboard.show([out])
+    return 0
 
 
 def _parser() -> ArgumentParser:
@@ -20,29 +54,33 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--videos", type=str | None, help="folder of finished videos to score, matched by clip id")
     parser.add_argument("--method", type=str | None, help="name of the row (default: the model's or folder's name)")
     parser.add_subclass_arguments(DubbingDataModule, "data", required=True, help="a dataset's short name or YAML file")
-    parser.add_argument("--protocol", default="first_frame", help=f"one of {', '.join(names('protocol'))}, or a file")
+    parser.add_argument("--protocol", default="first_frame", help=f"{', '.join(names('protocol'))}, or a YAML file")
     parser.add_argument("--split", default="test", help="which split of the prepared clips")
     parser.add_argument("--out", default="results", help="folder of the results")
     parser.add_argument("--source_root", type=str | None, help="where the corpus lies, if it moved since `prepare`")
     parser.add_argument("--limit", type=int | None, help="score only the first clips of the split")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument("--seed", type=int, default=0, help="seed of pairings and intervals")
+    parser.add_argument("--seed", type=int, default=0, help="seed of references and intervals")
     return parser
 
 
-def load_checkpoint(model: DubbingModel, path: Path) -> None:
-    """Put the weights of ``path`` into ``model``, which the command line has named and built.
+def _model(given: Namespace, device: torch.device) -> DubbingModel:
+    """Build the model that the command line names, and give it the checkpoint's weights.
 
     Raises:
         DubbenchError: if the file is no checkpoint of ours, or of another method, or of other settings.
     """
+    path = Path(given.ckpt_path)
     if not path.is_file():
         raise DubbenchError(f"there is no checkpoint {path}; `dubbench fit` writes one to OUT/checkpoints/last.ckpt")
+    model: DubbingModel = _parser().instantiate_classes(Namespace(model=given.model)).model
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise DubbenchError(f"{path} is not a checkpoint that holds only tensors and plain values: {error}") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DubbenchError(f"{path} is no checkpoint of tensors and plain values ({reason[:120]})") from error
     model.load_checkpoint(checkpoint, path)
+    return model.to(device).eval()
 
 
 def _device(wanted: str) -> torch.device:

@@ -7,7 +7,6 @@ from typing import Any
 
 import lightning as L
 import yaml
-from jsonargparse import Namespace
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -16,7 +15,7 @@ from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
 from dubbench.files import write_text
 from dubbench.models.base import DubbingModel
-from dubbench.names import expand, names, value_of
+from dubbench.names import expand, label, names
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
@@ -76,8 +75,7 @@ class CLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Resolve short names before anything is parsed, and remember what the user called the model."""
         words = [str(word) for word in args] if isinstance(args, list) else []
-        name = value_of(words, "--model") or "model"
-        self.run_name = Path(name).stem if name.endswith(".yaml") else name.rpartition(".")[2].lower()
+        self.run_name = label(words, "--model")
         self.config = parser.parse_args(["fit", *expand(words)])
 
     def _parse_ckpt_path(self) -> None:

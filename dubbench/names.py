@@ -49,3 +49,9 @@ def value_of(args: Iterable[str], flag: str) -> str | None:
         if arg.startswith(flag + "="):
             return arg.partition("=")[2]
     return None
+
+
+def label(args: Iterable[str], flag: str) -> str:
+    """What to call the thing that a command line gives to ``flag``: a short name, a file's stem or a class's name."""
+    value = value_of(args, flag) or flag.lstrip("-")
+    return Path(value).stem if value.endswith((".yaml", ".yml")) else value.rpartition(".")[2].lower()

@@ -44,19 +44,20 @@ def _levels(name: str, images: Tensor) -> Tensor:
     return images.double() * 255.0
 
 
-def check_boxes(boxes: Tensor, images: Tensor) -> list[tuple[int, int, int, int]]:
+def check_boxes(boxes: Tensor, count: int, width: int, height: int) -> list[tuple[int, int, int, int]]:
     """Read boxes as tuples (x0, y0, x1, y1), the right and lower end excluded.
 
     Args:
-        boxes: [N, 4] integers in pixels of ``images``.
-        images: [N, 3, H, W].
+        boxes: [N, 4] integers in pixels.
+        count: number of images N.
+        width: of an image.
+        height: of an image.
 
     Raises:
         DubbenchError: if a box is empty or leaves its image.
     """
-    if boxes.shape != (len(images), 4) or boxes.is_floating_point():
-        raise DubbenchError(f"boxes are {boxes.dtype} {list(boxes.shape)}; give integers [{len(images)}, 4]")
-    height, width = images.shape[-2:]
+    if boxes.shape != (count, 4) or boxes.is_floating_point():
+        raise DubbenchError(f"boxes are {boxes.dtype} {list(boxes.shape)}; give integers {[count, 4]}, one an image")
     found = []
     for x0, y0, x1, y1 in boxes.tolist():
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):

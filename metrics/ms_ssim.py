@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,17 +33,36 @@ def ms_ssim(pred: Tensor, target: Tensor) -> Tensor:
         DubbenchError: on other shapes, types or ranges, or below 176 pixels.
     """
     left, right = grey_levels(pred, target)
-    height, width = left.shape[-2:]
+    check_size(left)
+    return ms_ssim_scales(left, right, ssim_maps(left, right)[1])
+
+
+def check_size(images: Tensor) -> None:
+    """Raise `DubbenchError` if ``images`` [N, 3, H, W] are too small for five scales."""
+    height, width = images.shape[-2:]
     if min(height, width) < SMALLEST:
         raise DubbenchError(
-            f"MS-SSIM needs images of at least {SMALLEST} x {SMALLEST} pixels, these have {width} x {height}; "
+            f"MS-SSIM needs images of at least {SMALLEST} x {SMALLEST} pixels, not {width} x {height}; "
             "resize both to the protocol's size first"
         )
-    result = torch.ones(len(left), dtype=left.dtype, device=left.device)
-    for beta in BETAS[:-1]:
-        _, contrast = ssim_maps(left, right)
-        result *= contrast.mean(dim=(1, 2, 3)).relu() ** beta
+
+
+def ms_ssim_scales(left: Tensor, right: Tensor, contrast: Tensor) -> Tensor:
+    """MS-SSIM of grey levels whose first contrast map is there already; see `ms_ssim`.
+
+    Args:
+        left: [N, 3, H, W] grey levels.
+        right: as ``left``.
+        contrast: second map of `ssim_maps` of both.
+
+    Returns:
+        [N].
+    """
+    result = contrast.mean(dim=(1, 2, 3)).relu() ** BETAS[0]
+    for beta in BETAS[1:-1]:
         left, right = functional.avg_pool2d(left, 2), functional.avg_pool2d(right, 2)
+        result *= ssim_maps(left, right)[1].mean(dim=(1, 2, 3)).relu() ** beta
+    left, right = functional.avg_pool2d(left, 2), functional.avg_pool2d(right, 2)
     luminance, contrast = ssim_maps(left, right, reflect=True)
     return result * (luminance * contrast).mean(dim=(1, 2, 3)).relu() ** BETAS[-1]
 

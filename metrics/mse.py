@@ -30,7 +30,8 @@ def mse(pred: Tensor, target: Tensor, boxes: Tensor | None = None) -> Tensor:
     squared = (left - right).square()
     if boxes is None:
         return squared.mean(dim=(1, 2, 3))
-    regions = check_boxes(boxes, squared)
+    height, width = squared.shape[-2:]
+    regions = check_boxes(boxes, len(squared), width, height)
     return torch.stack(
         [image[:, y0:y1, x0:x1].mean() for image, (x0, y0, x1, y1) in zip(squared, regions, strict=True)]
     )

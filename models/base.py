@@ -64,10 +64,15 @@ class DubbingModel(L.LightningModule):
             for net in self.compiled():
                 net.compile(backend="inductor" if backend is True else backend)
 
-    def on_train_epoch_start(self) -> None:
-        """Seed by run, epoch and process, so that a run resumed at an epoch's end draws as an undisturbed one."""
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
+        """Seed by run, batch and process, so that a resumed run draws what an undisturbed one does.
+
+        An epoch's start would be too early: Lightning makes the loader's iterator, which draws too, before it when
+        resuming and after it otherwise.
+        """
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        torch.manual_seed(seed + 1_000_003 * (self.current_epoch + 1) + 7_919 * self.global_rank)
+        batches = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        torch.manual_seed((seed * 1_000_003 + batches) * 7_919 + self.global_rank)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Stamp a checkpoint with what it is."""
@@ -131,9 +136,7 @@ class DubbingModel(L.LightningModule):
     def _check(self, checkpoint: Mapping[str, Any], where: str) -> None:
         stamp = checkpoint.get("dubbench")
         if stamp is None:
-            raise DubbenchError(
-                f"{where} was not written by `dubbench fit`; name a checkpoint that was"
-            )
+            raise DubbenchError(f"{where} was not written by `dubbench fit`; name a checkpoint that was")
         if stamp["class_path"] != class_path(type(self)):
             raise DubbenchError(
                 f"{where} holds a {stamp['class_path']}, but the model named is a {class_path(type(self))}; "

@@ -1,6 +1,6 @@
 """Losses that methods share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -102,14 +102,18 @@ class PerceptualLoss(nn.Module):
         """
         from dubbench import assets
 
-        state = torch.load(assets.find("vgg19-dcbb9e9d.pth"), map_location="cpu", weights_only=True)
         loss = cls()
-        names = [f"{name}.{kind}" for name, module in loss._convolutions() for kind in ("weight", "bias")]
-        source = [key for key in state if key.startswith("features.")][: len(names)]
-        values = {name: state[key] for name, key in zip(names, source, strict=True)}
-        missing = loss.load_state_dict(values, strict=False)
-        assert set(missing.missing_keys) == {"mean", "deviation"}
+        loss.load_features(torch.load(assets.find("vgg19-dcbb9e9d.pth"), map_location="cpu", weights_only=True))
         return loss
+
+    def load_features(self, state: Mapping[str, Tensor]) -> None:
+        """Copy the convolutions of torchvision's VGG19 state dict, in order."""
+        convolutions = [module for module in self.modules() if isinstance(module, nn.Conv2d)]
+        names = [
+            name.removesuffix(".weight") for name in state if name.startswith("features.") and name.endswith(".weight")
+        ]
+        for convolution, name in zip(convolutions, names, strict=False):
+            convolution.load_state_dict({kind: state[f"{name}.{kind}"] for kind in ("weight", "bias")})
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """Compare RGB images [N, 3, H, W] in [-1, 1], always in float32."""
@@ -120,6 +124,3 @@ class PerceptualLoss(nn.Module):
                 x, y = part(x), part(y)
                 total = total + weight * F.l1_loss(x, y)
         return total
-
-    def _convolutions(self) -> list[tuple[str, nn.Module]]:
-        return [(name, module) for name, module in self.named_modules() if isinstance(module, nn.Conv2d)]

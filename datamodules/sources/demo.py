@@ -94,8 +94,7 @@ def make_clip(video: Path, portrait: Portrait, face: TalkingFace, sentence: str,
     language, text = SENTENCES[sentence]
     speech = synthesise(text, f"{language}+{portrait.voice}", portrait.pitch, portrait.rate)
     mouth = mouth_track(speech.phonemes, speech.frames)
-    order = [p.speaker for p in PORTRAITS].index(portrait.speaker), list(SENTENCES).index(sentence)
-    phases = np.random.default_rng([seed, *order]).uniform(0, 2 * np.pi, 8)
+    phases = np.random.default_rng([seed, *f"{portrait.speaker}/{sentence}".encode()]).uniform(0, 2 * np.pi, 8)
     rows = "".join(f"{frame},{opening:.4f}\n" for frame, opening in enumerate(mouth.opening))
     write_text(video.with_suffix(".viseme.csv"), f"frame,opening\n{rows}")
     with VideoWriter(video, SIZE, SIZE, speech=speech.waveform) as writer:

@@ -6,12 +6,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dubbench import assets
 from dubbench.errors import DubbenchError
 
 MESH_TO_68 = (
@@ -46,7 +46,7 @@ class FaceMesh:
     """Detects and tracks faces over the frames of one clip after the other.
 
     Speaks the solutions API of mediapipe up to 0.10.21, which carries its model, and the Tasks API of later releases,
-    which needs ``face_landmarker.task`` in the folder that DUBBENCH_ASSETS names. The two differ by about 1.5 % of the
+    which needs the asset ``face_landmarker.task``. The two differ by about 1.5 % of the
     eye distance, so ``backend`` belongs in the record of whatever is computed. Use as a context manager.
 
     Args:
@@ -119,13 +119,10 @@ class _Solutions:
 
 class _Tasks:
     def __init__(self, max_faces: int) -> None:
-        folder = os.environ.get("DUBBENCH_ASSETS", "")
-        bundle = Path(folder) / BUNDLE
-        if not folder or not bundle.is_file():
-            raise DubbenchError(
-                f"mediapipe's Tasks API needs {BUNDLE}, which is not in the folder that DUBBENCH_ASSETS names "
-                f"({folder or 'not set'}); put it there (dubbench assets pull {BUNDLE}) or install mediapipe==0.10.21"
-            )
+        try:
+            bundle = assets.find(BUNDLE)
+        except DubbenchError as error:
+            raise DubbenchError(f"{error}, or install mediapipe==0.10.21, which carries its model") from error
         self._model, self._max_faces = bundle.read_bytes(), max_faces
         self._open()
 

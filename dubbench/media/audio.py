@@ -1,5 +1,6 @@
 """Speech out of any audio or video file: 16 kHz mono, aligned with the video's first frame."""
 
+import wave
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -37,15 +38,18 @@ def write_speech(source: Path | str, out_wav: Path | str, frames: int) -> None:
     with (
         opened(source) as container,
         atomic(Path(out_wav)) as temporary,
-        soundfile.SoundFile(temporary, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as wav,
+        wave.open(str(temporary), "wb") as wav,  # unlike libsndfile it says when the disk is full
     ):
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(SAMPLE_RATE)
         written = 0
         for position, samples in _speech(container):
             offset = round((position - start) * SAMPLE_RATE)
             if offset > written:
                 written += _silence(wav, min(offset, total) - written)
             samples = samples[max(written - offset, 0) :][: total - written]
-            wav.write(samples)
+            wav.writeframes(samples.astype("<i2").tobytes())
             written += len(samples)
             if written >= total:
                 break
@@ -131,8 +135,8 @@ def _converted(resampler: AudioResampler, frame: AudioFrame | None) -> Iterator[
         yield np.asarray(piece.to_ndarray(), np.int16).reshape(-1)
 
 
-def _silence(wav: soundfile.SoundFile, samples: int) -> int:
+def _silence(wav: wave.Wave_write, samples: int) -> int:
     """Write zeros block by block; returns how many."""
     for done in range(0, samples, SAMPLE_RATE):
-        wav.write(np.zeros(min(SAMPLE_RATE, samples - done), np.int16))
+        wav.writeframes(bytes(2 * min(SAMPLE_RATE, samples - done)))
     return max(samples, 0)

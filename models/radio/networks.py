@@ -176,13 +176,13 @@ class Generator(nn.Module):
 
     def render(self, frames: Tensor, style: Style, mel: Tensor) -> Tensor:
         """Dub frames [N, 3, H, W] by mel windows [N, bands, columns]; each of M styles serves N / M frames."""
-        x = mask_lower_half(frames)
+        target = mask_lower_half(frames)
         if self.variant == "A":
-            x = torch.cat([x, style.images.repeat_interleave(x.shape[0] // style.images.shape[0], 0)], 1)
-        content = self.content_encoder(x.contiguous(memory_format=torch.channels_last))
+            target = torch.cat([target, style.images.repeat_interleave(len(target) // len(style.images), 0)], 1)
+        content = self.content_encoder(target.contiguous(memory_format=torch.channels_last))
         w = self.latent(style, mel)
-        x = content[-1]
-        colours = x.new_zeros(len(x), 3, *x.shape[2:])
+        x: Tensor = content[-1]
+        colours: Tensor = x.new_zeros(len(x), 3, *x.shape[2:])
         for i, layer in enumerate(self.decoder, 1):
             x, colours = layer(x, w, content[-i], style.features[-i] if style.features else None, colours)
         return colours

@@ -69,14 +69,17 @@ class SyncNetwork(nn.Module):
         super().__init__()
         self.crop_size = crop_size
         self.lips = AttentiveResNet(FRAMES, widths, blocks, (2, 2, 2, 1), "channel_spatial", (2, 2))
-        self.lips_out = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], embedding))
+        # Pooled to 3 x 3 and not to a point: where the lips are in the crop is what this network is asked.
+        self.lips_out = nn.Sequential(
+            nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Dropout(dropout), nn.Linear(9 * widths[-1], embedding)
+        )
         self.speech = SpeechEncoder(speech_widths[-1], speech_widths, speech_blocks)
         self.speech_out = nn.Sequential(nn.LeakyReLU(0.2), nn.Dropout(dropout), nn.Linear(speech_widths[-1], embedding))
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
     def embed_lips(self, crops: Tensor) -> Tensor:
         """Embed crops [N, 5, size, size]; [N, embedding], >= 0 so that eq. 4 is a probability."""
-        return F.relu(self.lips_out(self.lips(crops).mean((2, 3))))
+        return F.relu(self.lips_out(self.lips(crops)))
 
     def embed_speech(self, mel: Tensor) -> Tensor:
         """Embed log-mel windows [N, bands, columns] of five frames; [N, embedding], >= 0."""

@@ -20,7 +20,7 @@ def portraits(count: int, *, faces: int = 1, side: int = SIDE) -> list[Image]:
     frames = []
     for k in range(count):
         shift = round(8 * np.sin(k / 5))
-        crop = astronaut[10 : 290, 85 + shift : 365 + shift]
+        crop = astronaut[10:290, 85 + shift : 365 + shift]
         picture = np.rint(255 * resize(crop, (side, side), anti_aliasing=True)).astype(np.uint8)
         rest = np.full((side, side, 3), 128, np.uint8)
         small = (side * 7 // 8) // 2 * 2
@@ -92,7 +92,7 @@ def bad_files(root: Path) -> dict[str, str]:
         "half faceless": "no face in 7 of 12",
         "two faces": "two faces in 12 of 12",
         "silent": "no audio track",
-        "one frame": "too short: 1 frame",
+        "one frame": "too short: 1 of at least 5",
         "truncated": "truncated",
         "cut": "truncated",
         "text": "not a media file",
@@ -106,7 +106,7 @@ def odd_files(root: Path) -> list[str]:
     write(root / "odd" / "sides.mp4", [frame[:-1, :-3] for frame in faces])
     write(root / "odd" / "8 kHz.mp4", faces, rate=8_000)
     write(root / "odd" / "48 kHz.mkv", faces, rate=48_000, layout="stereo")
-    write(root / "odd" / "rate.mp4", faces, times=[k * 0.04 + (k % 3) * 0.012 for k in range(12)])
+    write(root / "odd" / "rate.mp4", faces, times=[k * 0.04 + (k + 1) % 3 * 0.012 for k in range(12)])
     write(root / "odd" / "ünï 'quoted', (1).mov", faces)
     write(root / "odd" / "blinks.mp4", [*blank(2), *faces[:8], *blank(3), *faces[8:]])
     return sorted(f"odd/{name}" for name in ("sides", "8 kHz", "48 kHz", "rate", "ünï 'quoted', (1)", "blinks"))

@@ -23,6 +23,11 @@ def similarity(scale: float, angle: float, x: float, y: float) -> NDArray[np.flo
     return np.array([[a, -b, x], [b, a, y]])
 
 
+def half() -> NDArray[np.float64]:
+    """Aligned pixel j has its centre at j + 0.5 and landmark coordinates are pixel indices."""
+    return np.array([[1.0, 0, -0.5], [0, 1, -0.5]])
+
+
 def read(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
 
@@ -42,12 +47,7 @@ def test_aligned_images_equal_the_reference(frame: str, shared: Path) -> None:
 
 def test_identity_is_exact() -> None:
     image = blobs(64, 64)
-    np.testing.assert_array_equal(warp(image, np.eye(2, 3), 64) if False else warp(image, half(), 64), image)
-
-
-def half() -> NDArray[np.float64]:
-    """Aligned pixel j has its centre at j + 0.5 and landmark coordinates are pixel indices."""
-    return np.array([[1.0, 0, -0.5], [0, 1, -0.5]])
+    np.testing.assert_array_equal(warp(image, half(), 64), image)
 
 
 def test_enlarging_is_bilinear_sampling_at_pixel_centres() -> None:
@@ -101,6 +101,16 @@ def test_paste_puts_the_square_where_the_transform_says(size: int) -> None:
     outside[29:159, 99:229] = 0
     assert not outside.any()
     assert pasted.sum() == pytest.approx(128 * 128 * 3 * 240, rel=0.02)
+
+
+def test_pasting_a_fine_square_into_a_small_face_averages_instead_of_aliasing() -> None:
+    stripes = np.ascontiguousarray(
+        np.tile(np.array([0, 255], np.uint8), 256)[None, :, None].repeat(512, 0).repeat(3, 2)
+    )
+    pasted = paste(
+        np.zeros((128, 128, 3), np.uint8), stripes, similarity(0.21, 0, 9.5, 9.5), np.ones((512, 512), np.float32)
+    )
+    assert np.abs(pasted[15:110, 15:110].astype(float) - 127.5).max() < 35
 
 
 def test_outside_the_mask_every_bit_stays() -> None:

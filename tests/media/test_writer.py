@@ -1,7 +1,10 @@
 """Video out and random access: colours, bytes, sound, odd sizes, interruptions."""
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -21,12 +24,17 @@ def smooth_colours(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def write(path: Path, frames: list[NDArray[np.uint8]], **options: object) -> Path:
+def write(path: Path, frames: list[NDArray[np.uint8]], **options: Any) -> Path:  # noqa: ANN401
     height, width = frames[0].shape[:2]
-    with VideoWriter(path, width, height, **options) as writer:  # type: ignore[arg-type]  # options of many types
+    with VideoWriter(path, width, height, **options) as writer:
         for frame in frames:
             writer.write(frame)
     return path
+
+
+def write_one(path: Path, frame: NDArray[Any]) -> None:
+    with VideoWriter(path, 192, 32) as writer:
+        writer.write(frame)
 
 
 def test_colours_come_back_and_do_not_darken(tmp_path: Path) -> None:
@@ -97,12 +105,38 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_wrong_frames_and_no_frames_are_refused(tmp_path: Path) -> None:
     for wrong in (picture(0)[:-2], picture(0).astype(np.float32)):
-        with pytest.raises(MediaError, match=r"takes uint8 frames \[32, 192, 3\]"):  # noqa: PT012
-            with VideoWriter(tmp_path / "a.mp4", 192, 32) as writer:
-                writer.write(wrong)  # type: ignore[arg-type]  # the mistake under test
+        with pytest.raises(MediaError, match=r"takes uint8 frames \[32, 192, 3\]"):
+            write_one(tmp_path / "a.mp4", wrong)
     with pytest.raises(MediaError, match="no frame"), VideoWriter(tmp_path / "a.mp4", 192, 32):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_an_os_error_and_leaves_nothing(tmp_path: Path) -> None:
+    code = f"""
+import resource
+import numpy as np
+from dubbench.media.audio import write_speech
+from dubbench.media.video import VideoWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+def video():
+    with VideoWriter({str(tmp_path / "a.mp4")!r}, 256, 256, intra=True) as writer:
+        for _ in range(30):
+            writer.write(noise)
+def speech():
+    write_speech({str(tmp_path / "in.mp4")!r}, {str(tmp_path / "a.wav")!r}, 1000)
+for use in (video, speech):
+    try:
+        use()
+    except OSError as error:
+        print(error.errno == 27)
+"""
+    write(tmp_path / "in.mp4", [picture(0)], speech=np.zeros(640, np.float32))
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
 
 
 def test_any_frames_in_any_order(tmp_path: Path) -> None:
@@ -131,7 +165,7 @@ def test_only_the_frames_asked_for_are_decoded(tmp_path: Path) -> None:
     path.write_bytes(data)
     with IndexedVideo(path) as video:
         np.testing.assert_array_equal(video.read(wanted), whole)
-        with pytest.raises(MediaError, match="all-intra video|damaged"):
+        with pytest.raises(MediaError, match=r"all-intra video|damaged"):
             video.read([20])
 
 

@@ -1,0 +1,224 @@
+"""``dubbench leaderboard``: results side by side, as a wide CSV and as a table on the screen."""
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dubbench.errors import DubbenchError
+from dubbench.files import write_text
+from dubbench.metrics import DEFINITIONS
+from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, INFORMATIVE, Row, as_csv, number, read_summary, summary_path
+
+ENDS = {GROUND_TRUTH: 0, COPY_REFERENCE: 1}
+TIMING = "seconds_per_frame"
+ON_SCREEN = ("psnr", "ssim", "ms_ssim", "psnr_mouth", "ssim_mouth", "lmd", "lmd_iod", "f_lmd", TIMING)
+NARROWEST = 132
+
+
+@dataclass
+class Entry:
+    """One row of a leaderboard: a method on a corpus under a protocol.
+
+    Attributes:
+        labels: method, dataset, protocol, protocol_hash and split_hash.
+        rows: by metric.
+        facts: what ``run.json`` says: split, seed, device, version, checkpoint and parameters; empty without it.
+    """
+
+    labels: dict[str, str]
+    rows: dict[str, Row] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """What must agree before two rows may be ranked."""
+        return tuple(self.labels[key] for key in ("dataset", "protocol", "protocol_hash", "split_hash"))
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """Groups together, both ends of the scale first in each."""
+        method = self.labels["method"]
+        return (*self.group, ENDS.get(method, len(ENDS)), method, self.facts.get("checkpoint_sha256", ""))
+
+    def cells(self, metrics: Iterable[str]) -> dict[str, str]:
+        """The wide CSV's cells."""
+        rows = list(self.rows.values())
+        return {
+            **self.labels,
+            **self.facts,
+            "clips": str(max((row.count for row in rows), default=0)),
+            "failed": str(max((row.failed for row in rows), default=0)),
+            "missed": str(max((row.missed for row in rows), default=0)),
+            **{name: number(self.rows[name].value) if name in self.rows else "" for name in metrics},
+        }
+
+
+LABELS = ("method", "dataset", "protocol", "protocol_hash", "split_hash")
+FACTS = ("split", "checkpoint_sha256", "parameters", "version", "seed", "device")
+COUNTS = ("clips", "failed", "missed")
+
+
+def collect(places: Iterable[Path]) -> list[Entry]:
+    """Read results folders or ``summary.csv`` files into ordered entries.
+
+    Entries that agree in everything but time are one: every run brings its own ground-truth row.
+
+    Raises:
+        DubbenchError: if a place holds no results, or a file names a metric of a method twice.
+    """
+    entries: dict[tuple[tuple[str, str], ...], Entry] = {}
+    for place in places:
+        for entry in _entries(place):
+            cells = entry.cells(name for name in entry.rows if name != TIMING)
+            entries.setdefault(tuple(sorted(cells.items())), entry)
+    return sorted(entries.values(), key=lambda entry: entry.order)
+
+
+def _entries(place: Path) -> list[Entry]:
+    record = _record(summary_path(place).with_name("run.json"))
+    found: dict[tuple[str, ...], Entry] = {}
+    for row in read_summary(place):
+        key = tuple(str(getattr(row, label)) for label in LABELS)
+        facts = _facts(record, row.method) if record else {}
+        entry = found.setdefault(key, Entry(dict(zip(LABELS, key, strict=True)), facts=facts))
+        if row.metric in entry.rows:
+            raise DubbenchError(f"{place} holds {row.metric} of {row.method} twice; write it again with dubbench eval")
+        entry.rows[row.metric] = row
+    return list(found.values())
+
+
+def _record(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise DubbenchError(f"{path} is damaged ({error}); run dubbench eval again") from error
+
+
+def _facts(record: Mapping[str, Any], method: str) -> dict[str, str]:
+    own = record.get("methods", {}).get(method, {})
+    return {
+        "split": str(record.get("split", "")),
+        "checkpoint_sha256": str(own.get("checkpoint_sha256", "")),
+        "parameters": str(own.get("parameters", "")),
+        "version": str(record.get("versions", {}).get("dubbench", "")),
+        "seed": str(record.get("seed", "")),
+        "device": str(record.get("device", "")),
+    }
+
+
+def write(path: Path, entries: Sequence[Entry]) -> None:
+    """Write the wide CSV: a row an entry, a column a metric's mean."""
+    metrics = [name for name in (*DEFINITIONS, *INFORMATIVE) if any(name in entry.rows for entry in entries)]
+    header = (*LABELS, *COUNTS, *metrics, *FACTS)
+    lines = [[entry.cells(metrics).get(column, "") for column in header] for entry in entries]
+    write_text(path, as_csv(header, lines))
+
+
+def show(entries: Sequence[Entry], console: Console | None = None) -> None:
+    """Print one table for each corpus, protocol and set of clips; best values of a column are bold.
+
+    Both ends of the scale are marked and dim, and take no part in the ranking.
+    """
+    console = console or Console()
+    if console.width < NARROWEST:
+        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    groups: defaultdict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        groups[entry.group].append(entry)
+    for group in groups.values():
+        console.print(_table(group))
+
+
+def _table(entries: Sequence[Entry]) -> Table:
+    first = entries[0]
+    split = f", {first.facts['split']}" if first.facts.get("split") else ""
+    labels = first.labels
+    title = f"{labels['dataset']}{split}: protocol {labels['protocol']} ({labels['protocol_hash']})"
+    table = Table(title=title, caption=_caption(entries), box=box.SIMPLE_HEAD, caption_justify="left")
+    table.add_column("method")
+    table.add_column("clips", justify="right")
+    metrics = [name for name in ON_SCREEN if any(name in entry.rows for entry in entries)]
+    for name in metrics:
+        table.add_column(_heading(name, entries), justify="right")
+    table.add_column("params", justify="right")
+    best = {name: _best(name, entries) for name in metrics}
+    for entry in entries:
+        end = entry.labels["method"] in ENDS
+        row = next(iter(entry.rows.values()))
+        cells = [Text(("* " if end else "  ") + entry.labels["method"]), Text(f"{row.count}/{row.count + row.failed}")]
+        for name in metrics:
+            value = entry.rows[name].value if name in entry.rows else float("nan")
+            cells.append(Text(_short(value), style="bold" if not end and value == best[name] else ""))
+        cells.append(Text(_millions(entry.facts.get("parameters", ""))))
+        table.add_row(*cells, style="dim" if end else "")
+    return table
+
+
+def _heading(name: str, entries: Sequence[Entry]) -> str:
+    better = next(entry.rows[name].better for entry in entries if name in entry.rows)
+    arrow = {"higher": " ↑", "lower": " ↓", "": ""}[better]
+    return ("s/frame" if name == TIMING else name) + arrow
+
+
+def _best(name: str, entries: Sequence[Entry]) -> float | None:
+    """The best value among methods; None where nothing is ranked."""
+    rows = [entry.rows[name] for entry in entries if name in entry.rows and entry.labels["method"] not in ENDS]
+    values = [row.value for row in rows if row.value == row.value]
+    if not values or not rows[0].better:
+        return None
+    return max(values) if rows[0].better == "higher" else min(values)
+
+
+def _caption(entries: Sequence[Entry]) -> str:
+    """What a reader must know to judge the numbers."""
+    parts = ["* ends of the scale, not ranked"]
+    floors = [entry.rows for entry in entries if "lmd_floor" in entry.rows]
+    if floors:
+        mouth, face = (_short(floors[0][name].value) for name in ("lmd_floor", "f_lmd_floor"))
+        parts.append(f"noise floor (ground truth encoded and detected again): lmd {mouth}, f_lmd {face} px")
+    missed = sum(max(row.missed for row in entry.rows.values()) for entry in entries)
+    if missed:
+        parts.append(f"{missed} frames without a face have no landmark distance")
+    return "; ".join(parts)
+
+
+def _short(value: float) -> str:
+    return "" if value != value else f"{value:.4f}" if abs(value) < 2 else f"{value:.2f}"
+
+
+def _millions(parameters: str) -> str:
+    return f"{int(parameters) / 1e6:.2f} M" if parameters.isdigit() and int(parameters) else ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote, or summary.csv files")
+    parser.add_argument("--out", type=Path, default=Path("leaderboard.csv"), help="wide CSV to write")
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """Collect, write and show; returns the exit status."""
+    entries = collect(namespace.results)
+    if not entries:
+        raise DubbenchError(f"{namespace.results[0]} holds no row; run dubbench eval again")
+    write(namespace.out, entries)
+    show(entries)
+    return 0
+
+
+def main(args: Sequence[str]) -> int:
+    """The verb on a command line."""
+    parser = argparse.ArgumentParser(prog="dubbench leaderboard", description=__doc__)
+    add_arguments(parser)
+    return run(parser.parse_args(args))

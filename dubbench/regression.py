@@ -1,0 +1,198 @@
+"""``dubbench compare``: results against a baseline; only equal within tolerance passes."""
+
+import argparse
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+from pathlib import Path
+from shlex import join
+
+from dubbench.errors import DubbenchError
+from dubbench.files import write_text
+from dubbench.results import Row, as_csv, number, read_csv, read_summary
+
+COLUMNS = ("model", "dataset", "protocol", "metric", "value", "atol", "better", "protocol_hash")
+# What a new row is given on --accept; measure the spread over seeds and machines, and edit the file.
+DEFAULT_ATOL = {"dB": 0.05, "1": 0.002, "px@256": 0.02, "grey levels^2": 0.5}
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of a baseline or of results.
+
+    Attributes:
+        value: the number; NaN where there is none.
+        atol: how far off still counts as equal.
+        better: ``higher`` or ``lower``.
+        protocol_hash: of the protocol it was scored under.
+    """
+
+    value: float
+    atol: float = 0.0
+    better: str = "higher"
+    protocol_hash: str = ""
+
+
+def verdict(golden: Score | None, actual: Score | None) -> str:
+    """Judge a number: ok, worse, better, missing, new, nan, or protocol when it was scored by other rules."""
+    if actual is None:
+        return "missing"
+    if golden is None:
+        return "new"
+    if actual.value != actual.value or golden.value != golden.value:
+        return "nan"
+    if actual.protocol_hash != golden.protocol_hash:
+        return "protocol"
+    if actual.value == golden.value:  # PSNR of equal images is infinite on both sides
+        return "ok"
+    gain = (actual.value - golden.value) * (1 if golden.better == "higher" else -1)
+    if abs(gain) <= golden.atol:
+        return "ok"
+    return "better" if gain > 0 else "worse"
+
+
+def read_baseline(path: Path) -> dict[Key, Score]:
+    """Read a baseline file.
+
+    Raises:
+        DubbenchError: if it is unreadable, malformed, or lists a row twice.
+    """
+    scores: dict[Key, Score] = {}
+    for line in read_csv(path, COLUMNS):
+        try:
+            score = Score(float(line["value"]), float(line["atol"]), line["better"], line["protocol_hash"])
+        except ValueError as error:
+            raise DubbenchError(f"{path} holds a value or tolerance that is no number: {error}") from error
+        if score.better not in ("higher", "lower") or not score.atol >= 0:
+            raise DubbenchError(f"{path}: better must be higher or lower, and atol at least 0, in the row {line}")
+        _add(scores, (line["model"], line["dataset"], line["protocol"], line["metric"]), score, path)
+    return scores
+
+
+def read_results(places: Iterable[Path]) -> dict[Key, Score]:
+    """Read results folders or ``summary.csv`` files; what has no good direction, as time, is left out.
+
+    Every method gets two rows more, ``clips_failed`` and ``frames_missed``, for a mean over fewer clips or frames
+    is no gain.
+
+    Raises:
+        DubbenchError: if a place holds no results, or two rows have one key.
+    """
+    scores: dict[Key, Score] = {}
+    for place in places:
+        counts: dict[Key, Score] = {}
+        for row in read_summary(place):
+            if not row.better:
+                continue
+            score = Score(row.value, DEFAULT_ATOL.get(row.unit, 0.0), row.better, row.protocol_hash)
+            _add(scores, (row.method, row.dataset, row.protocol, row.metric), score, place)
+            for key, value in _counts(row).items():
+                known = counts.get(key)
+                counts[key] = replace(value, value=max(value.value, known.value)) if known else value
+        for key, score in counts.items():
+            _add(scores, key, score, place)
+    return scores
+
+
+def _counts(row: Row) -> dict[Key, Score]:
+    return {
+        (row.method, row.dataset, row.protocol, name): Score(float(count), 0.0, "lower", row.protocol_hash)
+        for name, count in (("clips_failed", row.failed), ("frames_missed", row.missed))
+    }
+
+
+def _add(scores: dict[Key, Score], key: Key, score: Score, where: Path) -> None:
+    if key in scores:
+        raise DubbenchError(f"{where} holds {' '.join(key)} a second time; leave one of the two")
+    scores[key] = score
+
+
+def accept(path: Path, golden: Mapping[Key, Score], actual: Mapping[Key, Score]) -> None:
+    """Write ``actual`` as the baseline; known rows keep their tolerance.
+
+    Raises:
+        DubbenchError: if a value is not a number: such a row could never pass.
+    """
+    lines = []
+    for key, score in sorted(actual.items()):
+        if score.value != score.value:
+            raise DubbenchError(f"{' '.join(key)} has no value, so it cannot be accepted; see its run.json for why")
+        atol = golden[key].atol if key in golden else score.atol
+        lines.append((*key, number(score.value), number(atol), score.better, score.protocol_hash))
+    write_text(path, as_csv(COLUMNS, lines))
+
+
+def compare(baseline: Path, places: Sequence[Path], accepting: bool = False) -> int:
+    """Print a verdict for every row, and tell GitHub if it listens.
+
+    Args:
+        baseline: CSV with the columns model, dataset, protocol, metric, value, atol, better, protocol_hash.
+        places: results folders or ``summary.csv`` files.
+        accepting: write the results as the new baseline.
+
+    Returns:
+        The exit status: 0 if every row is ok, or was accepted; else 1.
+
+    Raises:
+        DubbenchError: if a file is missing or malformed.
+    """
+    actual = read_results(places)
+    command = join(["dubbench", "compare", str(baseline), *map(str, places), "--accept"])
+    if not baseline.is_file() and not accepting:
+        raise DubbenchError(f"there is no baseline {baseline}; if these results shall be it:  {command}")
+    golden = read_baseline(baseline) if baseline.is_file() else {}
+    verdicts = {key: verdict(golden.get(key), actual.get(key)) for key in sorted(golden.keys() | actual.keys())}
+    lines = [_line(key, word, golden, actual) for key, word in verdicts.items()]
+    differ = sum(word != "ok" for word in verdicts.values())
+    if accepting:
+        accept(baseline, golden, actual)
+        end = f"{baseline} now holds {len(actual)} scores; {differ} differed from before."
+    elif differ or not verdicts:
+        end = f"{differ} of {len(verdicts)} scores differ. If meant:  {command}"
+    else:
+        end = f"All {len(verdicts)} scores are as they were."
+    for line in lines:
+        print("{:9}{:<48} {:>10} -> {:>10}  (atol {})".format(*line))
+    print(end)
+    _tell_github(lines, end)
+    return 0 if accepting else int(differ > 0 or not verdicts)
+
+
+def _line(key: Key, word: str, golden: Mapping[Key, Score], actual: Mapping[Key, Score]) -> tuple[str, ...]:
+    old, new = golden.get(key), actual.get(key)
+    atol = old.atol if old else new.atol if new else nan
+    shown = ("nan" if score is None or score.value != score.value else number(score.value) for score in (old, new))
+    return (word, " ".join(key), *shown, f"{atol:g}")
+
+
+def _tell_github(lines: Sequence[tuple[str, ...]], end: str) -> None:
+    """Append a Markdown table of the differences to the job's summary, where there is one."""
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not place:
+        return
+    differing = [line for line in lines if line[0] != "ok"]
+    table = ["| verdict | score | baseline | now | atol |", "|---|---|---:|---:|---:|"]
+    table += [f"| {' | '.join(line)} |" for line in differing]
+    with Path(place).open("a", encoding="utf-8") as file:
+        file.write("\n".join(["### dubbench compare", "", *(table if differing else []), "", end, ""]) + "\n")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("baseline", type=Path, help="CSV file in the repository")
+    parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote, or summary.csv files")
+    parser.add_argument("--accept", action="store_true", help="make the results the new baseline")
+
+
+def run(namespace: argparse.Namespace) -> int:
+    """Compare; returns the exit status."""
+    return compare(namespace.baseline, namespace.results, namespace.accept)
+
+
+def main(args: Sequence[str]) -> int:
+    """The verb on a command line."""
+    parser = argparse.ArgumentParser(prog="dubbench compare", description=__doc__)
+    add_arguments(parser)
+    return run(parser.parse_args(args))

@@ -1,0 +1,164 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dubbench.models.layers.attention import CrossAttention, LowerHalfViT
+from dubbench.models.layers.discriminator import Discriminator, minibatch_deviation
+from dubbench.models.layers.se_resnet import AttentiveBlock, SelfAttentivePooling, SpeechEncoder
+from dubbench.models.layers.stylegan2 import ModulatedConv, blur
+
+
+def plain_modulated(conv: ModulatedConv, x: Tensor, style: Tensor) -> Tensor:
+    """Eqs. 1 and 3 of StyleGAN2 as printed: a kernel a sample, convolved one by one."""
+    outputs = []
+    for image, scale in zip(x, conv.affine(style), strict=True):
+        kernel = conv.weight * scale[None, :, None, None]
+        if conv.demodulate:
+            kernel = kernel / torch.sqrt(kernel.pow(2).sum((1, 2, 3), keepdim=True) + 1e-8)
+        if conv.up:
+            stuffed = torch.zeros(1, x.shape[1], 2 * x.shape[2] + 3, 2 * x.shape[3] + 3)
+            stuffed[:, :, 2:-1:2, 2:-1:2] = image
+            wide = F.conv2d(stuffed, kernel.flip(2, 3))
+            tap = torch.tensor([1.0, 3.0, 3.0, 1.0])
+            filtered = F.conv2d(wide.transpose(0, 1), torch.outer(tap, tap)[None, None] / 16, padding=1)
+            outputs.append(filtered.transpose(0, 1)[0])
+        else:
+            outputs.append(F.conv2d(image[None], kernel, padding=kernel.shape[-1] // 2)[0])
+    return torch.stack(outputs)
+
+
+@pytest.mark.parametrize(("kernel", "demodulate", "up"), [(3, True, False), (3, True, True), (1, False, False)])
+def test_modulated_convolution_is_stylegan2s(kernel: int, demodulate: bool, up: bool) -> None:
+    conv = ModulatedConv(5, 7, kernel, 11, demodulate=demodulate, up=up)
+    x, style = torch.randn(3, 5, 6, 6), torch.randn(3, 11)
+    torch.testing.assert_close(conv(x, style), plain_modulated(conv, x, style), rtol=1e-4, atol=1e-5)
+
+
+def test_upsampling_keeps_a_constant_in_place() -> None:
+    ramp = torch.arange(8.0)[None, None, None].expand(1, 1, 8, 8)
+    conv = ModulatedConv(1, 1, 3, 2, demodulate=False, up=True)
+    with torch.no_grad():
+        conv.weight.zero_()[0, 0, 1, 1] = 1
+        conv.affine.weight.zero_()
+    up = conv(ramp, torch.zeros(1, 2))[0, 0, 6]
+    # Pixel j of the doubled ramp lies at (j + 0.5) / 2 - 0.5 of the old one.
+    torch.testing.assert_close(up[3:-3], (torch.arange(16.0)[3:-3] + 0.5) / 2 - 0.5)
+
+
+def test_blur_halves_without_shift() -> None:
+    ramp = torch.arange(8.0)[None, None, None].expand(1, 2, 8, 8)
+    half = blur(ramp, stride=2, padding=1)
+    assert half.shape == (1, 2, 4, 4)
+    torch.testing.assert_close(half[0, 1, 1, 1:-1], torch.tensor([2.5, 4.5]))
+
+
+def naive_attention(block: CrossAttention, tokens: Tensor, source: Tensor) -> Tensor:
+    """RADIO eq. 1 written out, a head and a query at a time."""
+    q = block.query(block.query_norm(tokens))
+    keys, values = block.source(block.source_norm(source)).chunk(2, -1)
+    width = q.shape[-1] // block.heads
+    result = torch.zeros_like(q)
+    for n in range(len(q)):
+        for head in range(block.heads):
+            part = slice(head * width, (head + 1) * width)
+            for i in range(q.shape[1]):
+                scores = torch.stack([q[n, i, part] @ key[part] for key in keys[n]]) / math.sqrt(width)
+                weight = scores.exp() / scores.exp().sum()
+                result[n, i, part] = sum(w * value[part] for w, value in zip(weight, values[n], strict=True))
+    tokens = tokens + block.out(result)
+    return tokens + block.mlp(block.mlp_norm(tokens))
+
+
+def test_attention_is_softmax_attention() -> None:
+    block = CrossAttention(16, heads=8)
+    tokens, source = torch.randn(2, 3, 16), torch.randn(2, 5, 16)
+    torch.testing.assert_close(block(tokens, source), naive_attention(block, tokens, source), rtol=1e-4, atol=1e-5)
+
+
+def test_one_source_serves_its_neighbours() -> None:
+    block = CrossAttention(16, heads=8)
+    tokens, source = torch.randn(6, 3, 16), torch.randn(2, 5, 16)
+    torch.testing.assert_close(block(tokens, source), block(tokens, source.repeat_interleave(3, 0)))
+
+
+def test_vit_sees_and_changes_only_lower_halves() -> None:
+    vit = LowerHalfViT(4, 64, layers=2, width=16)
+    feature, style = torch.randn(2, 4, 64, 64), torch.randn(2, 4, 64, 64)
+    out = vit(feature, style)
+    assert torch.equal(out[:, :, :32], feature[:, :, :32])
+    assert (out[:, :, 32:] != feature[:, :, 32:]).all()
+    other_top = torch.cat([torch.randn(2, 4, 32, 64), style[:, :, 32:]], 2)
+    assert torch.equal(vit(feature, other_top), out)
+    assert not torch.equal(vit(feature, style.flip(2)), out)
+
+
+def test_vit_tokens_lie_where_their_patches_are() -> None:
+    vit = LowerHalfViT(3, 64, layers=0, width=12)
+    with torch.no_grad():
+        vit.query_positions.zero_()
+        # Embed a patch as its 2 x 2 x 3 pixels, rows first and channels last, and give them back.
+        vit.embed_query.weight.copy_(torch.eye(12).view(12, 2, 2, 3).permute(0, 3, 1, 2))
+        vit.embed_query.bias.zero_()
+        vit.unembed.weight.copy_(torch.eye(12))
+        vit.unembed.bias.zero_()
+    feature = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(vit(feature, feature)[:, :, 32:], 2 * feature[:, :, 32:])
+
+
+@pytest.mark.parametrize("attention", ["channel", "channel_spatial"])
+def test_gates_differ_from_sample_to_sample(attention: str) -> None:
+    """Channel gates squeezed after the instance norm would be the same for every input."""
+    block = AttentiveBlock(16, 16, 1, attention)
+    seen: list[Tensor] = []
+    block.attention.register_forward_hook(lambda module, inputs, gates: seen.append(gates))
+    block(torch.stack([torch.randn(16, 8, 8), torch.rand(16, 8, 8) ** 8]))
+    assert (seen[0][0] - seen[0][1]).abs().max() > 1e-4
+    assert 0 < seen[0].min() < seen[0].max() < 1
+
+
+def test_speech_encoder_hears_loudness() -> None:
+    """Instance norm takes a window's level away; the norm-free stem and the skips must carry it."""
+    encoder = SpeechEncoder(12, [4, 4, 8, 8], [1, 1, 1, 1])
+    mel, other = torch.randn(2, 1, 80, 20)
+    quiet, loud = encoder(mel - 1), encoder(mel + 1)
+    assert (quiet - loud).norm() > 0.5 * (encoder(other) - encoder(mel)).norm()
+
+
+def test_self_attentive_pooling_by_hand() -> None:
+    pool = SelfAttentivePooling(3, 5)
+    x = torch.randn(2, 4, 3)
+    for sample, got in zip(x, pool(x), strict=True):
+        scores = torch.stack([torch.tanh(pool.hidden(frame)) @ pool.context for frame in sample])
+        weights = scores.exp() / scores.exp().sum()
+        torch.testing.assert_close(got, (weights[:, None] * sample).sum(0))
+
+
+def test_speech_encoder_treats_windows_one_by_one() -> None:
+    encoder = SpeechEncoder(12, [4, 4, 8, 8], [1, 1, 1, 1])
+    mel = torch.randn(3, 80, 20)
+    together = encoder(mel)
+    assert together.shape == (3, 12)
+    torch.testing.assert_close(together[1:2], encoder(mel[1:2]), rtol=1e-4, atol=1e-5)
+
+
+def test_minibatch_deviation_by_hand() -> None:
+    x = torch.randn(6, 2, 3, 3)
+    out = minibatch_deviation(x, 4)  # the largest divisor of 6 up to 4 is 3: samples i, i + 2, i + 4 form a group
+    for i in range(6):
+        group = x[i % 2 :: 2]
+        expected = torch.sqrt(((group - group.mean(0)) ** 2).mean(0) + 1e-8).mean()
+        torch.testing.assert_close(out[i, 2], expected.expand(3, 3))
+
+
+def test_discriminator_gives_a_logit_a_frame_and_differentiates_twice() -> None:
+    judge = Discriminator(32, [4, 8, 8])
+    images = torch.randn(4, 3, 32, 32, requires_grad=True)
+    logits = judge(images)
+    assert logits.shape == (4,)
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    gradient.square().sum().backward()
+    assert judge.from_rgb.weight.grad is not None
+    assert judge.from_rgb.weight.grad.abs().sum() > 0
