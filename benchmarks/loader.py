@@ -21,13 +21,13 @@ import soundfile
 import torch
 from skimage import data
 
-from dubbench.datamodules.batch import SAMPLE_RATE, SAMPLES_PER_FRAME, Mel, Window
+from dubbench.datamodules.batch import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Mel, Window
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo
 from dubbench.datamodules.datamodule import make_loader
 from dubbench.datamodules.track import TrackWriter
 from dubbench.datamodules.windows import WindowDataset
 from dubbench.files import write_json
-from dubbench.media.video import FPS, VideoWriter
+from dubbench.media.video import VideoWriter
 
 LIMIT = 1.3
 WINDOW = Window(frames=5, references=5, size=192, mel=Mel())
@@ -35,31 +35,33 @@ WINDOW = Window(frames=5, references=5, size=192, mel=Mel())
 
 def make_corpus(root: Path, clips: int = 4, frames: int = 75, size: int = 512) -> Path:
     """Prepared clips of a photograph that drifts a little."""
-    photograph, random = data.astronaut()[:400, :400], np.random.default_rng(0)
+    photograph = np.asarray(data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # scikit-image has no types
+    random = np.random.default_rng(0)
     rows = []
     for number in range(clips):
         info = ClipInfo(
-            f"speaker/{number}",
-            "speaker",
-            "benchmark",
-            "train",
-            "-",
-            "-",
-            frames,
-            size,
-            size,
-            size,
-            1.0,
-            "one",
-            0.0,
-            {},
+            clip=f"speaker/{number}",
+            speaker="speaker",
+            dataset="benchmark",
+            split="train",
+            source=f"{number}.mp4",
+            source_sha256="0" * 64,
+            frames=frames,
+            size=size,
+            source_width=size,
+            source_height=size,
+            detected=1.0,
+            faces="one",
+            smooth=0.0,
+            versions={},
         )
         folder = root / info.clip
         folder.mkdir(parents=True)
         with VideoWriter(folder / "video.mp4", size, size, intra=True) as video:
             for k in range(frames):
-                drift = np.array([[size / 400, 0, np.sin(k / 5)], [0, size / 400, k / 20 + number]])
-                video.write(cv2.warpAffine(photograph, drift, (size, size), borderMode=cv2.BORDER_REFLECT))
+                drift = np.array([[1, 0, np.sin(k / 5)], [0, 1, k / 20 + number]])
+                frame = cv2.warpAffine(photograph, drift, (size, size), borderMode=cv2.BORDER_REFLECT)
+                video.write(np.asarray(frame, np.uint8))
         soundfile.write(folder / "audio.wav", random.normal(0, 0.1, frames * SAMPLES_PER_FRAME), SAMPLE_RATE, "PCM_16")
         with TrackWriter(folder / "track.npz") as track:
             for _ in range(frames):

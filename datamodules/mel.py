@@ -18,7 +18,7 @@ FLOOR = 1e-5
 MEAN = -5.0
 DEVIATION = 2.2
 
-PIECE = 256  # columns that go through the filters at a time, which bounds memory
+PIECE = 4096  # columns that go through the filters at a time, which bounds memory
 
 
 def log_mel(waveform: Tensor, mel: Mel) -> Tensor:
@@ -92,34 +92,31 @@ def clip_windows(speech: NDArray[np.float32] | Tensor, mel: Mel, start: int, sto
 
 def _spectrogram(samples: Tensor, mel: Mel) -> Tensor:
     """Columns of every full analysis window, hop by hop: [..., S] to [..., bands, (S - fft) // hop + 1]."""
-    window = torch.hann_window(mel.fft, device=samples.device)
-    with torch.autocast(samples.device.type, enabled=False):
-        spectrum = torch.stft(
-            samples.float().reshape(-1, samples.shape[-1]),
-            mel.fft,
-            mel.hop,
-            window=window,
-            center=False,
-            return_complex=True,
-        ).abs()
-        index, weights = (torch.from_numpy(table).to(samples.device) for table in _filters(mel))
-        # Each filter sums its own few bins. A matrix product would round differently with another number of threads,
-        # and a worker has fewer than the main process.
-        pieces = [(piece[:, index] * weights[..., None]).sum(2) for piece in spectrum.split(PIECE, dim=-1)]
-        bands = torch.cat(pieces, dim=-1)
-        features = (bands.clamp(min=FLOOR).log() - MEAN) / DEVIATION
+    flat = samples.float().reshape(-1, samples.shape[-1])
+    window = torch.hann_window(mel.fft, device=flat.device)
+    with torch.autocast(flat.device.type, enabled=False):
+        spectrum = torch.stft(flat, mel.fft, mel.hop, window=window, center=False, return_complex=True).abs()
+    bins, weights, starts = _filters(mel)
+    # Each filter sums its own bins in their order. A matrix product would round differently with another number of
+    # threads, and a worker has fewer than the main process.
+    pieces = [
+        torch.from_numpy(np.add.reduceat(piece.numpy()[:, bins] * weights[:, None], starts, axis=1))
+        for piece in torch.split(spectrum.cpu(), PIECE, dim=-1)
+    ]
+    bands = torch.cat(pieces, dim=-1).to(flat.device)
+    features = (bands.clamp(min=FLOOR).log() - MEAN) / DEVIATION
     return features.reshape(*samples.shape[:-1], mel.bands, -1)
 
 
 @lru_cache
-def _filters(mel: Mel) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Slaney's filters as the bins that each covers, int64 [bands, W], and their weights, float32 [bands, W]."""
+def _filters(mel: Mel) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Slaney's filters one after the other: the bins that they cover, their weights, and where each begins."""
     filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=mel.fft, n_mels=mel.bands)
-    width = max(int((filters > 0).sum(axis=1).max()), 1)
-    bins = (filters > 0).argmax(axis=1)[:, None] + np.arange(width)
-    index = np.minimum(bins, filters.shape[1] - 1)
-    weights = np.where(bins < filters.shape[1], np.take_along_axis(filters, index, axis=1), 0)
-    return index, weights.astype(np.float32)
+    used = filters > 0
+    # A filter narrower than a bin can be empty, and an empty sum would take its neighbour's first term.
+    used[~used.any(axis=1), 0] = True
+    bands, bins = np.nonzero(used)
+    return bins, filters[used].astype(np.float32), np.searchsorted(bands, np.arange(mel.bands))
 
 
 def _check(mel: Mel) -> None:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dubbench import __version__
 from dubbench.datamodules import sources, splits
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
-from dubbench.datamodules.prepare_clip import PARTIAL, Job, Options, Outcome, face_mesh, prepare_clip
+from dubbench.datamodules.prepare_clip import PARTIAL, Job, Options, Outcome, existing, face_mesh, prepare_clip
 from dubbench.datamodules.prepare_workers import spread
 from dubbench.errors import DubbenchError
 from dubbench.files import atomic, inside, write_json
@@ -206,8 +206,8 @@ def _write_tables(out: Path, jobs: list[Job], made: dict[str, Outcome]) -> tuple
     for job in jobs:
         outcome = made.get(job.raw.clip)
         if outcome is None:
-            existing = inside(out, job.raw.clip) / "clip.json"
-            rows += [ClipInfo.read(existing)] if existing.is_file() else []
+            info = existing(inside(out, job.raw.clip))
+            rows += [info] if info else []
         elif outcome.info is None:
             reason = " ".join(outcome.reason.split()).replace(f"{job.root}/", "")
             failures.append(Failure(*map(_printable, (job.raw.clip, job.source, reason))))

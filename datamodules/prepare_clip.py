@@ -119,12 +119,22 @@ def prepare_clip(job: Job, tell: Tell) -> Outcome:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def existing(folder: Path) -> ClipInfo | None:
+    """The prepared clip in a folder, None if there is none or it lacks a file or was made in another form."""
+    if not all((folder / name).is_file() for name in FILES):
+        return None
+    try:
+        return ClipInfo.read(folder / "clip.json")
+    except DubbenchError:
+        return None
+
+
 def _finished(job: Job, digest: str) -> ClipInfo | None:
     """The clip as it lies in the prepared folder, if this run would make it with the same bytes."""
     folder = inside(job.out, job.raw.clip)
-    if not all((folder / name).is_file() for name in FILES):
+    info = existing(folder)
+    if info is None:
         return None
-    info = ClipInfo.read(folder / "clip.json")
     options = job.options
     made = (info.source_sha256, info.dataset, info.size, info.smooth, info.versions)
     if made != (digest, options.dataset, options.size, options.smooth, options.versions):

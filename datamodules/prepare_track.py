@@ -56,13 +56,13 @@ class FaceChoice:
             return None
         self.detected += 1
         self.several += any(overlap(found[0], other) < SAME_FACE_OVERLAP for other in found[1:])
-        chosen = found[0]
-        if self._last is not None:
-            last = self._last
-            nearest = max(found, key=lambda mesh: overlap(mesh, last))
-            chosen = nearest if overlap(nearest, last) > 0 else chosen
-        self._last = chosen
-        return chosen
+        last = self._last
+        if last is not None and len(found) > 1:
+            # max takes the first of equals: without any overlap, the largest.
+            self._last = max(found, key=lambda mesh: overlap(mesh, last))
+        else:
+            self._last = found[0]
+        return self._last
 
     def verdict(self) -> None:
         """Judge the clip after its last frame.

@@ -147,7 +147,8 @@ def read_window(clip: PreparedClip, window: Window, start: int, references: Indi
     frames, size = window.frames, window.size
     targets = np.arange(start, start + frames)
     wanted = [*targets.tolist(), *references.tolist()]
-    images = torch.from_numpy(clip.frames(wanted, size)).permute(0, 3, 1, 2).contiguous().float().div_(127.5).sub_(1)
+    pixels = clip.frames(wanted, size).transpose(0, 3, 1, 2).astype(np.float32, order="C")
+    images = torch.from_numpy(pixels).div_(127.5).sub_(1)
     points = torch.from_numpy(clip.aligned_points(wanted, size))
     mesh = torch.from_numpy(aligned_mesh(clip, wanted, size)) if window.mesh else None
     waveform, mel = _speech(clip, window.mel, start, start + frames)
@@ -171,9 +172,9 @@ def aligned_mesh(clip: PreparedClip, indices: Sequence[int], size: int) -> NDArr
     """Meshes in the aligned square of ``size`` pixels: float32 [N, 478, 3], depth scaled as x and y."""
     transforms = clip.transforms(indices)
     mesh = clip.mesh(indices).astype(np.float64)
-    linear = transforms[:, None, :, :2]
-    flat = np.linalg.solve(linear, (mesh[..., :2] - transforms[:, None, :, 2])[..., None])[..., 0]
-    depth = mesh[..., 2:] / np.sqrt(np.abs(np.linalg.det(linear)))[..., None]
+    linear = transforms[:, :, :2]
+    flat = (mesh[..., :2] - transforms[:, None, :, 2]) @ np.linalg.inv(linear).transpose(0, 2, 1)
+    depth = mesh[..., 2:] / np.sqrt(np.abs(np.linalg.det(linear)))[:, None, None]
     return np.asarray(np.concatenate([flat, depth], axis=-1) * (size / clip.info.size), dtype=np.float32)
 
 

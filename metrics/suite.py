@@ -115,7 +115,7 @@ DEFINITIONS: dict[str, Definition] = {
     ),
     "lmd_iod": Definition(
         "lmd over the ground truth's distance of the outer eye corners",
-        "1", "lower", 1, "landmarks", lambda f: lmd(*f.points) / interocular(f.points[1]),
+        "eye distances", "lower", 1, "landmarks", lambda f: lmd(*f.points) / interocular(f.points[1]),
     ),
     "lmd_uncentred": Definition(
         "lmd without centring", "px@256", "lower", 1, "landmarks", lambda f: lmd(*f.points, centred=False)

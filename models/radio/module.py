@@ -139,6 +139,11 @@ class Radio(AdversarialModel):
             expert = load_model(self.hparams["sync_expert"])
             if not isinstance(expert, SyncExpert):
                 raise DubbenchError(f"{self.hparams['sync_expert']} is no sync expert but a {type(expert).__name__}")
+            if (expert.window.size, expert.window.mel) != (self.window.size, self.window.mel):
+                raise DubbenchError(
+                    f"{self.hparams['sync_expert']} judges frames of {expert.window.size} pixels and this model makes "
+                    f"{self.window.size}; train an expert with --model.size {self.window.size}"
+                )
             frozen["sync"] = expert.network
         if self.hparams["perceptual"] == "vgg19":
             frozen["perceptual"] = PerceptualLoss.pretrained()

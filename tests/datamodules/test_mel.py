@@ -11,7 +11,8 @@ from dubbench.datamodules.batch import Mel
 from dubbench.datamodules.mel import DEVIATION, FLOOR, MEAN, clip_windows, context, log_mel
 from dubbench.errors import DubbenchError
 
-MELS = [Mel(), Mel(fft=800, hop=160, bands=64, columns=12), Mel(fft=512, hop=64, bands=40, columns=2)]
+# The last has more bands than its low bins can feed, so some filters are empty.
+MELS = [Mel(), Mel(fft=800, hop=160, bands=64, columns=12), Mel(fft=256, hop=64, bands=80, columns=2)]
 
 
 def noise(frames: int, seed: int = 0) -> Tensor:

@@ -55,8 +55,9 @@ def test_a_second_run_redoes_only_what_is_missing_or_changed(prepared: Path, cor
     made = {name: (out / name / "video.mp4").stat().st_mtime_ns for name in ("anna/one", "bob/ü", "dora")}
     shutil.rmtree(out / "dora")
     (out / "bob/ü/track.npz").unlink()
+    (out / "anna/two words/clip.json").write_text('{"clip": "of another form"}')
     report = prepare("folder", source, out, size=SIZE, smooth=1.5)
-    assert (report.done, report.skipped, report.failed) == (2, 2, 0)
+    assert (report.done, report.skipped, report.failed) == (3, 1, 0)
     assert tree(out) == whole
     assert {n: (out / n / "video.mp4").stat().st_mtime_ns == t for n, t in made.items()} == {
         "anna/one": True,

@@ -86,7 +86,7 @@ def small_expert(**options: Any) -> SyncExpert:  # noqa: ANN401
         "speech_widths": [4, 8, 16, 16],
         "speech_blocks": [1, 1, 1, 1],
         "embedding": 16,
-        "lr": 3e-3,
+        "lr": 5e-4,
     }
     return SyncExpert(**{**small, **options})
 

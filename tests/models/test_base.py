@@ -83,7 +83,7 @@ class Clip:
         self.images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
 
     def frames(self, indices: Sequence[int], size: int) -> NDArray[np.uint8]:
-        return cast("NDArray[np.uint8]", self.images[list(indices)])
+        return self.images[list(indices)]
 
     def stream(self, size: int) -> Iterator[NDArray[np.uint8]]:
         yield from self.images

@@ -69,7 +69,8 @@ def naive_attention(block: CrossAttention, tokens: Tensor, source: Tensor) -> Te
                 weight = scores.exp() / scores.exp().sum()
                 result[n, i, part] = sum(w * value[part] for w, value in zip(weight, values[n], strict=True))
     tokens = tokens + block.out(result)
-    return tokens + block.mlp(block.mlp_norm(tokens))
+    widened: Tensor = block.mlp(block.mlp_norm(tokens))
+    return tokens + widened
 
 
 def test_attention_is_softmax_attention() -> None:
@@ -101,7 +102,7 @@ def test_vit_tokens_lie_where_their_patches_are() -> None:
         vit.query_positions.zero_()
         # Embed a patch as its 2 x 2 x 3 pixels, rows first and channels last, and give them back.
         vit.embed_query.weight.copy_(torch.eye(12).view(12, 2, 2, 3).permute(0, 3, 1, 2))
-        vit.embed_query.bias.zero_()
+        vit.embed_query.bias = None
         vit.unembed.weight.copy_(torch.eye(12))
         vit.unembed.bias.zero_()
     feature = torch.randn(1, 3, 64, 64)
@@ -159,6 +160,6 @@ def test_discriminator_gives_a_logit_a_frame_and_differentiates_twice() -> None:
     logits = judge(images)
     assert logits.shape == (4,)
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    gradient.square().sum().backward()
+    torch.autograd.backward(gradient.square().sum())
     assert judge.from_rgb.weight.grad is not None
     assert judge.from_rgb.weight.grad.abs().sum() > 0

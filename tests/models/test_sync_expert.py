@@ -99,7 +99,7 @@ def test_agreement_loss_is_eq_5_on_five_frames() -> None:
 @pytest.mark.parametrize("objective", ["bce", "contrastive"])
 def test_learns_one_clip(tmp_path: Path, objective: str) -> None:
     expert = small_expert(objective=objective)
-    data = loader(windows(expert.window, 2), 2)
+    data = loader(windows(expert.window, 1), 1)
     fitting = trainer(tmp_path, max_epochs=40)
     (before,) = fitting.validate(expert, data, verbose=False)
     fitting.fit(expert, data)

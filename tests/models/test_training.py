@@ -199,7 +199,9 @@ def test_other_ways_to_train(tmp_path: Path, expert_checkpoint: Path, change: di
 
 def test_pictures_go_to_a_logger_that_takes_them(tmp_path: Path) -> None:
     from lightning.pytorch.loggers import TensorBoardLogger
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]  # no types
+        EventAccumulator,
+    )
 
     model = small_radio()
     batch = windows(model.window, 2)
@@ -211,7 +213,7 @@ def test_pictures_go_to_a_logger_that_takes_them(tmp_path: Path) -> None:
     assert (image.width, image.height) == (3 * 32, 2 * 32)
 
 
-def test_expert_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_expert_of_another_kind_is_refused(tmp_path: Path, expert_checkpoint: Path) -> None:
     from dubbench.errors import DubbenchError
 
     model = small_radio()
@@ -220,3 +222,5 @@ def test_expert_of_another_kind_is_refused(tmp_path: Path) -> None:
     fitting.save_checkpoint(tmp_path / "radio.ckpt")
     with pytest.raises(DubbenchError, match="no sync expert but a Radio"):
         small_radio(sync_expert=str(tmp_path / "radio.ckpt"), sync_weight=0.1).setup("fit")
+    with pytest.raises(DubbenchError, match="frames of 32 pixels and this model makes 64"):
+        full(expert_checkpoint, size=64).setup("fit")

@@ -1,0 +1,52 @@
+"""A miniature talking corpus of one photograph: the lower face stretches, the head moves, a tone sounds."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from skimage.data import astronaut
+
+from dubbench.media.video import VideoWriter
+
+Image = NDArray[np.uint8]
+LENGTHS = {"ann/one": 14, "ann/two": 10, "bob/one": 12}
+WIDTH, HEIGHT = 221, 231  # odd, since sources are
+MOUTH_ROW, CHIN_ROW = 145, 185
+
+
+def frames(clip: str) -> Iterator[Image]:
+    """The frames of a clip, uint8 [231, 221, 3]; bob is ann's mirror image."""
+    load: Callable[[], Image] = astronaut
+    photograph = load()[:256, 100:356]
+    phase = 0.9 * sum(map(ord, clip))
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+    for k in range(LENGTHS[clip]):
+        opening = 4 + 4 * np.sin(phase + 0.8 * k)
+        # Rows below the mouth come from higher up: the chin drops by ``opening`` pixels.
+        drop = opening * np.clip((y - MOUTH_ROW) / (CHIN_ROW - MOUTH_ROW), 0, 1) * np.clip((231 - y) / 30, 0, 1)
+        image = cv2.remap(photograph, x + 10 + 0.5 * k, y + 5 - drop, cv2.INTER_LINEAR)
+        yield np.ascontiguousarray(image[:, ::-1] if clip.startswith("bob") else image, np.uint8)
+
+
+def speech(clip: str) -> NDArray[np.float32]:
+    """A tone of its own for each clip, float32 [frames * 640]."""
+    pitch = 200 + 100 * list(LENGTHS).index(clip)
+    return np.asarray(0.3 * np.sin(2 * np.pi * pitch * np.arange(LENGTHS[clip] * 640) / 16_000), np.float32)
+
+
+def make(root: Path) -> Path:
+    """Write the corpus below ``root``, a folder a speaker."""
+    for clip in LENGTHS:
+        write(root / f"{clip}.mp4", frames(clip), speech(clip))
+    return root
+
+
+def write(path: Path, images: Iterator[Image] | list[Image], sound: NDArray[np.float32] | None = None) -> None:
+    """Write frames of one size as a video, nearly lossless."""
+    images = list(images)
+    height, width = images[0].shape[:2]
+    with VideoWriter(path, width, height, crf=4, speech=sound) as video:
+        for image in images:
+            video.write(image)

@@ -1,0 +1,375 @@
+import csv
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dubbench.datamodules.batch import Window
+from dubbench.datamodules.clip import PreparedClip
+from dubbench.datamodules.prepare import prepare
+from dubbench.errors import DubbenchError
+from dubbench.evaluation import evaluate
+from dubbench.media.audio import read_speech
+from dubbench.media.video import read_frames
+from tests import talking
+
+SIZE = 128
+CLIPS = list(talking.LENGTHS)
+Image = NDArray[np.uint8]
+Table = dict[tuple[str, str], dict[str, str]]
+
+
+class Copier(nn.Module):
+    """Copies the lower half of the first reference, as ``copy_reference`` must; written here anew."""
+
+    def __init__(self, shade: float = 0.0) -> None:
+        super().__init__()
+        self.shade = nn.Parameter(torch.tensor(shade))
+        self.window = Window(frames=1, references=3, size=SIZE)
+        self.asked: list[tuple[str, list[int], NDArray[np.float32]]] = []
+
+    def dub(self, clip: PreparedClip, speech: NDArray[np.float32], references: Sequence[int]) -> Iterator[Image]:
+        self.asked.append((clip.info.clip, list(references), speech))
+        reference = clip.frames([references[0]])[0]
+        for k in range(len(clip)):
+            frame = clip.frames([k])[0].copy()
+            frame[SIZE // 2 :] = np.clip(reference[SIZE // 2 :] + self.shade.item(), 0, 255)
+            yield frame
+
+    def paste_mask(self) -> NDArray[np.float32]:
+        return np.repeat(np.arange(SIZE) >= SIZE // 2, SIZE).reshape(SIZE, SIZE).astype(np.float32)
+
+    def parameter_count(self) -> int:
+        return 1
+
+
+class Truth:
+    """Gives the clip's own aligned frames at half their size."""
+
+    def __init__(self, frames: int | None = None, kind: type[np.generic] = np.uint8) -> None:
+        self.frames, self.kind = frames, kind
+
+    def dub(self, clip: PreparedClip, speech: NDArray[np.float32], references: Sequence[int]) -> Iterator[Image]:
+        for _, frame in zip(range(self.frames or len(clip)), clip.stream(SIZE // 2), strict=False):
+            yield frame.astype(self.kind)
+
+    def paste_mask(self) -> NDArray[np.float32]:
+        return np.ones((SIZE // 2, SIZE // 2), np.float32)
+
+    def parameter_count(self) -> int:
+        return 0
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return talking.make(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def prepared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "split.csv").write_text("clip,speaker,split\n,ann,test\n,bob,test\n")
+    report = prepare("folder", corpus, folder / "out", size=SIZE, faces="largest", split=str(folder / "split.csv"))
+    assert (report.done, report.failed) == (3, 0)
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def scored(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a run that the tests look at from all sides."""
+    methods = {"copier": Copier(), "truth": Truth(), "short": Truth(frames=6), "floating": Truth(kind=np.float32)}
+    return evaluate(prepared, methods, out=tmp_path_factory.mktemp("scored"), seed=3)
+
+
+def table(results: Path) -> Table:
+    """``summary.csv`` by method and metric."""
+    with (results / "summary.csv").open() as file:
+        return {(row["method"], row["metric"]): row for row in csv.DictReader(file)}
+
+
+def values(results: Path, method: str) -> dict[str, str]:
+    rows = table(results)
+    return {metric: row["value"] for (name, metric), row in rows.items() if name == method}
+
+
+def clip_values(results: Path, metric: str) -> dict[tuple[str, str], str]:
+    with (results / "clips.csv").open() as file:
+        return {(r["method"], r["clip"]): r["value"] for r in csv.DictReader(file) if r["metric"] == metric}
+
+
+def record(results: Path) -> dict[str, dict[str, dict[str, object]]]:
+    return dict(json.loads((results / "run.json").read_text()))
+
+
+def test_ground_truth_is_the_perfect_end_of_the_scale(scored: Path) -> None:
+    perfect = values(scored, "ground_truth")
+    assert perfect["psnr"] == perfect["psnr_mouth"] == "inf"
+    assert perfect["ssim"] == perfect["ssim_mouth"] == perfect["ms_ssim"] == "1"
+    assert perfect["mse"] == perfect["lmd"] == perfect["f_lmd"] == perfect["lmd_uncentred"] == "0"
+    assert 0.02 < float(perfect["lmd_floor"]) < 1
+    assert 0.02 < float(perfect["f_lmd_floor"]) < 1
+    row = table(scored)["ground_truth", "psnr"]
+    assert (row["std"], row["ci_low"], row["ci_high"], row["count"]) == ("", "inf", "inf", "3")
+
+
+def test_a_method_that_copies_the_reference_equals_that_row(scored: Path) -> None:
+    copied = values(scored, "copier")
+    assert float(copied.pop("seconds_per_frame")) > 0
+    assert copied == values(scored, "copy_reference")
+    assert 20 < float(copied["psnr"]) < 40
+    assert float(copied["lmd"]) > float(values(scored, "ground_truth")["lmd_floor"])
+
+
+def test_frames_of_another_size_land_on_their_place(scored: Path, corpus: Path) -> None:
+    """The source pasted back at half the resolution is blurred, not moved."""
+    for clip in CLIPS:
+        pairs = zip(read_frames(corpus / f"{clip}.mp4"), read_frames(scored / f"videos/truth/{clip}.mp4"), strict=True)
+        for source, pasted in pairs:
+            face = (slice(60, 180), slice(50, 170))
+            before, after = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[face].astype(float) for image in (source, pasted))
+            shift, _ = cv2.phaseCorrelate(cv2.GaussianBlur(before, (0, 0), 2), cv2.GaussianBlur(after, (0, 0), 2))
+            assert np.hypot(*shift) < 0.2
+    assert float(values(scored, "truth")["ms_ssim"]) > 0.9
+
+
+def test_what_goes_wrong_is_counted_with_its_reason(scored: Path) -> None:
+    row = table(scored)["short", "psnr"]
+    assert (row["value"], row["count"], row["failed"]) == ("", "0", "3")
+    failed = record(scored)["methods"]["short"]["failed"]
+    assert failed == dict.fromkeys(CLIPS, "the method stopped before the clip's last frame; it must give one for each")
+    assert "float32 [64, 64, 3]" in str(record(scored)["methods"]["floating"]["failed"])
+    assert not list((scored / "videos" / "short").rglob("*"))[1:] or not list(
+        (scored / "videos" / "short").rglob("*.mp4")
+    )
+    assert clip_values(scored, "psnr")["short", "ann/one"] == ""
+    assert table(scored)["copier", "psnr"]["count"] == "3"
+
+
+def test_videos_show_the_frames_with_their_speech(scored: Path, corpus: Path) -> None:
+    for clip, count in talking.LENGTHS.items():
+        source = list(read_frames(corpus / f"{clip}.mp4"))
+        for method, limit in (("ground_truth", 34), ("copier", 20)):
+            path = scored / "videos" / method / f"{clip}.mp4"
+            frames = [frame[: talking.HEIGHT, : talking.WIDTH].astype(float) for frame in read_frames(path)]
+            assert len(frames) == count
+            error = np.mean([(a - b) ** 2 for a, b in zip(frames, source, strict=True)])
+            assert 10 * np.log10(255**2 / error) > limit
+            sound = read_speech(path)[: count * 640]
+            spectrum = np.abs(np.fft.rfft(sound))
+            pitch = np.argmax(spectrum) * 16_000 / len(sound)
+            assert pitch == pytest.approx(200 + 100 * CLIPS.index(clip), abs=5)
+
+
+def test_clip_rows_make_the_summary(scored: Path) -> None:
+    rows = clip_values(scored, "lmd")
+    assert sorted({clip for _, clip in rows}) == sorted(CLIPS)
+    own = [float(rows["copier", clip]) for clip in CLIPS]
+    summary = table(scored)["copier", "lmd"]
+    assert float(summary["value"]) == pytest.approx(np.mean(own), rel=1e-5)
+    assert float(summary["std"]) == pytest.approx(np.std(own, ddof=1), rel=1e-4)
+    assert (
+        min(own) - 1e-5
+        <= float(summary["ci_low"])
+        < float(summary["value"])
+        < float(summary["ci_high"])
+        <= max(own) + 1e-5
+    )
+    assert (summary["dataset"], summary["protocol"], summary["better"], summary["unit"]) == (
+        "folder", "first_frame", "lower", "px@256",
+    )  # fmt: skip
+
+
+def test_run_json_says_what_numbers_depend_on(scored: Path) -> None:
+    run = json.loads((scored / "run.json").read_text())
+    assert run["split"] == "test"
+    assert run["clips"] == 3
+    assert run["seed"] == 3
+    assert run["protocol_choices"]["driving"] == "own"
+    assert run["metrics"]["ssim"]["version"] == 1
+    assert run["versions"]["landmarks"].startswith("mediapipe-")
+    copier = run["methods"]["copier"]
+    assert copier["parameters"] == 1
+    assert len(copier["weights_sha256"]) == 64
+    assert str(scored) not in (scored / "run.json").read_text()
+
+
+def test_two_runs_give_the_same_bytes_and_limits_change_no_clip(scored: Path, prepared: Path, tmp_path: Path) -> None:
+    again = evaluate(prepared, {"copier": Copier()}, out=tmp_path, seed=3, limit=2)
+    assert [clip for _, clip in clip_values(again, "psnr")] == ["ann/one", "ann/two"] * 3
+    for path in sorted(again.glob("videos/**/*.mp4")):
+        assert path.read_bytes() == (scored / path.relative_to(again)).read_bytes()
+    for path in sorted(again.glob("parts/**/*.json")):
+        first, second = (json.loads((root / path.relative_to(again)).read_text()) for root in (scored, again))
+        first["values"].pop("seconds_per_frame", None)
+        second["values"].pop("seconds_per_frame", None)
+        assert first == second
+    assert table(again)["copier", "psnr"]["split_hash"] != table(scored)["copier", "psnr"]["split_hash"]
+
+
+def test_a_stopped_run_goes_on_where_it_was(scored: Path, prepared: Path, tmp_path: Path) -> None:
+    class Stopped(Copier):
+        stop = True
+
+        def dub(self, clip: PreparedClip, speech: NDArray[np.float32], references: Sequence[int]) -> Iterator[Image]:
+            for k, frame in enumerate(super().dub(clip, speech, references)):
+                if self.stop and clip.info.clip == "ann/two" and k == 5:
+                    raise KeyboardInterrupt
+                yield frame
+
+    method = Stopped()
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(prepared, {"copier": method}, out=tmp_path, seed=3)
+    assert [path.name for path in tmp_path.rglob("*.mp4")] == ["one.mp4"] * 3
+    stale = tmp_path / "videos" / "copier" / "ann" / ".two.4194304999.tmp.mp4"
+    stale.write_bytes(b"left by a killed process")
+    method.stop = False
+    method.asked.clear()
+    evaluate(prepared, {"copier": method}, out=tmp_path, seed=3)
+    assert [clip for clip, _, _ in method.asked] == ["ann/two", "bob/one"]
+    assert not stale.exists()
+    for name in ("ground_truth", "copy_reference"):
+        assert values(tmp_path, name) == values(scored, name)
+    ours, theirs = values(tmp_path, "copier"), values(scored, "copier")
+    assert {**ours, "seconds_per_frame": ""} == {**theirs, "seconds_per_frame": ""}
+
+    method.asked.clear()
+    evaluate(prepared, {"copier": method}, out=tmp_path, seed=4)
+    assert method.asked == [], "the seed only draws the intervals"
+    with torch.no_grad():
+        method.shade += 40
+    (tmp_path / "videos" / "copy_reference" / "ann" / "one.mp4").unlink()
+    evaluate(prepared, {"copier": method}, out=tmp_path, seed=3)
+    assert [clip for clip, _, _ in method.asked] == CLIPS, "other weights are another method"
+    assert float(values(tmp_path, "copier")["psnr"]) < float(theirs["psnr"]) - 1
+    assert (tmp_path / "videos" / "copy_reference" / "ann" / "one.mp4").is_file()
+
+
+def test_cross_drives_every_clip_by_another(prepared: Path, tmp_path: Path) -> None:
+    method = Copier()
+    evaluate(prepared, {"copier": method}, out=tmp_path, protocol="cross", clips=["ann/one", "ann/two"])
+    with (tmp_path / "pairing.csv").open() as file:
+        pairing = {row["clip"]: row["driving"] for row in csv.DictReader(file)}
+    assert pairing.keys() == {"ann/one", "ann/two"}
+    for clip, _, speech in method.asked:
+        driver = PreparedClip(prepared, pairing[clip]).speech()
+        count = talking.LENGTHS[clip] * 640
+        assert pairing[clip] != clip
+        assert len(speech) == count
+        np.testing.assert_array_equal(speech[: len(driver)], driver[:count])
+        assert not speech[len(driver) :].any()
+    assert table(tmp_path)["copier", "lmd"]["protocol"] == "cross"
+    path = tmp_path / "videos" / "copier" / "ann" / "one.mp4"
+    sound = read_speech(path)[: min(talking.LENGTHS[pairing["ann/one"]], talking.LENGTHS["ann/one"]) * 640]
+    pitch = np.argmax(np.abs(np.fft.rfft(sound))) * 16_000 / len(sound)
+    assert pitch == pytest.approx(200 + 100 * CLIPS.index(pairing["ann/one"]), abs=5)
+
+
+def test_references_are_the_protocols(prepared: Path, tmp_path: Path) -> None:
+    method = Copier()
+    for protocol in ("first_frame", "native"):
+        evaluate(prepared, {"copier": method}, out=tmp_path / protocol, protocol=protocol, clips=["ann/one"])
+    method.window = Window(frames=1, references=2, size=SIZE, reference_rule="first")
+    evaluate(prepared, {"copier": method}, out=tmp_path / "rule", protocol="native", clips=["ann/one"])
+    first, native, rule = (references for _, references, _ in method.asked)
+    assert first == [0]
+    assert len(set(native)) == 3
+    assert max(native) < talking.LENGTHS["ann/one"]
+    assert rule == [0, 1]
+
+
+def test_finished_videos_are_matched_and_judged_by_clip(corpus: Path, prepared: Path, tmp_path: Path) -> None:
+    """One video each: the source itself, one frame short under another suffix, and five frames short."""
+    folder = tmp_path / "videos"
+    (folder / "ann").mkdir(parents=True)
+    shutil.copy(corpus / "ann/one.mp4", folder / "ann/one.mp4")
+    talking.write(tmp_path / "short.mp4", list(talking.frames("ann/two"))[:-1])
+    (tmp_path / "short.mp4").rename(folder / "ann__two.MKV")
+    talking.write(folder / "bob" / "one.mp4", list(talking.frames("bob/one"))[:-5])
+    (folder / "ann" / "readme.txt").write_text("no video")
+    shutil.copy(corpus / "ann/one.mp4", folder / "stranger.mp4")
+    evaluate(prepared, {}, out=tmp_path / "out", videos={"theirs": folder})
+    psnr = clip_values(tmp_path / "out", "psnr")
+    assert psnr["theirs", "ann/one"] == "inf"
+    assert 30 < float(psnr["theirs", "ann/two"]) < 60
+    assert psnr["theirs", "bob/one"] == ""
+    said = record(tmp_path / "out")["methods"]["theirs"]
+    assert said["unmatched"] == ["stranger.mp4"]
+    assert said["failed"] == {
+        "bob/one": "the video has 7 frames at 25 fps and its clip 12; at most 1 may be missing or left over"
+    }
+    row = table(tmp_path / "out")["theirs", "lmd"]
+    assert (row["count"], row["failed"]) == ("2", "1")
+    assert not (tmp_path / "out" / "videos" / "theirs").exists()
+
+
+def test_broken_and_faceless_videos_are_counted(prepared: Path, tmp_path: Path) -> None:
+    """Text named .mp4, a smaller picture; then faces hidden in four frames, and in all."""
+    bad, odd = tmp_path / "bad", tmp_path / "odd"
+    (bad / "ann").mkdir(parents=True)
+    (bad / "ann" / "one.mp4").write_text("no video")
+    talking.write(bad / "ann" / "two.mp4", [frame[:120, :120] for frame in talking.frames("ann/two")])
+    images = list(talking.frames("ann/one"))
+    for k in (5, 6, 7, 8):
+        images[k] = np.full_like(images[k], 127)
+    talking.write(odd / "ann" / "one.mp4", images)
+    talking.write(odd / "ann" / "two.mp4", [np.full_like(frame, 127) for frame in talking.frames("ann/two")])
+    evaluate(prepared, {}, out=tmp_path / "out", videos={"bad": bad, "odd": odd})
+    failed = record(tmp_path / "out")["methods"]["bad"]["failed"]
+    assert isinstance(failed, dict)
+    assert "one.mp4" in failed["ann/one"]
+    assert "120 x 120 pixels and its clip 221 x 231" in failed["ann/two"]
+    assert "no video for this clip; name it bob/one.mp4" in failed["bob/one"]
+    lmd, psnr = clip_values(tmp_path / "out", "lmd"), clip_values(tmp_path / "out", "psnr")
+    assert 0 < float(lmd["odd", "ann/one"]) < 1
+    assert lmd["odd", "ann/two"] == ""
+    assert float(psnr["odd", "ann/two"]) < 20
+    row = table(tmp_path / "out")["odd", "lmd"]
+    assert (row["count"], row["failed"]) == ("1", "1")
+    assert 4 + 10 <= int(row["missed"]) <= 6 + 10
+    notes = record(tmp_path / "out")["methods"]["odd"]["without_value"]
+    assert isinstance(notes, dict)
+    assert notes["ann/two"]["lmd"].startswith("no frame shows a face")
+
+
+def test_a_source_that_moved_or_changed(corpus: Path, prepared: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(corpus, moved)
+    talking.write(moved / "ann" / "two.mp4", talking.frames("ann/one"))
+    out = evaluate(prepared, {}, out=tmp_path / "out", source_root=moved, clips=["ann/one", "ann/two"])
+    failed = record(out)["methods"]["ground_truth"]["failed"]
+    assert isinstance(failed, dict)
+    assert list(failed) == ["ann/two"]
+    assert "not the file that was prepared" in failed["ann/two"]
+    with pytest.raises(DubbenchError, match=r"none of the 3 clips could be scored.*--source_root"):
+        evaluate(prepared, {}, out=tmp_path / "none", source_root=tmp_path)
+    assert (tmp_path / "none" / "run.json").is_file()
+
+
+def test_wrong_arguments_are_sentences(scored: Path, prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DubbenchError, match="no clips of the split 'val' but of test"):
+        evaluate(prepared, {}, out=tmp_path / "out", split="val")
+    with pytest.raises(DubbenchError, match="limit of 0"):
+        evaluate(prepared, {}, out=tmp_path / "out", limit=0)
+    with pytest.raises(DubbenchError, match="cat/one is not a clip"):
+        evaluate(prepared, {}, out=tmp_path / "out", clips=["cat/one"])
+    with pytest.raises(DubbenchError, match="run dubbench prepare"):
+        evaluate(tmp_path, {}, out=tmp_path / "out")
+    with pytest.raises(DubbenchError, match="no protocol is called 'fair'; there are cross"):
+        evaluate(prepared, {}, out=tmp_path / "out", protocol="fair")
+    with pytest.raises(DubbenchError, match="two rows are called 'ground_truth'"):
+        evaluate(prepared, {"ground_truth": Copier()}, out=tmp_path / "out")
+    with pytest.raises(DubbenchError, match="cannot name a row"):
+        evaluate(prepared, {"../mine": Copier()}, out=tmp_path / "out")
+    with pytest.raises(DubbenchError, match=r"ann/one.mp4 or ann__one.mp4"):
+        evaluate(prepared, {}, out=tmp_path / "out", videos={"theirs": tmp_path / "empty"})
+    with pytest.raises(DubbenchError, match="holds results of protocol hash"):
+        evaluate(prepared, {}, out=scored, protocol="native")
+    assert not (tmp_path / "out").exists()
