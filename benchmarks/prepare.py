@@ -44,7 +44,7 @@ TO_YUV = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CH
 
 def make_video(path: Path, seconds: float, side: int) -> Path:
     """A photograph that sways, 25 fps, with a tone."""
-    photograph = data.astronaut()[:340, 40:420]
+    photograph = data.astronaut()[:340, 40:420]  # type: ignore[no-untyped-call]  # scikit-image has no types
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "16"})
         video.width = video.height = side

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from dubbench.datamodules.track import Track
 from dubbench.errors import DubbenchError
 from dubbench.files import inside
-from dubbench.media.audio import SAMPLES_PER_FRAME, read_speech
+from dubbench.media import SAMPLES_PER_FRAME
+from dubbench.media.audio import read_speech
 from dubbench.media.container import Image
 from dubbench.media.video import IndexedVideo
 

@@ -125,16 +125,23 @@ def write(path: Path, entries: Sequence[Entry]) -> None:
     write_text(path, as_csv(header, lines))
 
 
-def show(entries: Sequence[Entry], console: Console | None = None) -> None:
+def show(places: Iterable[Path], console: Console | None = None) -> None:
     """Print one table for each corpus, protocol and set of clips; best values of a column are bold.
 
     Both ends of the scale are marked and dim, and take no part in the ranking.
+
+    Args:
+        places: as `collect` takes them.
+        console: where to print, by default the standard output.
+
+    Raises:
+        DubbenchError: as `collect` does.
     """
     console = console or Console()
     if console.width < NARROWEST:
         console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
     groups: defaultdict[tuple[str, ...], list[Entry]] = defaultdict(list)
-    for entry in entries:
+    for entry in collect(places):
         groups[entry.group].append(entry)
     for group in groups.values():
         console.print(_table(group))
@@ -213,7 +220,7 @@ def run(namespace: argparse.Namespace) -> int:
     if not entries:
         raise DubbenchError(f"{namespace.results[0]} holds no row; run dubbench eval again")
     write(namespace.out, entries)
-    show(entries)
+    show(namespace.results)
     return 0
 
 

@@ -92,6 +92,5 @@ def refuse_other(out: Path, run: Run) -> None:
         return
     for key, value in (("dataset", run.dataset), ("protocol_hash", run.protocol.hash), ("split", run.split)):
         if old.get(key) != value:
-            raise DubbenchError(
-                f"{out} holds results of {key} {old.get(key)}, this run has {value}; give another --out"
-            )
+            word = key.replace("_", " ")
+            raise DubbenchError(f"{out} holds results of {word} {old.get(key)}, not {value}; give another --out")

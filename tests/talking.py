@@ -1,14 +1,13 @@
 """A miniature talking corpus of one photograph: the lower face stretches, the head moves, a tone sounds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage.data import astronaut
-
-from dubbench.media.video import VideoWriter
 
 Image = NDArray[np.uint8]
 LENGTHS = {"ann/one": 14, "ann/two": 10, "bob/one": 12}
@@ -39,14 +38,25 @@ def speech(clip: str) -> NDArray[np.float32]:
 def make(root: Path) -> Path:
     """Write the corpus below ``root``, a folder a speaker."""
     for clip in LENGTHS:
-        write(root / f"{clip}.mp4", frames(clip), speech(clip))
+        write(root / f"{clip}.mkv", frames(clip), speech(clip))
     return root
 
 
-def write(path: Path, images: Iterator[Image] | list[Image], sound: NDArray[np.float32] | None = None) -> None:
-    """Write frames of one size as a video, nearly lossless."""
-    images = list(images)
-    height, width = images[0].shape[:2]
-    with VideoWriter(path, width, height, crf=4, speech=sound) as video:
-        for image in images:
-            video.write(image)
+def write(path: Path, images: Iterable[Image], sound: NDArray[np.float32] | None = None) -> None:
+    """Write frames without loss (FFV1, of any size) and sound as PCM, at 25 frames a second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w", format="matroska") as container:
+        video = container.add_stream("ffv1", rate=25)
+        audio = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
+        for k, image in enumerate(images):
+            if k == 0:
+                video.height, video.width, video.pix_fmt = *image.shape[:2], "bgr0"
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24").reformat(format="bgr0")
+            frame.pts = k
+            container.mux(video.encode(frame))
+            samples = np.zeros(640, np.float32) if sound is None else sound[640 * k : 640 * (k + 1)]
+            block = av.AudioFrame.from_ndarray((samples[None] * 32767).astype(np.int16), format="s16", layout="mono")
+            block.sample_rate, block.pts = 16_000, 640 * k
+            container.mux(audio.encode(block))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))

@@ -78,6 +78,7 @@ class AttentiveResNet(nn.Module):
         blocks: blocks of the four stages.
         strides: strides of stem and stages, rows or both axes.
         attention: what gates the blocks.
+        stem_stride: of the stem's rows and columns.
     """
 
     def __init__(

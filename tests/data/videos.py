@@ -5,10 +5,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage import data
-from skimage.transform import resize
 
 Image = NDArray[np.uint8]
 SIDE = 128
@@ -16,15 +16,15 @@ SIDE = 128
 
 def portraits(count: int, *, faces: int = 1, side: int = SIDE) -> list[Image]:
     """Frames uint8 [side, side * faces, 3] of a face that sways; several faces stand side by side, larger first."""
-    astronaut = data.astronaut()
+    astronaut = data.astronaut()  # type: ignore[no-untyped-call]  # scikit-image has no types
     frames = []
     for k in range(count):
         shift = round(8 * np.sin(k / 5))
         crop = astronaut[10:290, 85 + shift : 365 + shift]
-        picture = np.rint(255 * resize(crop, (side, side), anti_aliasing=True)).astype(np.uint8)
+        picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
         rest = np.full((side, side, 3), 128, np.uint8)
         small = (side * 7 // 8) // 2 * 2
-        rest[-small:, -small:] = np.rint(255 * resize(crop, (small, small), anti_aliasing=True)).astype(np.uint8)
+        rest[-small:, -small:] = cv2.resize(crop, (small, small), interpolation=cv2.INTER_AREA)
         frames.append(np.hstack([picture, *[rest] * (faces - 1)]))
     return frames
 

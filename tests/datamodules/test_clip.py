@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -135,7 +136,7 @@ def test_a_moved_corpus_is_found_by_its_new_root(tmp_path: Path, clip: PreparedC
 
 def test_track_writer_leaves_the_same_bytes_and_no_raw_files(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "mesh": random.normal(size=(478, 3)),
             "points": random.normal(size=(68, 2)),
@@ -152,7 +153,7 @@ def test_track_writer_leaves_the_same_bytes_and_no_raw_files(tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npz", "b.npz"]
     track_read = Track(tmp_path / "a.npz")
     assert len(track_read) == 5
-    np.testing.assert_array_equal(track_read.rows("transform"), [row["transform"] for row in rows])
+    np.testing.assert_array_equal(track_read.rows("transform"), np.stack([row["transform"] for row in rows]))
     np.testing.assert_array_equal(track_read.rows("detected"), [True, False, True, False, True])
 
 

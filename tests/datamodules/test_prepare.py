@@ -145,7 +145,7 @@ def test_a_folder_made_otherwise_is_left_alone(prepared: Path, corpus: Path) -> 
     before = tree(prepared)
     for options in ({"size": 96, "smooth": 1.5}, {"size": SIZE, "smooth": 0}):
         with pytest.raises(DubbenchError, match=r"was prepared with (size 64|smooth 1.5); .* --out"):
-            prepare("folder", corpus, prepared, **options)  # type: ignore[arg-type]
+            prepare("folder", corpus, prepared, **options)
     assert tree(prepared) == before
 
 
