@@ -145,6 +145,7 @@ def show(places: Iterable[Path], console: Console | None = None) -> None:
         groups[entry.group].append(entry)
     for group in groups.values():
         console.print(_table(group))
+        console.print(_caption(group), style="dim", soft_wrap=True)
 
 
 def _table(entries: Sequence[Entry]) -> Table:
@@ -152,7 +153,7 @@ def _table(entries: Sequence[Entry]) -> Table:
     split = f", {first.facts['split']}" if first.facts.get("split") else ""
     labels = first.labels
     title = f"{labels['dataset']}{split}: protocol {labels['protocol']} ({labels['protocol_hash']})"
-    table = Table(title=title, caption=_caption(entries), box=box.SIMPLE_HEAD, caption_justify="left")
+    table = Table(title=title, box=box.SIMPLE_HEAD)
     table.add_column("method")
     table.add_column("clips", justify="right")
     metrics = [name for name in ON_SCREEN if any(name in entry.rows for entry in entries)]

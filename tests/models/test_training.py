@@ -166,6 +166,7 @@ def test_accumulated_batches_equal_one_large(tmp_path: Path) -> None:
         states.append(state(model.generator))
         trainer(tmp_path, max_epochs=3).fit(model, loader(windows(model.window, 4), size))
         states.append(state(model.generator))
+        assert model.ema.n_averaged == 3
     start, large, _, small = states
     assert not same(start, large)
     for name in start:

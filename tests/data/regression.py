@@ -1,0 +1,63 @@
+"""A miniature run with a fixed seed, whose results `dubbench compare` holds against the repository's baseline.
+
+python -m tests.data.regression OUT
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+
+from dubbench.cli import main
+from dubbench.datamodules.demo.portraits import PORTRAITS
+from dubbench.datamodules.sources.demo import make_clip, talking_face
+from dubbench.files import write_text
+
+SENTENCES = {"en-1": "train", "es-1": "val", "en-2": "test"}
+BATCHES = "12"
+
+
+def run(out: Path) -> int:
+    """Make two speakers, train a sync expert and RADIO for a few batches, score them under two protocols."""
+    shutil.rmtree(out, ignore_errors=True)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    rows = ["clip,speaker,split"]
+    for portrait in PORTRAITS[:2]:
+        face = talking_face(portrait)
+        for sentence, split in SENTENCES.items():
+            make_clip(out / "corpus" / portrait.speaker / f"{sentence}.mp4", portrait, face, sentence, 0)
+            rows.append(f"{portrait.speaker}/{sentence},{portrait.speaker},{split}")
+    write_text(out / "split.csv", "\n".join(rows) + "\n")
+    prepared, expert, radio = str(out / "prepared"), str(out / "expert"), str(out / "radio")
+    data = ["--dataset", "folder", "--dataset.root", prepared]
+    epoch = ["--data.windows_per_epoch", "24", "--data.val_windows", "4"]
+    cpu = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
+    sync = ["--model.sync_expert", str(Path(expert, "checkpoints", "last.ckpt"))]
+    weights = ["--ckpt_path", str(Path(radio, "checkpoints", "last.ckpt")), "--device", "cpu"]
+    corpus = ["--dataset", "folder", "--root", str(out / "corpus"), "--out", prepared, "--size", "96"]
+    length = ["--model.iterations", BATCHES]
+    commands = [
+        ["prepare", *corpus, "--split", str(out / "split.csv")],
+        ["fit", "--model", "sync_expert_tiny", *data, *epoch, *cpu, *length, "--out", expert],
+        ["fit", "--model", "radio_tiny", *data, *epoch, *cpu, *length, *sync, "--out", radio],
+        ["eval", "--model", "radio_tiny", *data, *sync, *weights, "--out", str(out / "first_frame")],
+        [
+            "eval",
+            "--model",
+            "radio_tiny",
+            *data,
+            *sync,
+            *weights,
+            "--out",
+            str(out / "cross"),
+            "--protocol",
+            "cross",
+        ],
+    ]
+    return next((status for words in commands if (status := main(words))), 0)
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1])))

@@ -1,0 +1,97 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dubbench import protocols
+from dubbench.errors import DubbenchError
+from dubbench.metrics import DEFINITIONS
+from dubbench.names import names, resolve
+from dubbench.pairing import pair
+
+
+def choices(**changes: object) -> dict[str, object]:
+    text = Path(resolve("protocol", "first_frame")).read_text()
+    return {**yaml.safe_load(text), **changes}
+
+
+@pytest.mark.parametrize("name", names("protocol"))
+def test_every_protocol_loads_and_scores_everything(name: str) -> None:
+    protocol = protocols.load(name)
+    assert protocol.name == name
+    assert list(protocol.metrics) == list(DEFINITIONS)
+
+
+def test_names_say_what_they_choose() -> None:
+    first, native, cross = (protocols.load(name) for name in ("first_frame", "native", "cross"))
+    assert (first.driving, first.references) == ("own", "first_frame")
+    assert (native.driving, native.references) == ("own", "native")
+    assert (cross.driving, cross.references) == ("cross", "first_frame")
+    assert (first.size, first.crop) == (256, "nose")
+
+
+def test_hash_follows_choices_and_not_names(tmp_path: Path) -> None:
+    first = protocols.load("first_frame")
+    assert len({protocols.load(name).hash for name in names("protocol")}) == len(names("protocol"))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(choices()))
+    assert protocols.load(tmp_path / "mine.yaml").hash == first.hash
+    for change in ({"size": 224}, {"border": "reflect"}, {"result_crf": 19}, {"metrics": {"psnr": 1}}):
+        assert replace(first, **change).hash != first.hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"driving": "both"}, "driving is 'both'; it can be own, cross"),
+        ({"size": "large"}, "size is 'large', which is of the wrong type"),
+        ({"size": True}, "wrong type"),
+        ({"size": 0}, "at least 1"),
+        ({"metrics": {"fid": 1}}, "no metric is called 'fid'; there are psnr"),
+        ({"metrics": {"ssim": 7}}, "asks for ssim in version 7, this package computes version 1"),
+        ({"metrics": {}}, "names no metric"),
+        ({"colour": "red"}, "has the unknown colour"),
+    ],
+)
+def test_wrong_files_are_sentences(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(choices(**changes)))
+    with pytest.raises(DubbenchError, match=words):
+        protocols.load(tmp_path / "mine.yaml")
+
+
+def test_incomplete_and_absent_files_are_sentences(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("driving: own\n")
+    with pytest.raises(DubbenchError, match="lacks border and lacks crop"):
+        protocols.load(tmp_path / "mine.yaml")
+    (tmp_path / "mine.yaml").write_text("driving: [own\n")
+    with pytest.raises(DubbenchError, match="not a protocol file"):
+        protocols.load(tmp_path / "mine.yaml")
+    with pytest.raises(DubbenchError, match="not a protocol file"):
+        protocols.load(tmp_path / "absent.yaml")
+
+
+def test_pairing_is_a_derangement_within_speakers() -> None:
+    speakers = {f"{speaker}/{k}": speaker for speaker, count in {"a": 5, "b": 2, "c": 3}.items() for k in range(count)}
+    pairs = pair(speakers, 0)
+    assert sorted(pairs.values()) == sorted(speakers)
+    assert all(clip != driving for clip, driving in pairs.items())
+    assert all(speakers[clip] == speakers[driving] for clip, driving in pairs.items())
+    assert pair(dict(reversed(speakers.items())), 0) == pairs
+    assert pair(speakers, 1) != pairs
+
+
+@pytest.mark.parametrize("alone", [["c"], ["c", "d"], ["c", "d", "e"]])
+def test_speakers_with_one_clip_are_driven_too(alone: list[str]) -> None:
+    speakers = {"a/1": "a", "a/2": "a", "a/3": "a", "b/1": "b", "b/2": "b", **{f"{name}/1": name for name in alone}}
+    pairs = pair(speakers, 0)
+    assert sorted(pairs.values()) == sorted(speakers)
+    assert all(clip != driving for clip, driving in pairs.items())
+    assert pairs["b/1"] == "b/2"
+    if len(alone) > 1:
+        assert {pairs[f"{name}/1"] for name in alone} == {f"{name}/1" for name in alone}
+
+
+def test_one_clip_cannot_be_crossed() -> None:
+    assert pair({"a/1": "a", "b/1": "b"}, 0) == {"a/1": "b/1", "b/1": "a/1"}
+    with pytest.raises(DubbenchError, match="needs two clips, the split has 1"):
+        pair({"a/1": "a"}, 0)
