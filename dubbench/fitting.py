@@ -69,8 +69,11 @@ class CLI(LightningCLI):
         return {"fit": {"model", "datamodule"}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add ``--out``, the run's folder."""
+        """Add ``--out``, the run's folder, and the length of what is trained first."""
         parser.add_argument("--out", type=str | None, default=None, help="the run's folder (default: runs/MODEL)")
+        parser.add_argument(
+            "--first_iterations", type=int | None, default=None, help="batches of the sync expert that is trained first"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Resolve short names before anything is parsed, and remember what the user called the model."""
@@ -133,12 +136,14 @@ class CLI(LightningCLI):
                 "or go without by --model.sync_expert null --model.sync_weight 0"
             )
         config, out = self.config.fit, self.out / name
-        data = config.data.as_dict()
-        # Batch size and worker count suit the model, so the other model's recipe decides the first.
-        data["init_args"] = {key: value for key, value in data["init_args"].items() if key != "batch_size"}
+        # The batch size is left out: it belongs to a model's recipe, and this is another model.
+        options = {key: value for key, value in config.data.init_args.as_dict().items() if key != "batch_size"}
+        data = {"class_path": config.data.class_path, "init_args": options}
         write_text(out / "data.yaml", yaml.safe_dump(data))
         words = ["--model", name, "--data", str(out / "data.yaml"), "--out", str(out), "--ckpt_path", "last"]
         words += ["--seed_everything", str(config.seed_everything)]
+        if config.first_iterations is not None:
+            words += ["--model.iterations", str(config.first_iterations)]
         for key in ("accelerator", "devices", "precision", "enable_progress_bar"):
             if config.trainer.get(key) is not None:
                 words += [f"--trainer.{key}", str(config.trainer[key])]

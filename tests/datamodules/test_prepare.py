@@ -170,7 +170,7 @@ def test_limit_takes_the_first_clips_and_forgets_no_others(corpus: Path, prepare
 def test_what_was_prepared_is_no_source(tmp_path: Path) -> None:
     videos.write(tmp_path / "anna.mp4", videos.portraits(6))
     for _ in range(2):
-        prepare("folder", tmp_path, tmp_path / "out", size=SIZE)
+        assert prepare("folder", tmp_path, tmp_path / "out", size=SIZE).failed == 0
     assert list(read_manifest(tmp_path / "out")["clip"]) == ["anna"]
 
 

@@ -1,0 +1,146 @@
+"""The command line, as a user meets it: short names, wrong input in sentences, training that survives a kill."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.cli import LightningCLI
+
+from dubbench import __version__
+from dubbench.cli import main
+from dubbench.names import names
+from tests.datamodules import miniature
+
+CPU = [
+    "--trainer.accelerator",
+    "cpu",
+    "--trainer.enable_progress_bar",
+    "false",
+    "--trainer.enable_model_summary",
+    "false",
+]
+SMALL = ["--data.windows_per_epoch", "6", "--data.batch_size", "2", "--data.val_windows", "2"]
+RADIO = ["--model.sync_expert", "null", "--model.sync_weight", "0"]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four clips of numbered frames."""
+    root = tmp_path_factory.mktemp("prepared")
+    splits = ("train", "train", "val", "test")
+    return miniature.make(root, [miniature.Clip(f"s{i}/a", split=s, dataset="grid") for i, s in enumerate(splits)])
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """What went to stderr; a user's mistake is never a traceback."""
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    return text
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["fit", "--model", "radoi", "--dataset", "grid"], 1, "no model is called 'radoi'; there are radio, radio_a"),
+        (["fit", "--model", "radio", "--dataset", "gird"], 1, "no dataset is called 'gird'; there are demo, folder"),
+        (["prepare", "--dataset", "gird", "--root", ".", "--out", "x"], 1, "gird"),
+        (["eval", "--dataset", "grid"], 1, "there is nothing to score"),
+        (["eval", "--model", "radio_tiny", "--dataset", "grid"], 1, "--model and --ckpt_path go together"),
+        (["eval", "--model", "radio_tiny", "--ckpt_path", "no.ckpt", "--dataset", "grid"], 1, "no checkpoint no.ckpt"),
+        (["leaderboard", "nowhere"], 1, "nowhere"),
+        (["compare", "nowhere.csv", "nowhere"], 1, "nowhere"),
+        (["fit", "--model", "radio", "--model.lr", "fast", "--dataset", "grid"], 2, "lr"),
+        (["dub"], 2, "invalid choice"),
+        ([], 2, "VERB"),
+    ],
+)
+def test_wrong_input_is_one_sentence(
+    words: list[str],
+    status: int,
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == status
+    assert sentence in said(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"dubbench {__version__}\n"
+
+
+def test_unprepared_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--dataset", "grid", "--dataset.root", str(tmp_path / "none")]
+    assert main(["fit", "--model", "sync_expert_tiny", *data, *CPU, "--out", str(tmp_path / "run")]) == 1
+    assert "dubbench prepare" in said(capsys)
+
+
+@pytest.mark.parametrize("name", names("model"))
+def test_every_model_config_parses(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--model", name, "--dataset", "grid", "--print_config"]) == 0
+    assert "class_path: dubbench.models." in capsys.readouterr().out
+
+
+def test_lightning_still_has_what_we_override() -> None:
+    assert callable(LightningCLI._parse_ckpt_path)
+
+
+def test_a_run_is_kept_and_scored_only_by_its_own_model(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--dataset", "grid", "--dataset.root", str(prepared)]
+    fit = ["fit", "--model", "radio_tiny", *data, *SMALL, *RADIO, *CPU, "--out", str(tmp_path / "run")]
+    fit += ["--model.adversarial_weight", "0", "--trainer.max_epochs", "1"]
+    assert main(fit) == 0
+    assert (tmp_path / "run" / "config.yaml").read_text().count("class_path: dubbench.models.radio.module.Radio") == 1
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    before = checkpoint.read_bytes()
+    assert main(fit) == 1
+    assert "--ckpt_path last" in said(capsys)
+    assert checkpoint.read_bytes() == before
+    score = ["eval", *data, "--ckpt_path", str(checkpoint), "--out", str(tmp_path / "results")]
+    assert main([*score, "--model", "sync_expert_tiny"]) == 1
+    assert "but the model named is" in said(capsys)
+    assert main([*score, "--model", "radio_tiny", *RADIO, "--model.vit_layers", "2"]) == 1
+    assert "config.yaml" in said(capsys)
+
+
+def test_fit_trains_the_sync_expert_first(prepared: Path, tmp_path: Path) -> None:
+    data = ["--dataset", "grid", "--dataset.root", str(prepared), *SMALL]
+    out = tmp_path / "run"
+    tiny = ["--model.iterations", "3", "--model.sync_expert", "sync_expert_tiny"]
+    words = ["fit", "--model", "radio_tiny", *data, *CPU, *tiny, "--out", str(out)]
+    assert main([*words, "--first_iterations", "3"]) == 0
+    expert = torch.load(out / "sync_expert_tiny" / "checkpoints" / "last.ckpt", weights_only=True)
+    radio = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)
+    assert expert["dubbench"]["class_path"].endswith("SyncExpert")
+    assert radio["hyper_parameters"]["sync_expert"] == str(out / "sync_expert_tiny" / "checkpoints" / "last.ckpt")
+    assert not [key for key in radio["state_dict"] if "sync" in key]
+
+
+def test_training_that_was_killed_ends_with_the_same_weights(prepared: Path, tmp_path: Path) -> None:
+    data = ["--dataset", "grid", "--dataset.root", str(prepared), *SMALL]
+    words = ["fit", "--model", "radio_tiny", *data, *RADIO, *CPU, "--trainer.max_epochs", "3"]
+    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    broken = [*words, "--out", str(tmp_path / "broken"), "--ckpt_path", "last"]
+    process = subprocess.Popen([sys.executable, "-m", "dubbench", *broken])
+    checkpoint = Path("checkpoints") / "last.ckpt"
+    while not (tmp_path / "broken" / checkpoint).is_file():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert main(broken) == 0
+    whole, resumed = (torch.load(tmp_path / run / checkpoint, weights_only=True) for run in ("whole", "broken"))
+    assert whole["state_dict"].keys() == resumed["state_dict"].keys()
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, resumed["state_dict"][name]), name
+    assert str(whole["optimizer_states"]) == str(resumed["optimizer_states"])

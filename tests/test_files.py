@@ -1,0 +1,61 @@
+"""Files are whole or absent, fingerprints right, paths kept in their folder, assets verified."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from dubbench import assets
+from dubbench.errors import DubbenchError
+from dubbench.files import atomic, inside, sha256, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"b": 1, "a": [2]})
+    before = path.read_bytes()
+
+    def fail() -> None:
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_equal_values_give_equal_bytes(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"x": 1, "y": "ü"})
+    write_json(tmp_path / "b", {"y": "ü", "x": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_sha256_of_more_than_a_block(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 9000
+    (tmp_path / "a").write_bytes(data)
+    assert sha256(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["../b", "/etc/passwd", "a/../../b"])
+def test_names_stay_in_their_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DubbenchError, match="outside"):
+        inside(tmp_path / "root", name)
+    assert inside(tmp_path / "root", "a/../b") == tmp_path / "root" / "b"
+
+
+def test_an_asset_is_found_verified_and_missed_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("DUBBENCH_ASSETS", raising=False)
+    with pytest.raises(DubbenchError, match=r"(?s)vgg19-dcbb9e9d.pth.*download it from.*DUBBENCH_ASSETS"):
+        assets.find("vgg19-dcbb9e9d.pth")
+    monkeypatch.setenv("DUBBENCH_ASSETS", str(tmp_path))
+    (tmp_path / "face_landmarker.task").write_bytes(b"truncated")
+    with pytest.raises(DubbenchError, match="damaged"):
+        assets.find("face_landmarker.task")
+
+
+def test_the_real_landmarker_passes(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUBBENCH_ASSETS", str(shared / "assets"))
+    assert assets.find("face_landmarker.task") == shared / "assets" / "face_landmarker.task"
