@@ -1,7 +1,7 @@
 """What a method asks for (`Window`) and what it gets (`Batch`): the contract between data and models."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -88,14 +88,17 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """Copy with every tensor on ``device``; Lightning moves batches by this method."""
-        return replace(self, **{name: t.to(device, non_blocking=non_blocking) for name, t in self._tensors()})
+        return self._with({name: t.to(device, non_blocking=non_blocking) for name, t in self._tensors()})
 
     def pin_memory(self) -> "Batch":
         """Copy with page-locked tensors; the loader calls this when it pins."""
-        return replace(self, **{name: t.pin_memory() for name, t in self._tensors()})
+        return self._with({name: t.pin_memory() for name, t in self._tensors()})
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def _with(self, tensors: dict[str, Any]) -> "Batch":
+        return replace(self, **tensors)
 
     def _tensors(self) -> list[tuple[str, Tensor]]:
         return [(f.name, v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import lightning
@@ -59,6 +59,7 @@ class DubbingDataModule(lightning.LightningDataModule):
         val_windows: int = 64,
         seed: int = 0,
         speakers: list[str] | None = None,
+        val_split: Literal["val", "test"] = "val",
     ) -> None:
         """Remember the options; the folder is looked at when the training begins.
 
@@ -71,6 +72,7 @@ class DubbingDataModule(lightning.LightningDataModule):
             val_windows: validation windows, the same ones every time; 0 trains without validation.
             seed: of all draws; an epoch's windows depend on it and the epoch's number alone.
             speakers: only clips of these, or null for all.
+            val_split: where validation windows come from; `test` is for a last `dubbench validate`.
 
         Raises:
             DubbenchError: if a number is too small.
@@ -85,7 +87,7 @@ class DubbingDataModule(lightning.LightningDataModule):
         self.root, self.dataset = Path(root), dataset
         self.batch_size, self.num_workers = batch_size, num_workers
         self.windows_per_epoch, self.val_windows = windows_per_epoch, val_windows
-        self.seed, self.speakers = seed, speakers
+        self.seed, self.speakers, self.val_split = seed, speakers, val_split
         self._sets: dict[str, WindowDataset] = {}
 
     def setup(self, stage: str) -> None:
@@ -105,7 +107,7 @@ class DubbingDataModule(lightning.LightningDataModule):
             self._add("train", batches * self.batch_size_for(model) * self._replicas)
         if stage in ("fit", "validate") and self.val_windows:
             try:
-                self._add("val", self.val_windows)
+                self._add(self.val_split, self.val_windows)
             except DubbenchError as error:
                 raise DubbenchError(f"{error}, or do without validation: val_windows 0") from error
 
@@ -115,7 +117,7 @@ class DubbingDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> WindowLoader | list[WindowLoader]:
         """Validation windows, always the same."""
-        return self._loader("val", shuffle=False) if "val" in self._sets else []
+        return self._loader(self.val_split, shuffle=False) if self.val_split in self._sets else []
 
     def batch_size_for(self, model: lightning.LightningModule) -> int:
         """Windows a batch and process when ``model`` is trained."""

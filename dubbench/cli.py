@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dubbench import __version__
 from dubbench.errors import DubbenchError
 
-VERBS = {
-    "prepare": ("dubbench.datamodules.prepare_command", "turn a folder of talking video into aligned clips"),
-    "fit": ("dubbench.fitting", "train a method on prepared clips"),
-    "eval": ("dubbench.eval_command", "score a checkpoint, or anybody's videos, under a protocol"),
-    "leaderboard": ("dubbench.leaderboard", "put results side by side"),
-    "compare": ("dubbench.regression", "check results against a baseline; exit 1 unless all are as they were"),
-    "demo": ("dubbench.demo", "all of the above on a corpus made on the spot"),
+# Verb: module, the function that takes its arguments (None: the module has `add_arguments` and `run`), and help.
+VERBS: dict[str, tuple[str, str | None, str]] = {
+    "prepare": ("dubbench.datamodules.prepare_command", None, "turn a folder of talking video into aligned clips"),
+    "fit": ("dubbench.fitting", "fit", "train a method on prepared clips"),
+    "validate": ("dubbench.fitting", "validate", "measure a checkpoint's losses on held-out windows"),
+    "eval": ("dubbench.eval_command", "main", "score a checkpoint, or anybody's videos, under a protocol"),
+    "leaderboard": ("dubbench.leaderboard", None, "put results side by side"),
+    "compare": ("dubbench.regression", None, "check results against a baseline; exit 1 unless all are as they were"),
+    "demo": ("dubbench.demo", None, "all of the above on a corpus made on the spot"),
 }
 INTERRUPTED = 130
 
@@ -47,13 +49,13 @@ def _run(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dubbench", description="Benchmark suite for audio-driven visual dubbing.")
     parser.add_argument("--version", action="version", version=f"dubbench {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name, (_, summary) in VERBS.items():
+    for name, (_, _, summary) in VERBS.items():
         verbs.add_parser(name, help=summary, add_help=False)
     verb = parser.parse_args(words[:1]).verb
-    path, summary = VERBS[verb]
+    path, function, summary = VERBS[verb]
     module = importlib.import_module(path)
-    if hasattr(module, "main"):
-        return int(module.main(words[1:]))
+    if function is not None:
+        return int(getattr(module, function)(words[1:]))
     options = argparse.ArgumentParser(prog=f"dubbench {verb}", description=summary)
     module.add_arguments(options)
     return int(module.run(options.parse_args(words[1:])))

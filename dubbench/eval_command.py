@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser
 from lightning import seed_everything
 
 from dubbench import leaderboard
@@ -18,7 +18,8 @@ from dubbench.names import expand, label, names
 def main(args: Sequence[str]) -> int:
     """Score as the command line says, show the table, and return the exit status."""
     words = list(args)
-    given = _parser().parse_args(expand(words))
+    parser = _parser()
+    given = parser.parse_args(expand(words))
     if (given.model is None) != (given.ckpt_path is None):
         raise DubbenchError("--model and --ckpt_path go together: the model's name and the checkpoint of its weights")
     if given.model is None and given.videos is None:
@@ -28,10 +29,11 @@ def main(args: Sequence[str]) -> int:
     device = _device(given.device)
     seed_everything(given.seed, verbose=False)
     name = given.method or label(words, "--model")
-    models = {name: _model(given, device)} if given.model is not None else {}
+    built = parser.instantiate_classes(given)
+    models = {name: _load(built.model, Path(given.ckpt_path), device)} if built.model is not None else {}
     videos = {given.method or Path(given.videos).resolve().name: Path(given.videos)} if given.videos else {}
     out = evaluate(
-        given.data.init_args.root,
+        built.data.root,
         models,
         out=given.out,
         protocol=given.protocol,
@@ -64,16 +66,14 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _model(given: Namespace, device: torch.device) -> DubbingModel:
-    """Build the model that the command line names, and give it the checkpoint's weights.
+def _load(model: DubbingModel, path: Path, device: torch.device) -> DubbingModel:
+    """Give the model that the command line names the checkpoint's weights.
 
     Raises:
         DubbenchError: if the file is no checkpoint of ours, or of another method, or of other settings.
     """
-    path = Path(given.ckpt_path)
     if not path.is_file():
         raise DubbenchError(f"there is no checkpoint {path}; `dubbench fit` writes one to OUT/checkpoints/last.ckpt")
-    model: DubbingModel = _parser().instantiate_classes(Namespace(model=given.model)).model
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

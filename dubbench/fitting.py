@@ -1,9 +1,9 @@
-"""``dubbench fit``: LightningCLI with short names, one folder a run, and the networks a method needs trained first."""
+"""``dubbench fit`` and ``validate``: LightningCLI with short names, one folder a run, and what is trained first."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import yaml
@@ -35,6 +35,18 @@ class Trainer(L.Trainer):
         """
         super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
 
+    def validate(  # type: ignore[override]  # as for fit
+        self, model: DubbingModel, datamodule: DubbingDataModule, ckpt_path: str
+    ) -> None:
+        """Measure a checkpoint's losses on held-out windows (`--data.val_split`).
+
+        Args:
+            model: what was trained.
+            datamodule: what to measure on.
+            ckpt_path: the checkpoint.
+        """
+        super().validate(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+
 
 class SaveConfig(SaveConfigCallback):
     """Keep everything that decided a run as ``config.yaml`` in its folder."""
@@ -48,7 +60,8 @@ class SaveConfig(SaveConfigCallback):
 class CLI(LightningCLI):
     """One folder a run: ``config.yaml``, ``checkpoints/last.ckpt`` and the logs."""
 
-    def __init__(self, args: list[str]) -> None:
+    def __init__(self, verb: Literal["fit", "validate"], args: list[str]) -> None:
+        self.verb = verb
         super().__init__(
             DubbingModel,
             DubbingDataModule,
@@ -65,8 +78,8 @@ class CLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Only ``fit``: scoring has a command of its own that needs no trainer."""
-        return {"fit": {"model", "datamodule"}}
+        """Only these: scoring has a command of its own that needs no trainer."""
+        return {"fit": {"model", "datamodule"}, "validate": {"model", "datamodule"}}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add ``--out``, the run's folder, and the length of what is trained first."""
@@ -79,26 +92,22 @@ class CLI(LightningCLI):
         """Resolve short names before anything is parsed, and remember what the user called the model."""
         words = [str(word) for word in args] if isinstance(args, list) else []
         self.run_name = label(words, "--model")
-        self.config = parser.parse_args(["fit", *expand(words)])
+        self.config = parser.parse_args([self.verb, *expand(words)])
 
     def _parse_ckpt_path(self) -> None:
         """Do not let a checkpoint replace the model and arguments that the command line gives."""
 
     def before_instantiate_classes(self) -> None:
         """Settle the run's folder and its checkpoint, and train first what the model needs."""
-        config = self.config.fit
-        self.dry = bool(config.trainer.fast_dev_run)
-        self.out = Path(config.out or Path("runs") / self.run_name)
-        config.trainer.default_root_dir = str(self.out)
-        config.ckpt_path = self._resume(config.ckpt_path)
-        expert = config.model.init_args.get("sync_expert")
-        if expert in names("model"):
-            config.model.init_args.sync_expert = str(self._train_first(expert))
+        if self.verb == "validate":
+            self._prepare_validation()
+        else:
+            self._prepare_run()
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:  # noqa: ANN401
         """Build the trainer with the run's logger and checkpoint, and the method's own length of training."""
-        config = self.config_init.fit.trainer
-        if self.dry:
+        config = self.config_init[self.verb].trainer
+        if self.dry or self.verb == "validate":
             return super().instantiate_trainer(**kwargs)
         if config.logger in (None, True):
             kwargs["logger"] = TensorBoardLogger(save_dir=str(self.out), name="logs", version="")
@@ -114,6 +123,24 @@ class CLI(LightningCLI):
         if config.enable_checkpointing is not False:
             kwargs["callbacks"] = [*(config.callbacks or []), checkpoint]
         return super().instantiate_trainer(**kwargs)
+
+    def _prepare_run(self) -> None:
+        config = self.config.fit
+        self.dry = bool(config.trainer.fast_dev_run)
+        self.out = Path(config.out or Path("runs") / self.run_name)
+        config.trainer.default_root_dir = str(self.out)
+        config.ckpt_path = self._resume(config.ckpt_path)
+        expert = config.model.init_args.get("sync_expert")
+        if expert in names("model"):
+            config.model.init_args.sync_expert = str(self._train_first(expert))
+
+    def _prepare_validation(self) -> None:
+        config = self.config.validate
+        if not Path(config.ckpt_path).is_file():
+            raise DubbenchError(f"there is no checkpoint {config.ckpt_path}; `dubbench fit` writes OUT/{CHECKPOINT}")
+        config.trainer.logger = False
+        config.trainer.enable_checkpointing = False
+        self.save_config_callback = None
 
     def _resume(self, wanted: str | None) -> str | None:
         """Checkpoint to go on from; a folder that holds a run is never overwritten unasked."""
@@ -147,11 +174,17 @@ class CLI(LightningCLI):
         for key in ("accelerator", "devices", "precision", "enable_progress_bar"):
             if config.trainer.get(key) is not None:
                 words += [f"--trainer.{key}", str(config.trainer[key])]
-        CLI(words)
+        CLI("fit", words)
         return out / CHECKPOINT
 
 
-def main(args: Sequence[str]) -> int:
+def fit(args: Sequence[str]) -> int:
     """Train as the command line says and return the exit status."""
-    CLI(list(args))
+    CLI("fit", list(args))
+    return 0
+
+
+def validate(args: Sequence[str]) -> int:
+    """Measure as the command line says and return the exit status."""
+    CLI("validate", list(args))
     return 0

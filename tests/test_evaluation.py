@@ -324,7 +324,7 @@ def nose_crops(prepared: Path, corpus: Path, name: str, video: Path) -> Iterator
     pairs = zip(read_frames(corpus / f"{name}.mkv"), read_frames(video), strict=False)
     for k, (source, other) in enumerate(pairs):
         centre, radius = nose_crop(clip.aligned_points([k], SIZE)[0])
-        corners = np.array([centre - radius, centre + [radius, -radius], centre + [-radius, radius]])
+        corners = centre + radius * np.array([[-1, -1], [1, -1], [-1, 1]])
         placed = corners @ clip.transforms([k])[0][:, :2].T + clip.transforms([k])[0][:, 2]
         columns = [(placed[1] - placed[0]) / 256, (placed[2] - placed[0]) / 256, placed[0]]
         yield (

@@ -69,7 +69,7 @@ class FaceMesh:
             use_solutions = has_solutions and api != "tasks"
             self._graph: _Solutions | _Tasks = _Solutions(max_faces) if use_solutions else _Tasks(max_faces)
             self.backend = f"mediapipe-{'solutions' if use_solutions else 'tasks'}-{mediapipe.__version__}"
-        self._fresh, self._stale = True, False
+        self._fresh = True
 
     def __enter__(self) -> "FaceMesh":
         return self
@@ -86,35 +86,40 @@ class FaceMesh:
         scale = np.array([rgb.shape[1], rgb.shape[0], rgb.shape[1]], np.float32)
         # Native threads speak up when the graph has started, so the start and the first frame share one quiet block.
         with _quiet() if self._fresh else nullcontext():
-            if self._stale:
-                self._graph.reset()
+            if self._fresh:
+                self._graph.start()
             found = self._graph.detect(np.ascontiguousarray(rgb))
-        self._fresh = self._stale = False
+        self._fresh = False
         faces = [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in found]
         return sorted(faces, key=lambda face: -float(np.prod(np.ptp(face[:, :2], axis=0))))
 
     def reset(self) -> None:
         """Forget the clip so far: call between clips, so that none depends on the one before."""
-        self._fresh = self._stale = True
+        self._fresh = True
 
 
 class _Solutions:
     def __init__(self, max_faces: int) -> None:
+        self._max_faces = max_faces
+        self._mesh: Any = None
+
+    def start(self) -> None:
         from mediapipe import solutions
 
-        self._mesh = solutions.face_mesh.FaceMesh(
-            static_image_mode=False, max_num_faces=max_faces, refine_landmarks=True
-        )
+        if self._mesh is None:
+            self._mesh = solutions.face_mesh.FaceMesh(
+                static_image_mode=False, max_num_faces=self._max_faces, refine_landmarks=True
+            )
+        else:
+            self._mesh.reset()
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Any]:
         faces = self._mesh.process(rgb).multi_face_landmarks
         return [face.landmark for face in faces or []]
 
-    def reset(self) -> None:
-        self._mesh.reset()
-
     def close(self) -> None:
-        self._mesh.close()
+        if self._mesh is not None:
+            self._mesh.close()
 
 
 class _Tasks:
@@ -124,9 +129,9 @@ class _Tasks:
         except DubbenchError as error:
             raise DubbenchError(f"{error}, or install mediapipe==0.10.21, which carries its model") from error
         self._model, self._max_faces = bundle.read_bytes(), max_faces
-        self._open()
+        self._landmarker: Any = None
 
-    def _open(self) -> None:
+    def start(self) -> None:
         from mediapipe.tasks import python
         from mediapipe.tasks.python import vision
 
@@ -135,6 +140,7 @@ class _Tasks:
             running_mode=vision.RunningMode.VIDEO,
             num_faces=self._max_faces,
         )
+        self.close()
         self._landmarker = vision.FaceLandmarker.create_from_options(options)
         self._time = 0
 
@@ -145,12 +151,9 @@ class _Tasks:
         self._time += FRAME_MS
         return list(self._landmarker.detect_for_video(image, self._time).face_landmarks)
 
-    def reset(self) -> None:
-        self.close()
-        self._open()
-
     def close(self) -> None:
-        self._landmarker.close()
+        if self._landmarker is not None:
+            self._landmarker.close()
 
 
 @contextmanager
