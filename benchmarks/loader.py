@@ -93,9 +93,9 @@ def bare(path: Path, indices: Sequence[int]) -> None:
 
 def time_bare(dataset: WindowDataset, epoch: int) -> float:
     """Processor seconds for the frames of an epoch's windows, decoded bare."""
-    draws = [dataset.draw(epoch, index) for index in range(len(dataset))]
+    places = [dataset[epoch, index] for index in range(len(dataset))]
     start = time.process_time()
-    for clip, first, references in draws:
+    for clip, first, references in places:
         bare(clip.folder / "video.mp4", [*range(first, first + WINDOW.frames), *references.tolist()])
     return time.process_time() - start
 

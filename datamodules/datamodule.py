@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from dubbench.datamodules.batch import Batch, Window
 from dubbench.datamodules.clip import read_manifest
-from dubbench.datamodules.windows import WindowDataset, WindowSampler, collate
+from dubbench.datamodules.windows import WindowDataset, WindowSampler
 from dubbench.errors import DubbenchError
 
 
@@ -39,7 +39,7 @@ def make_loader(
         batch_size,
         sampler=WindowSampler(dataset, shuffle=shuffle, replicas=replicas, rank=rank),
         num_workers=num_workers,
-        collate_fn=collate,
+        collate_fn=dataset.collate,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=num_workers > 0,
         worker_init_fn=_one_thread,
@@ -126,6 +126,16 @@ class DubbingDataModule(lightning.LightningDataModule):
     def batches_per_epoch(self, model: lightning.LightningModule) -> int:
         """Training batches that each process sees of an epoch of ``model``."""
         return -(-self.windows_per_epoch // (self.batch_size_for(model) * self._replicas))
+
+    def divide(self, model: lightning.LightningModule, batches: int) -> int:
+        """Settle on epochs of equal length, none longer than now, that hold ``batches`` in all; returns their number.
+
+        The length of an epoch is rounded up to whole batches, so that the sum can exceed ``batches`` by less than the
+        number of epochs.
+        """
+        epochs = -(-batches // self.batches_per_epoch(model))
+        self.windows_per_epoch = -(-batches // epochs) * self.batch_size_for(model) * self._replicas
+        return epochs
 
     def describe(self) -> dict[str, dict[str, int]]:
         """Counts of each split that is set up: clips, clips too short, windows an epoch."""

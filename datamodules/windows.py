@@ -1,9 +1,8 @@
 """Training examples: which stretch of which clip, with which references, and reading just that."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,15 @@ from dubbench.errors import DubbenchError
 Indices = NDArray[np.int64]
 
 
-class WindowDataset(Dataset[Batch]):
+class Place(NamedTuple):
+    """Where a window lies: its clip, first target frame, and reference frames, int64 [R]."""
+
+    clip: PreparedClip
+    start: int
+    references: Indices
+
+
+class WindowDataset(Dataset[Place]):
     """Windows of one split, ``length`` an epoch; window i of epoch e depends on seed, e and i alone.
 
     All the places where a window can start are laid end to end and cut into ``length`` equal stretches; window i starts
@@ -74,13 +81,9 @@ class WindowDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Batch:
-        """A batch of one: window i of epoch 0, or of epoch e for the key (e, i)."""
-        clip, start, references = self.draw(*key) if isinstance(key, tuple) else self.draw(0, key)
-        return read_window(clip, self.window, start, references)
-
-    def draw(self, epoch: int, index: int) -> tuple[PreparedClip, int, Indices]:
-        """Clip, first target frame and reference frames [R] of a window; reads no pictures and no speech."""
+    def __getitem__(self, key: int | tuple[int, int]) -> Place:
+        """Draw window i of epoch 0, or of epoch e for the key (e, i); reads no pictures and no speech."""
+        epoch, index = key if isinstance(key, tuple) else (0, key)
         if not 0 <= index < self.length:
             raise IndexError(f"window {index} of {self.length}")
         random = np.random.default_rng((self.seed, epoch, index))
@@ -92,7 +95,11 @@ class WindowDataset(Dataset[Batch]):
         clip = PreparedClip(self.root, self.clips[number])
         usable = np.ones(len(clip), dtype=bool) if self._flawless[number] else clip.detected()
         start = _start(usable, self.window.frames, position - int(self._ends[number]) + starts)
-        return clip, start, reference_frames(self.window, start, usable, random)
+        return Place(clip, start, reference_frames(self.window, start, usable, random))
+
+    def collate(self, places: Sequence[Place]) -> Batch:
+        """Read windows into one batch, in their order."""
+        return read_windows(places, self.window)
 
 
 def _clips(root: Path, split: str, speakers: Sequence[str] | None) -> pd.DataFrame:
@@ -138,33 +145,47 @@ def reference_frames(window: Window, start: int, usable: NDArray[np.bool_], rand
     return random.choice(pool, window.references, replace=len(pool) < window.references)
 
 
-def read_window(clip: PreparedClip, window: Window, start: int, references: Indices) -> Batch:
-    """Read the window of ``clip`` that starts at frame ``start`` as a batch of one.
+def read_windows(places: Sequence[Place], window: Window) -> Batch:
+    """Read windows into one batch, in their order.
 
-    The video is opened once and only the frames that the batch holds are decoded; the speech is read once, and no
+    Each video is opened once and only the frames that the batch holds are decoded; the speech is read once, and no
     further than the features look.
     """
-    frames, size = window.frames, window.size
-    targets = np.arange(start, start + frames)
-    wanted = [*targets.tolist(), *references.tolist()]
-    pixels = clip.frames(wanted, size).transpose(0, 3, 1, 2).astype(np.float32, order="C")
-    images = torch.from_numpy(pixels).div_(127.5).sub_(1)
-    points = torch.from_numpy(clip.aligned_points(wanted, size))
-    mesh = torch.from_numpy(aligned_mesh(clip, wanted, size)) if window.mesh else None
-    waveform, mel = _speech(clip, window.mel, start, start + frames)
+    count, size = len(places), window.size
+    # Pictures go straight into the batch: joining them afterwards would touch each of its megabytes twice.
+    frames = torch.empty(count, window.frames, 3, size, size)
+    references = torch.empty(count, window.references, 3, size, size)
+    numbers, points, meshes, waveforms, mels = [], [], [], [], []
+    for row, (clip, start, reference) in enumerate(places):
+        stop = start + window.frames
+        wanted = [*range(start, stop), *reference.tolist()]
+        pixels = torch.from_numpy(clip.frames(wanted, size)).permute(0, 3, 1, 2)
+        frames[row], references[row] = pixels[: window.frames], pixels[window.frames :]
+        numbers.append(torch.tensor(wanted))
+        points.append(torch.from_numpy(clip.aligned_points(wanted, size)))
+        if window.mesh:
+            meshes.append(torch.from_numpy(aligned_mesh(clip, wanted, size)))
+        waveform, mel = _speech(clip, window.mel, start, stop)
+        waveforms.append(waveform)
+        if mel is not None:
+            mels.append(mel)
+    parts = [window.frames, window.references]
+    indices, reference_indices = torch.stack(numbers).split(parts, dim=1)
+    target_points, reference_points = torch.stack(points).split(parts, dim=1)
+    mesh, reference_mesh = torch.stack(meshes).split(parts, dim=1) if meshes else (None, None)
     return Batch(
-        frames=images[None, :frames],
-        references=images[None, frames:],
-        mel=None if mel is None else mel[None],
-        waveform=waveform[None],
-        points=points[None, :frames],
-        reference_points=points[None, frames:],
-        mesh=None if mesh is None else mesh[None, :frames],
-        reference_mesh=None if mesh is None else mesh[None, frames:],
-        indices=torch.from_numpy(targets)[None],
-        reference_indices=torch.from_numpy(references)[None],
-        speakers=[clip.info.speaker],
-        clips=[clip.info.clip],
+        frames=frames.div_(127.5).sub_(1),
+        references=references.div_(127.5).sub_(1),
+        mel=torch.stack(mels) if mels else None,
+        waveform=torch.stack(waveforms),
+        points=target_points,
+        reference_points=reference_points,
+        mesh=mesh,
+        reference_mesh=reference_mesh,
+        indices=indices,
+        reference_indices=reference_indices,
+        speakers=[place.clip.info.speaker for place in places],
+        clips=[place.clip.info.clip for place in places],
     )
 
 
@@ -188,18 +209,6 @@ def _speech(clip: PreparedClip, mel: Mel | None, start: int, stop: int) -> tuple
     speech = torch.from_numpy(clip.speech(first, last - first))
     waveform = speech[(start - first) * SAMPLES_PER_FRAME :][: (stop - start) * SAMPLES_PER_FRAME]
     return waveform, None if mel is None else clip_windows(speech, mel, start, stop, first * SAMPLES_PER_FRAME)
-
-
-def collate(examples: Sequence[Batch]) -> Batch:
-    """Join batches of the same window into one, in their order."""
-    joined: dict[str, Any] = {}
-    for field in fields(Batch):
-        values = [getattr(example, field.name) for example in examples]
-        if isinstance(values[0], Tensor):
-            joined[field.name] = torch.cat(values)
-        else:
-            joined[field.name] = None if values[0] is None else [name for value in values for name in value]
-    return Batch(**joined)
 
 
 class WindowSampler(DistributedSampler[Any]):

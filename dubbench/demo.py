@@ -8,8 +8,8 @@ from rich.console import Console
 from dubbench.errors import DubbenchError
 
 # Enough for lips that move with the speech; `radio_tiny` goes on improving for hours on real clips.
-EXPERT_STEPS = 400
-STEPS = 500
+EXPERT_STEPS = 300
+STEPS = 300
 SIZE = 192
 
 

@@ -1,6 +1,5 @@
 """``dubbench fit`` and ``validate``: LightningCLI with short names, one folder a run, and what is trained first."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -83,6 +82,8 @@ class CLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add ``--out``, the run's folder, and the length of what is trained first."""
+        if self.verb != "fit":
+            return
         parser.add_argument("--out", type=str | None, default=None, help="the run's folder (default: runs/MODEL)")
         parser.add_argument(
             "--first_iterations", type=int | None, default=None, help="batches of the sync expert that is trained first"
@@ -107,12 +108,12 @@ class CLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:  # noqa: ANN401
         """Build the trainer with the run's logger and checkpoint, and the method's own length of training."""
         config = self.config_init[self.verb].trainer
-        if self.dry or self.verb == "validate":
+        if self.verb == "validate" or self.dry:
             return super().instantiate_trainer(**kwargs)
         if config.logger in (None, True):
             kwargs["logger"] = TensorBoardLogger(save_dir=str(self.out), name="logs", version="")
         if config.max_epochs is None and config.max_steps == -1 and config.max_time is None:
-            kwargs["max_epochs"] = math.ceil(self.model.iterations / self.datamodule.batches_per_epoch(self.model))
+            kwargs["max_epochs"] = self.datamodule.divide(self.model, self.model.iterations)
         # Every epoch under one name: an epoch's end is where training can be resumed bit-exactly.
         checkpoint = ModelCheckpoint(
             dirpath=self.out / CHECKPOINT.parent,

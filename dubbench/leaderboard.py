@@ -154,7 +154,7 @@ def _table(entries: Sequence[Entry]) -> Table:
     labels = first.labels
     title = f"{labels['dataset']}{split}: protocol {labels['protocol']} ({labels['protocol_hash']})"
     table = Table(title=title, box=box.SIMPLE_HEAD)
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     table.add_column("clips", justify="right")
     metrics = [name for name in ON_SCREEN if any(name in entry.rows for entry in entries)]
     for name in metrics:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dubbench.datamodules.batch import Mel, Window
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.mel import clip_windows
-from dubbench.datamodules.windows import WindowDataset, WindowSampler, collate, read_window, reference_frames
+from dubbench.datamodules.windows import Place, WindowDataset, WindowSampler, read_windows, reference_frames
 from dubbench.errors import DubbenchError
 from tests.datamodules import miniature
 from tests.datamodules.miniature import SIZE, Clip, fingerprint
@@ -40,7 +40,7 @@ def clip_named(name: str) -> Clip:
 
 
 def places(dataset: WindowDataset, epoch: int, index: int) -> tuple[str, int, list[int]]:
-    clip, start, references = dataset.draw(epoch, index)
+    clip, start, references = dataset[epoch, index]
     return clip.info.clip, start, references.tolist()
 
 
@@ -53,7 +53,7 @@ def numbers(images: torch.Tensor) -> NDArray[np.int64]:
 @pytest.mark.parametrize("start", [0, 11, 35])
 def test_window_holds_what_it_says(root: Path, start: int) -> None:
     clip, references = clip_named("bert/one"), np.array([33, 2, 2])
-    batch = read_window(PreparedClip(root, clip.clip), WINDOW, start, references)
+    batch = read_windows([Place(PreparedClip(root, clip.clip), start, references)], WINDOW)
     targets = np.arange(start, start + 5)
     assert batch.frames.shape == (1, 5, 3, SIZE, SIZE)
     assert batch.frames.dtype == torch.float32
@@ -78,7 +78,7 @@ def test_window_holds_what_it_says(root: Path, start: int) -> None:
 
 def test_only_what_is_asked_for(root: Path) -> None:
     bare = Window(frames=2, references=0, size=SIZE)
-    batch = read_window(PreparedClip(root, "anna/one"), bare, 3, np.array([], dtype=np.int64))
+    batch = read_windows([Place(PreparedClip(root, "anna/one"), 3, np.array([], dtype=np.int64))], bare)
     assert batch.references.shape == (1, 0, 3, SIZE, SIZE)
     assert batch.reference_points.shape == (1, 0, 68, 2)
     assert batch.mel is batch.mesh is batch.reference_mesh is None
@@ -87,7 +87,7 @@ def test_only_what_is_asked_for(root: Path) -> None:
 
 def test_geometry_follows_the_size(root: Path) -> None:
     clip = clip_named("anna/one")
-    batch = read_window(PreparedClip(root, clip.clip), replace(WINDOW, size=SIZE // 2), 4, np.array([20]))
+    batch = read_windows([Place(PreparedClip(root, clip.clip), 4, np.array([20]))], replace(WINDOW, size=SIZE // 2))
     assert batch.frames.shape == (1, 5, 3, SIZE // 2, SIZE // 2)
     np.testing.assert_allclose(batch.points[0], miniature.aligned_points(clip)[4:9] / 2, atol=1e-4)
     assert batch.mesh is not None
@@ -109,7 +109,7 @@ def test_every_file_is_opened_once(root: Path, monkeypatch: pytest.MonkeyPatch) 
     dataset = WindowDataset(root, WINDOW, "train", length=10)
     for owner, name in [(av, "open"), (io, "open"), (builtins, "open"), (soundfile, "SoundFile")]:
         count(owner, name)
-    dataset[3]
+    dataset.collate([dataset[3]])
     monkeypatch.undo()
     assert opened == {"video.mp4": 1, "audio.wav": 1, "track.npz": 1, "clip.json": 1}
 
@@ -125,7 +125,7 @@ def test_frames_outside_the_window_are_not_decoded(root: Path, tmp_path: Path) -
         if k not in wanted:
             content[position : position + size] = b"\xff" * size
     video.write_bytes(content)
-    batch = read_window(PreparedClip(tmp_path, "anna/one"), WINDOW, 4, np.array([20]))
+    batch = read_windows([Place(PreparedClip(tmp_path, "anna/one"), 4, np.array([20]))], WINDOW)
     assert (numbers(batch.frames[0]) == [4, 5, 6, 7, 8]).all()
     assert (numbers(batch.references[0]) == [20]).all()
 
@@ -134,7 +134,7 @@ def test_references_are_never_target_frames(root: Path) -> None:
     dataset = WindowDataset(root, WINDOW, "train", length=300)
     seen = set()
     for index in range(300):
-        clip, start, references = dataset.draw(0, index)
+        clip, start, references = dataset[index]
         assert not set(references) & set(range(start, start + 5))
         assert len(set(references)) == 3
         seen |= {(clip.info.clip, k) for k in references}
@@ -158,13 +158,13 @@ def test_frames_without_a_face_are_avoided(tmp_path: Path) -> None:
     root = miniature.make(tmp_path, [Clip("anna/gaps", 30, missed=missed), Clip("anna/none", 8, missed=range(8))])
     dataset, starts = WindowDataset(root, WINDOW, "train", length=400), set()
     for index in range(400):
-        clip, start, references = dataset.draw(0, index)
+        clip, start, references = dataset[index]
         if clip.info.clip == "anna/gaps":
             assert not set(range(start, start + 5)) & set(missed)
             assert not set(references) & set(missed)
             starts.add(start)
     assert starts == {1, 2, *range(9, 17), *range(22, 26)}
-    assert {dataset.draw(0, index)[0].info.clip for index in range(400)} == {"anna/gaps", "anna/none"}
+    assert {dataset[index].clip.info.clip for index in range(400)} == {"anna/gaps", "anna/none"}
 
 
 def test_an_epoch_goes_over_the_split_evenly(root: Path) -> None:
@@ -173,7 +173,7 @@ def test_an_epoch_goes_over_the_split_evenly(root: Path) -> None:
 
     def drawn(length: int, epoch: int = 0) -> list[tuple[str, int]]:
         dataset = WindowDataset(root, WINDOW, "train", length)
-        return [(clip.info.clip, start) for clip, start, _ in (dataset.draw(epoch, index) for index in range(length))]
+        return [(clip.info.clip, start) for clip, start, _ in (dataset[epoch, index] for index in range(length))]
 
     assert drawn(len(every)) == every
     assert drawn(2 * len(every)) == [place for place in every for _ in range(2)]
@@ -186,7 +186,7 @@ def test_a_window_depends_on_seed_epoch_and_index_alone(root: Path) -> None:
     one, other = (WindowDataset(root, WINDOW, "train", length=8, seed=3) for _ in range(2))
     for key in [(2, 5), (0, 1), (2, 5)]:
         first = fingerprint(one[key])
-        other.draw(key[0], 2)
+        other[key[0], 2]
         assert fingerprint(other[key]) == first
     assert fingerprint(one[4]) == fingerprint(one[0, 4])
     epochs = [[places(one, epoch, index) for index in range(8)] for epoch in range(3)]

@@ -1,0 +1,11 @@
+"""Run every benchmark: python -m benchmarks."""
+
+import subprocess
+import sys
+
+BENCHMARKS = ("prepare", "loader", "training")
+
+if __name__ == "__main__":
+    for name in BENCHMARKS:
+        print(f"== {name}", flush=True)
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=True)
