@@ -16,7 +16,7 @@ from dubbench.datamodules.windows import WindowDataset, WindowSampler
 from dubbench.errors import DubbenchError
 
 
-class WindowLoader(DataLoader[Batch]):
+class WindowLoader(DataLoader[Any]):
     """Loader that asks its sampler for the epoch's windows when the first batch is wanted, not before.
 
     Lightning makes the iterator of the first epoch after a resume before it knows which epoch that is, and workers

@@ -169,10 +169,9 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
         waveforms.append(waveform)
         if mel is not None:
             mels.append(mel)
-    parts = [window.frames, window.references]
-    indices, reference_indices = torch.stack(numbers).split(parts, dim=1)
-    target_points, reference_points = torch.stack(points).split(parts, dim=1)
-    mesh, reference_mesh = torch.stack(meshes).split(parts, dim=1) if meshes else (None, None)
+    indices, reference_indices = _parted(numbers, window.frames)
+    target_points, reference_points = _parted(points, window.frames)
+    mesh, reference_mesh = _parted(meshes, window.frames) if meshes else (None, None)
     return Batch(
         frames=frames.div_(127.5).sub_(1),
         references=references.div_(127.5).sub_(1),
@@ -187,6 +186,12 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
         speakers=[place.clip.info.speaker for place in places],
         clips=[place.clip.info.clip for place in places],
     )
+
+
+def _parted(rows: Sequence[Tensor], frames: int) -> tuple[Tensor, Tensor]:
+    """Rows [T + R, ...] as targets [B, T, ...] and references [B, R, ...]."""
+    stacked = torch.stack(list(rows))
+    return stacked[:, :frames].contiguous(), stacked[:, frames:].contiguous()
 
 
 def aligned_mesh(clip: PreparedClip, indices: Sequence[int], size: int) -> NDArray[np.float32]:

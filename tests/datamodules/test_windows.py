@@ -2,7 +2,7 @@ import builtins
 import io
 import shutil
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import av
@@ -12,7 +12,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from dubbench.datamodules.batch import Mel, Window
+from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.mel import clip_windows
 from dubbench.datamodules.windows import Place, WindowDataset, WindowSampler, read_windows, reference_frames
@@ -86,8 +86,8 @@ def test_only_what_is_asked_for(root: Path) -> None:
 
 
 def test_geometry_follows_the_size(root: Path) -> None:
-    clip = clip_named("anna/one")
-    batch = read_windows([Place(PreparedClip(root, clip.clip), 4, np.array([20]))], replace(WINDOW, size=SIZE // 2))
+    clip, half = clip_named("anna/one"), replace(WINDOW, references=1, size=SIZE // 2)
+    batch = read_windows([Place(PreparedClip(root, clip.clip), 4, np.array([20]))], half)
     assert batch.frames.shape == (1, 5, 3, SIZE // 2, SIZE // 2)
     np.testing.assert_allclose(batch.points[0], miniature.aligned_points(clip)[4:9] / 2, atol=1e-4)
     assert batch.mesh is not None
@@ -125,9 +125,9 @@ def test_frames_outside_the_window_are_not_decoded(root: Path, tmp_path: Path) -
         if k not in wanted:
             content[position : position + size] = b"\xff" * size
     video.write_bytes(content)
-    batch = read_windows([Place(PreparedClip(tmp_path, "anna/one"), 4, np.array([20]))], WINDOW)
+    batch = read_windows([Place(PreparedClip(tmp_path, "anna/one"), 4, np.array([20, 20, 4]))], WINDOW)
     assert (numbers(batch.frames[0]) == [4, 5, 6, 7, 8]).all()
-    assert (numbers(batch.references[0]) == [20]).all()
+    assert (numbers(batch.references[0]) == [20, 20, 4]).all()
 
 
 def test_references_are_never_target_frames(root: Path) -> None:
@@ -185,10 +185,10 @@ def test_an_epoch_goes_over_the_split_evenly(root: Path) -> None:
 def test_a_window_depends_on_seed_epoch_and_index_alone(root: Path) -> None:
     one, other = (WindowDataset(root, WINDOW, "train", length=8, seed=3) for _ in range(2))
     for key in [(2, 5), (0, 1), (2, 5)]:
-        first = fingerprint(one[key])
+        first = fingerprint(one.collate([one[key]]))
         other[key[0], 2]
-        assert fingerprint(other[key]) == first
-    assert fingerprint(one[4]) == fingerprint(one[0, 4])
+        assert fingerprint(other.collate([other[key]])) == first
+    assert places(one, 0, 4) == (one[4].clip.info.clip, one[4].start, one[4].references.tolist())
     epochs = [[places(one, epoch, index) for index in range(8)] for epoch in range(3)]
     assert epochs[0] != epochs[1] != epochs[2]
     reseeded = WindowDataset(root, WINDOW, "train", length=8, seed=4)
@@ -197,21 +197,21 @@ def test_a_window_depends_on_seed_epoch_and_index_alone(root: Path) -> None:
         one[0, 8]
 
 
-def test_collate_joins_in_order(root: Path) -> None:
+def test_a_batch_holds_its_windows_in_order(root: Path) -> None:
     dataset = WindowDataset(root, WINDOW, "train", length=6)
-    examples = [dataset[index] for index in (4, 0, 2)]
-    batch = collate(examples)
+    drawn = [dataset[index] for index in (4, 0, 2)]
+    batch = dataset.collate(drawn)
     assert len(batch) == 3
-    assert batch.mel is not None
-    assert batch.mel.shape == (3, 5, 80, 20)
-    assert batch.mesh is not None
-    assert batch.mesh.shape == (3, 5, 478, 3)
-    assert batch.clips == [example.clips[0] for example in examples]
-    for row, example in enumerate(examples):
-        assert torch.equal(batch.frames[row], example.frames[0])
-        assert torch.equal(batch.reference_indices[row], example.reference_indices[0])
+    for row, place in enumerate(drawn):
+        alone = dataset.collate([place])
+        assert (batch.clips[row], batch.speakers[row]) == (alone.clips[0], alone.speakers[0])
+        for field in fields(Batch):
+            value = getattr(batch, field.name)
+            if isinstance(value, torch.Tensor):
+                assert value.is_contiguous()
+                assert torch.equal(value[row], getattr(alone, field.name)[0])
     bare = WindowDataset(root, Window(frames=1, references=0, size=SIZE), "train", length=2)
-    assert collate([bare[0], bare[1]]).mel is None
+    assert bare.collate([bare[0], bare[1]]).mel is None
 
 
 def test_processes_share_the_windows(root: Path) -> None:
