@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/dubbench demo
 
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
@@ -30,7 +30,7 @@ bench: setup
 
 # A miniature run with a fixed seed against the numbers of the repository.
 regression: setup
-	$(BIN)/python -m tests.data.regression .scratch/regression
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.data.regression .scratch/regression
 	$(BIN)/dubbench compare tests/data/baseline.csv .scratch/regression/first_frame .scratch/regression/cross
 
 # The built wheel in an environment of its own, outside the checkout, holds every module of the checkout.

@@ -34,7 +34,7 @@ WINDOW = Window(frames=5, references=5, size=192, mel=Mel())
 
 
 def make_corpus(root: Path, clips: int = 4, frames: int = 75, size: int = 512) -> Path:
-    """Prepared clips of a photograph that drifts a little."""
+    """Prepared clips of a photographed face that drifts a little."""
     photograph = np.asarray(data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]  # scikit-image has no types
     random = np.random.default_rng(0)
     rows = []
@@ -59,8 +59,10 @@ def make_corpus(root: Path, clips: int = 4, frames: int = 75, size: int = 512) -
         folder.mkdir(parents=True)
         with VideoWriter(folder / "video.mp4", size, size, intra=True) as video:
             for k in range(frames):
-                drift = np.array([[1, 0, np.sin(k / 5)], [0, 1, k / 20 + number]])
-                frame = cv2.warpAffine(photograph, drift, (size, size), borderMode=cv2.BORDER_REFLECT)
+                # The square that alignment would cut: about 250 of the photograph's pixels, enlarged.
+                corner = np.array([100 + np.sin(k / 5), k / 40 + number])
+                square = np.column_stack([np.eye(2) * size / 250, -corner * size / 250])
+                frame = cv2.warpAffine(photograph, square, (size, size), borderMode=cv2.BORDER_REFLECT)
                 video.write(np.asarray(frame, np.uint8))
         soundfile.write(folder / "audio.wav", random.normal(0, 0.1, frames * SAMPLES_PER_FRAME), SAMPLE_RATE, "PCM_16")
         with TrackWriter(folder / "track.npz") as track:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -17,6 +18,7 @@ from dubbench.datamodules.mel import clip_windows, context
 from dubbench.errors import DubbenchError
 
 Indices = NDArray[np.int64]
+LEVELS = np.arange(256, dtype=np.float32) / np.float32(127.5) - np.float32(1)
 
 
 class Place(NamedTuple):
@@ -159,8 +161,9 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
     for row, (clip, start, reference) in enumerate(places):
         stop = start + window.frames
         wanted = [*range(start, stop), *reference.tolist()]
-        pixels = torch.from_numpy(clip.frames(wanted, size)).permute(0, 3, 1, 2)
-        frames[row], references[row] = pixels[: window.frames], pixels[window.frames :]
+        pixels = clip.frames(wanted, size)
+        _fill(frames[row], pixels[: window.frames])
+        _fill(references[row], pixels[window.frames :])
         numbers.append(torch.tensor(wanted))
         points.append(torch.from_numpy(clip.aligned_points(wanted, size)))
         if window.mesh:
@@ -173,8 +176,8 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
     target_points, reference_points = _parted(points, window.frames)
     mesh, reference_mesh = _parted(meshes, window.frames) if meshes else (None, None)
     return Batch(
-        frames=frames.div_(127.5).sub_(1),
-        references=references.div_(127.5).sub_(1),
+        frames=frames,
+        references=references,
         mel=torch.stack(mels) if mels else None,
         waveform=torch.stack(waveforms),
         points=target_points,
@@ -186,6 +189,13 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
         speakers=[place.clip.info.speaker for place in places],
         clips=[place.clip.info.clip for place in places],
     )
+
+
+def _fill(images: Tensor, pixels: NDArray[np.uint8]) -> None:
+    """Write uint8 [N, S, S, 3] into float32 [N, 3, S, S] as values in [-1, 1]; the table touches each value once."""
+    for image, planes in zip(pixels, images.numpy(), strict=True):
+        for channel, plane in enumerate(cv2.split(image)):
+            cv2.LUT(plane, LEVELS, dst=planes[channel])
 
 
 def _parted(rows: Sequence[Tensor], frames: int) -> tuple[Tensor, Tensor]:

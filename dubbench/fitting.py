@@ -1,5 +1,7 @@
 """``dubbench fit`` and ``validate``: LightningCLI with short names, one folder a run, and what is trained first."""
 
+import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +19,10 @@ from dubbench.models.base import DubbingModel
 from dubbench.names import expand, label, names
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
+
+# Lightning's advertisement, and its own use of a name that torch 2.14 deprecates: neither is the user's concern.
+logging.getLogger("lightning.fabric.utilities.rank_zero").addFilter(lambda record: "litlogger" not in record.msg)
+warnings.filterwarnings("ignore", message=".*LeafSpec", module=r"lightning\.pytorch\.utilities\._pytree")
 
 
 class Trainer(L.Trainer):

@@ -21,6 +21,7 @@ from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, INFORMATIVE, Row, as_
 ENDS = {GROUND_TRUTH: 0, COPY_REFERENCE: 1}
 TIMING = "seconds_per_frame"
 ON_SCREEN = ("psnr", "ssim", "ms_ssim", "psnr_mouth", "ssim_mouth", "lmd", "lmd_iod", "f_lmd", TIMING)
+DECIMALS = {"dB": 2, "px@256": 3}
 NARROWEST = 132
 
 
@@ -166,8 +167,9 @@ def _table(entries: Sequence[Entry]) -> Table:
         row = next(iter(entry.rows.values()))
         cells = [Text(("* " if end else "  ") + entry.labels["method"]), Text(f"{row.count}/{row.count + row.failed}")]
         for name in metrics:
-            value = entry.rows[name].value if name in entry.rows else float("nan")
-            cells.append(Text(_short(value), style="bold" if not end and value == best[name] else ""))
+            found = entry.rows.get(name)
+            leads = found is not None and not end and found.value == best[name]
+            cells.append(Text(_short(found), style="bold" if leads else ""))
         cells.append(Text(_millions(entry.facts.get("parameters", ""))))
         table.add_row(*cells, style="dim" if end else "")
     return table
@@ -176,7 +178,7 @@ def _table(entries: Sequence[Entry]) -> Table:
 def _heading(name: str, entries: Sequence[Entry]) -> str:
     better = next(entry.rows[name].better for entry in entries if name in entry.rows)
     arrow = {"higher": " ↑", "lower": " ↓", "": ""}[better]
-    return ("s/frame" if name == TIMING else name) + arrow
+    return ("s/frame" if name == TIMING else name.replace("_", " ")) + arrow
 
 
 def _best(name: str, entries: Sequence[Entry]) -> float | None:
@@ -193,7 +195,7 @@ def _caption(entries: Sequence[Entry]) -> str:
     parts = ["* ends of the scale, not ranked"]
     floors = [entry.rows for entry in entries if "lmd_floor" in entry.rows]
     if floors:
-        mouth, face = (_short(floors[0][name].value) for name in ("lmd_floor", "f_lmd_floor"))
+        mouth, face = (_short(floors[0].get(name)) for name in ("lmd_floor", "f_lmd_floor"))
         parts.append(f"noise floor (ground truth encoded and detected again): lmd {mouth}, f_lmd {face} px")
     missed = sum(max(row.missed for row in entry.rows.values()) for entry in entries)
     if missed:
@@ -201,8 +203,9 @@ def _caption(entries: Sequence[Entry]) -> str:
     return "; ".join(parts)
 
 
-def _short(value: float) -> str:
-    return "" if value != value else f"{value:.4f}" if abs(value) < 2 else f"{value:.2f}"
+def _short(row: Row | None) -> str:
+    """A value with the decimals that its unit deserves; nothing for none."""
+    return "" if row is None or row.value != row.value else f"{row.value:.{DECIMALS.get(row.unit, 4)}f}"
 
 
 def _millions(parameters: str) -> str:

@@ -116,11 +116,13 @@ def test_a_run_is_kept_and_scored_only_by_its_own_model(
 def test_fit_trains_the_sync_expert_first(prepared: Path, tmp_path: Path) -> None:
     data = ["--dataset", "grid", "--dataset.root", str(prepared), *SMALL]
     out = tmp_path / "run"
-    tiny = ["--model.iterations", "3", "--model.sync_expert", "sync_expert_tiny"]
+    tiny = ["--model.iterations", "4", "--model.sync_expert", "sync_expert_tiny"]
     words = ["fit", "--model", "radio_tiny", *data, *CPU, *tiny, "--out", str(out)]
     assert main([*words, "--first_iterations", "3"]) == 0
     expert = torch.load(out / "sync_expert_tiny" / "checkpoints" / "last.ckpt", weights_only=True)
     radio = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)
+    # An epoch holds three batches here; the length asked for is kept all the same, in steps of both optimisers.
+    assert (expert["global_step"], radio["global_step"], radio["epoch"]) == (3, 2 * 4, 1)
     assert expert["dubbench"]["class_path"].endswith("SyncExpert")
     assert radio["hyper_parameters"]["sync_expert"] == str(out / "sync_expert_tiny" / "checkpoints" / "last.ckpt")
     assert not [key for key in radio["state_dict"] if "sync" in key]

@@ -169,7 +169,7 @@ def test_frames_of_another_size_land_on_their_place(scored: Path, corpus: Path) 
             (right, down), _ = cv2.phaseCorrelate(
                 cv2.GaussianBlur(before, (0, 0), 2), cv2.GaussianBlur(after, (0, 0), 2)
             )
-            assert np.hypot(right, down) < 0.2
+            assert np.hypot(right, down) < 0.05
     assert float(values(scored, "truth")["ms_ssim"]) > 0.9
 
 

@@ -38,7 +38,7 @@ def main() -> None:
         call(str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel), cwd=folder)
         site = call(sys.executable, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
         own = call(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
-        # Appended by hand and not as a .pth of the site folder, whose own .pth files would bring the checkout back.
+        # A plain path: the .pth files of that folder, one of which names the checkout, are not read through it.
         Path(own, "dependencies.pth").write_text(f"{site}\n")
         where = call(str(python), "-c", "import dubbench.models; print(dubbench.models.__file__)", cwd=folder)
         if not Path(where.strip()).resolve().is_relative_to(Path(own).resolve()):
