@@ -29,8 +29,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return _run(words)
     except DubbenchError as error:
         return _say(str(error))
-    except KeyboardInterrupt:
-        return _say("interrupted; the same command goes on where it was", INTERRUPTED)
+    except KeyboardInterrupt as interrupt:
+        return _say(str(interrupt) or "interrupted; the same command goes on where it was", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return 1

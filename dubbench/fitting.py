@@ -38,7 +38,13 @@ class Trainer(L.Trainer):
             datamodule: what to train on.
             ckpt_path: a checkpoint to go on from, or `last` for the run's own.
         """
-        super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        try:
+            super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        except SystemExit as stop:
+            # Lightning makes plain exits of Ctrl-C and SIGTERM, one of them with status 0.
+            raise KeyboardInterrupt(
+                "training was interrupted; with --ckpt_path last it goes on from the last finished epoch"
+            ) from stop
 
     def validate(  # type: ignore[override]  # as for fit
         self, model: DubbingModel, datamodule: DubbingDataModule, ckpt_path: str

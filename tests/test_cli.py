@@ -130,16 +130,22 @@ def test_fit_trains_the_sync_expert_first(prepared: Path, tmp_path: Path) -> Non
 
 def test_training_that_was_killed_ends_with_the_same_weights(prepared: Path, tmp_path: Path) -> None:
     data = ["--dataset", "grid", "--dataset.root", str(prepared), *SMALL]
-    words = ["fit", "--model", "radio_tiny", *data, *RADIO, *CPU, "--trainer.max_epochs", "3"]
+    words = ["fit", "--model", "radio_tiny", *data, *RADIO, *CPU, "--trainer.max_epochs", "4"]
     assert main([*words, "--out", str(tmp_path / "whole")]) == 0
     broken = [*words, "--out", str(tmp_path / "broken"), "--ckpt_path", "last"]
-    process = subprocess.Popen([sys.executable, "-m", "dubbench", *broken])
     checkpoint = Path("checkpoints") / "last.ckpt"
-    while not (tmp_path / "broken" / checkpoint).is_file():
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    for wanted in (signal.SIGTERM, signal.SIGKILL):
+        before = (tmp_path / "broken" / checkpoint).stat().st_mtime_ns if wanted == signal.SIGKILL else 0
+        process = subprocess.Popen([sys.executable, "-m", "dubbench", *broken], stderr=subprocess.PIPE, text=True)
+        while not (tmp_path / "broken" / checkpoint).is_file() or (
+            (tmp_path / "broken" / checkpoint).stat().st_mtime_ns == before
+        ):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(wanted)
+        _, told = process.communicate()
+        if wanted == signal.SIGTERM:
+            assert (process.returncode, "--ckpt_path last" in told) == (130, True)
     assert main(broken) == 0
     whole, resumed = (torch.load(tmp_path / run / checkpoint, weights_only=True) for run in ("whole", "broken"))
     assert whole["state_dict"].keys() == resumed["state_dict"].keys()
