@@ -1,6 +1,6 @@
 """Frames of one clip from several results, a row a method: the pictures of this folder.
 
-    python docs/frame_strip.py --clip s1/ID --box 80 60 200 220 --out docs/strip.jpg OUT:ground_truth OUT:radio_tiny
+python docs/frame_strip.py --clip s1/ID --box 80 60 200 220 --out docs/strip.jpg OUT:ground_truth OUT:radio_tiny
 """
 
 import argparse
