@@ -1,11 +1,12 @@
 """``track.npz``: a row a frame of mesh, points, transform and detected flag, written and read by rows."""
 
+import mmap
 import shutil
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,8 +87,11 @@ class Track:
             DubbenchError: if the file is absent or no track.
         """
         try:
-            with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-                self._arrays = {name: _mapped(path, file, archive.getinfo(f"{name}.npy")) for name in MEMBERS}
+            with path.open("rb") as file:
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            # One map serves the archive and every array, so that a window opens the file once.
+            with zipfile.ZipFile(cast(IO[bytes], content)) as archive:
+                self._arrays = {name: _mapped(content, archive.getinfo(f"{name}.npy")) for name in MEMBERS}
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise DubbenchError(
                 f"{path} is not a track ({error}); remove its folder and run dubbench prepare"
@@ -111,13 +115,15 @@ class Track:
         return np.asarray(array[wanted])
 
 
-def _mapped(path: Path, file: IO[bytes], member: zipfile.ZipInfo) -> NDArray[Any]:
-    """Map a stored array of a zip archive: past its local header, then past its npy header."""
-    file.seek(member.header_offset + 26)
-    name_length, extra_length = np.frombuffer(file.read(4), dtype="<u2").tolist()
-    file.seek(member.header_offset + 30 + name_length + extra_length)
-    version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]  # as above
+def _mapped(content: mmap.mmap, member: zipfile.ZipInfo) -> NDArray[Any]:
+    """View of a stored array of a zip archive: past its local header, then past its npy header."""
+    content.seek(member.header_offset + 26)
+    name_length, extra_length = np.frombuffer(content.read(4), dtype="<u2").tolist()
+    content.seek(member.header_offset + 30 + name_length + extra_length)
+    file = cast(IO[bytes], content)
+    version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]  # numpy leaves it untyped
     if member.compress_type != zipfile.ZIP_STORED or version != (1, 0):
         raise ValueError(f"{member.filename} is compressed or of version {version}")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]  # as above
-    return np.memmap(path, dtype=dtype, mode="r", offset=file.tell(), shape=shape, order="F" if fortran else "C")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]  # likewise
+    flat = np.frombuffer(content, dtype, int(np.prod(shape)), content.tell())
+    return flat.reshape(shape, order="F" if fortran else "C")

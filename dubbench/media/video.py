@@ -199,15 +199,15 @@ class IndexedVideo:
 
     def _decode(self, index: int) -> VideoFrame:
         """One frame; packets between are read but not decoded, which all-intra coding allows."""
-        name = self._container.name
+        name, stamp = self._container.name, self._stamp(index)
         try:
             if not self._next <= index < self._next + self.SKIP:
-                self._container.seek(self._stamp(index), stream=self._stream)
+                self._container.seek(stamp, stream=self._stream)
                 self._packets, self._next = self._container.demux(self._stream), index
             for packet in self._packets:
-                if packet.pts is None or packet.pts < self._stamp(index):
+                if packet.pts is None or packet.pts < stamp:
                     continue
-                if packet.pts != self._stamp(index) or not packet.is_keyframe:
+                if packet.pts != stamp or not packet.is_keyframe:
                     raise MediaError(f"{name} is not an all-intra video at {FPS} fps; run dubbench prepare again")
                 self._next = index + 1
                 for frame in self._stream.decode(packet):
