@@ -17,8 +17,10 @@ from dubbench.media import MediaError
 
 Image = NDArray[np.uint8]
 
+# swscale's flags, which PyAV names from 18 on only; Python 3.10 has 17.
+ACCURATE_RND, FULL_CHR_H_INP, FULL_CHR_H_INT = 1 << 18, 1 << 14, 1 << 13
 # Without these swscale truncates: a grey level darker a generation. FULL_CHR_H_INT needs ACCURATE_RND to take effect.
-EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+EXACT = ACCURATE_RND | FULL_CHR_H_INT
 
 
 @contextmanager
@@ -114,7 +116,7 @@ class Picture:
         enlarges = width * height > frame.width * frame.height
         method = Interpolation.AREA if shrinks else Interpolation.BICUBIC if enlarges else Interpolation.BILINEAR
         scaled = self._reformatter.reformat(
-            frame, width, height, format="rgb24", interpolation=method | EXACT, threads=1
+            frame, width, height, format="rgb24", interpolation=int(method) | EXACT, threads=1
         )
         image = np.asarray(scaled.to_ndarray(), np.uint8)
         turns = round(frame.rotation / 90) % 4

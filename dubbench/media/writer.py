@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from dubbench.files import atomic
 from dubbench.media import FPS, SAMPLE_RATE, MediaError
-from dubbench.media.container import Image
+from dubbench.media.container import ACCURATE_RND, FULL_CHR_H_INP, Image
 
 SMPTE170M = 6  # BT.601 in the numbering of ITU-T H.273
-SUBSAMPLE = Interpolation.AREA | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+SUBSAMPLE = int(Interpolation.AREA) | ACCURATE_RND | FULL_CHR_H_INP
 SPEECH_BITS = 96_000
 
 
