@@ -21,7 +21,7 @@ from dubbench.names import expand, label, names
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 
 # Lightning's advertisement, and its own use of a name that torch 2.14 deprecates: neither is the user's concern.
-logging.getLogger("lightning.fabric.utilities.rank_zero").addFilter(lambda record: "litlogger" not in record.msg)
+logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "litlogger" not in record.msg)
 warnings.filterwarnings("ignore", message=".*LeafSpec", module=r"lightning\.pytorch\.utilities\._pytree")
 
 
