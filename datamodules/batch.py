@@ -6,9 +6,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-FPS = 25
-SAMPLE_RATE = 16_000
-SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+from dubbench.media import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+
+__all__ = ["FPS", "SAMPLES_PER_FRAME", "SAMPLE_RATE", "Batch", "Mel", "Window"]
 
 
 @dataclass(frozen=True)

@@ -96,11 +96,7 @@ class DubbingDataModule(lightning.LightningDataModule):
         Raises:
             DubbenchError: if the folder is not prepared or of another corpus, or a split has no clip to offer.
         """
-        found = sorted(read_manifest(self.root)["dataset"].unique())
-        if found and found != [self.dataset]:
-            raise DubbenchError(
-                f"{self.root} holds {', '.join(found)}, not {self.dataset}; give another --data.root or --dataset"
-            )
+        self.check_corpus()
         if stage == "fit":
             model = self._model()
             batches = self.batches_per_epoch(model)
@@ -110,6 +106,18 @@ class DubbingDataModule(lightning.LightningDataModule):
                 self._add(self.val_split, self.val_windows)
             except DubbenchError as error:
                 raise DubbenchError(f"{error}, or do without validation: val_windows 0") from error
+
+    def check_corpus(self) -> None:
+        """See that the folder is prepared and holds the corpus that was named.
+
+        Raises:
+            DubbenchError: if not.
+        """
+        found = sorted(read_manifest(self.root)["dataset"].unique())
+        if found and found != [self.dataset]:
+            raise DubbenchError(
+                f"{self.root} holds {', '.join(found)}, not {self.dataset}; give another --data.root or --dataset"
+            )
 
     def train_dataloader(self) -> WindowLoader:
         """Training windows, other ones every epoch."""

@@ -11,7 +11,7 @@ from dubbench import leaderboard
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
-from dubbench.models.base import DubbingModel
+from dubbench.models.base import DubbingModel, read_checkpoint
 from dubbench.names import expand, label, names
 
 
@@ -30,7 +30,12 @@ def main(args: Sequence[str]) -> int:
     seed_everything(given.seed, verbose=False)
     name = given.method or label(words, "--model")
     built = parser.instantiate_classes(given)
-    models = {name: _load(built.model, Path(given.ckpt_path), device)} if built.model is not None else {}
+    models: dict[str, DubbingModel] = {}
+    if built.model is not None:
+        path = Path(given.ckpt_path)
+        built.model.load_checkpoint(read_checkpoint(path), path)
+        models[name] = built.model.to(device).eval()
+    built.data.check_corpus()
     videos = {given.method or Path(given.videos).resolve().name: Path(given.videos)} if given.videos else {}
     out = evaluate(
         built.data.root,
@@ -64,23 +69,6 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument("--seed", type=int, default=0, help="seed of references and intervals")
     return parser
-
-
-def _load(model: DubbingModel, path: Path, device: torch.device) -> DubbingModel:
-    """Give the model that the command line names the checkpoint's weights.
-
-    Raises:
-        DubbenchError: if the file is no checkpoint of ours, or of another method, or of other settings.
-    """
-    if not path.is_file():
-        raise DubbenchError(f"there is no checkpoint {path}; `dubbench fit` writes one to OUT/checkpoints/last.ckpt")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DubbenchError(f"{path} is no checkpoint of tensors and plain values ({reason[:120]})") from error
-    model.load_checkpoint(checkpoint, path)
-    return model.to(device).eval()
 
 
 def _device(wanted: str) -> torch.device:

@@ -154,6 +154,22 @@ def class_path(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def read_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dict[str, Any]:
+    """Load a checkpoint file, tensors and plain values only.
+
+    Raises:
+        DubbenchError: if there is no such file, or it holds anything else.
+    """
+    if not path.is_file():
+        raise DubbenchError(f"there is no checkpoint {path}; `dubbench fit` writes one to OUT/checkpoints/last.ckpt")
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote ({reason[:160]})") from error
+    return checkpoint
+
+
 def load_model(path: str | Path, map_location: torch.device | str = "cpu") -> DubbingModel:
     """Rebuild a model from a checkpoint alone, in eval mode.
 
@@ -161,13 +177,10 @@ def load_model(path: str | Path, map_location: torch.device | str = "cpu") -> Du
         DubbenchError: if there is no such file, or it is no checkpoint of ours.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DubbenchError(f"there is no checkpoint {path}; `dubbench fit` writes one to OUT/checkpoints/last.ckpt")
-    try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-        stamp = checkpoint["dubbench"]
-    except Exception as error:
-        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote: {error!r}"[:300]) from error
+    checkpoint = read_checkpoint(path, map_location)
+    stamp = checkpoint.get("dubbench")
+    if stamp is None:
+        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote; name one that it did")
     module, _, name = stamp["class_path"].rpartition(".")
     kind = getattr(import_module(module), name, None) if module.startswith("dubbench.") else None
     if not (isinstance(kind, type) and issubclass(kind, DubbingModel)):

@@ -107,6 +107,9 @@ def test_a_run_is_kept_and_scored_only_by_its_own_model(
     assert "--ckpt_path last" in said(capsys)
     assert checkpoint.read_bytes() == before
     score = ["eval", *data, "--ckpt_path", str(checkpoint), "--out", str(tmp_path / "results")]
+    other = ["eval", "--dataset", "hdtf", "--dataset.root", str(prepared), "--videos", str(tmp_path)]
+    assert main(other) == 1
+    assert "holds grid, not hdtf" in said(capsys)
     assert main([*score, "--model", "sync_expert_tiny"]) == 1
     assert "but the model named is" in said(capsys)
     assert main([*score, "--model", "radio_tiny", *RADIO, "--model.vit_layers", "2"]) == 1
