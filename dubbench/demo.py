@@ -9,7 +9,7 @@ from dubbench.errors import DubbenchError
 
 # Enough for lips that move with the speech; `radio_tiny` goes on improving for hours on real clips.
 EXPERT_STEPS = 300
-STEPS = 600
+STEPS = 300
 SIZE = 192
 
 

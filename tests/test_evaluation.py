@@ -113,11 +113,11 @@ def values(results: Path, method: str) -> dict[str, str]:
 
 
 def assert_alike(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    """Equal values; landmark distances within 0.01 px, since detection now and then differs in the fourth digit."""
+    """Equal values; the noise floors within 0.002 px, since they were seen to differ in the fourth digit once."""
     assert first.keys() == second.keys()
     for metric, value in first.items():
         other = second[metric]
-        assert value == other or ("lmd" in metric and abs(float(value) - float(other)) < 0.01), metric
+        assert value == other or (metric.endswith("lmd_floor") and abs(float(value) - float(other)) < 0.002), metric
 
 
 def clip_values(results: Path, metric: str) -> dict[tuple[str, str], str]:
