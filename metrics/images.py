@@ -23,10 +23,22 @@ def grey_levels(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         raise DubbenchError(
             f"prediction {list(pred.shape)} and target {list(target.shape)} differ in shape; give equal batches"
         )
-    return _levels("prediction", pred), _levels("target", target)
+    return levels("prediction", pred), levels("target", target)
 
 
-def _levels(name: str, images: Tensor) -> Tensor:
+def levels(name: str, images: Tensor) -> Tensor:
+    """Check one RGB batch and bring it to grey levels.
+
+    Args:
+        name: what errors call it.
+        images: [N, 3, H, W] RGB, uint8 in 0..255 or floating in [0, 1].
+
+    Returns:
+        float64 in 0..255.
+
+    Raises:
+        DubbenchError: on another shape, type or range.
+    """
     if images.ndim != 4 or images.shape[1] != 3:
         raise DubbenchError(f"{name} has shape {list(images.shape)}; a pixel metric takes RGB batches [N, 3, H, W]")
     if not images.numel():
