@@ -1,57 +1,47 @@
-"""Pretrained files: where they are looked for, and their fingerprints."""
+"""Pretrained files: found, fetched, verified and read."""
 
+import errno
+import logging
 import os
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from shutil import copyfileobj
+from typing import TYPE_CHECKING, BinaryIO, Literal
+from urllib.parse import urlsplit
 
+from dubbench.asset_list import ROWS, Asset
+from dubbench.download import Progress, fetch, length, part_of
 from dubbench.errors import DubbenchError
-from dubbench.files import sha256
+from dubbench.files import atomic, sha256, write_text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Asset:
-    """A pretrained file that we may not or need not ship.
+class Status:
+    """What `status` and `verify` found.
 
     Attributes:
-        name: file name.
-        needed_by: what asks for it.
-        digest: sha256 of the file.
-        size: bytes.
-        url: where its makers offer it.
-        licence: of the weights.
+        asset: the row of the list.
+        state: ``damaged`` is also another version.
+        path: where the file lies, None if absent.
+        fault: what is wrong with a damaged one.
     """
 
-    name: str
-    needed_by: str
-    digest: str
-    size: int
-    url: str
-    licence: str
+    asset: Asset
+    state: Literal["here", "absent", "damaged"]
+    path: Path | None = None
+    fault: str = ""
 
 
-ASSETS = {
-    asset.name: asset
-    for asset in (
-        Asset(
-            "vgg19-dcbb9e9d.pth",
-            "the perceptual loss (perceptual: vgg19)",
-            "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-            574_673_361,
-            "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-            "BSD-3-Clause",
-        ),
-        Asset(
-            "face_landmarker.task",
-            "face landmarks with mediapipe 0.10.30 or later",
-            "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
-            3_758_596,
-            "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
-            "face_landmarker.task",
-            "Apache-2.0",
-        ),
-    )
-}
+ASSETS = {asset.name: asset for asset in ROWS}
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 def folders() -> list[Path]:
@@ -61,26 +51,231 @@ def folders() -> list[Path]:
     return [*([Path(named)] if named else []), cache]
 
 
+def get(name: str) -> Asset:
+    """The row of the list with this name.
+
+    Raises:
+        DubbenchError: if there is none.
+    """
+    if name not in ASSETS:
+        raise DubbenchError(f"no pretrained file is called {name!r}; there are {', '.join(ASSETS)}")
+    return ASSETS[name]
+
+
 def find(name: str) -> Path:
     """Path of the asset ``name``, its bytes verified.
 
     Raises:
-        DubbenchError: if it is nowhere, or its sha256 is not the recorded one.
+        DubbenchError: if it is nowhere, or its size or sha256 is not the recorded one.
     """
-    asset = ASSETS[name]
-    for folder in folders():
-        path = folder / name
-        if path.is_file():
-            _verify(path, path.stat().st_mtime_ns, asset.digest)
-            return path
-    raise DubbenchError(
-        f"{name} for {asset.needed_by} is not here; download it from {asset.url} into {folders()[-1]}, "
-        "or name the folder that holds it in DUBBENCH_ASSETS"
+    asset = get(name)
+    path = _locate(asset)
+    if path is None:
+        raise DubbenchError(absent(asset))
+    stat = path.stat()
+    if fault := _fault_once(asset, path, stat.st_mtime_ns, stat.st_size):
+        raise DubbenchError(damaged(asset, path, fault))
+    return path
+
+
+def status() -> list[Status]:
+    """State of every asset by presence and size alone, which takes no time; `verify` reads the bytes."""
+    return [_status(asset, _size_fault) for asset in ASSETS.values()]
+
+
+def verify(name: str) -> Status:
+    """State of the asset ``name``, every byte read.
+
+    Raises:
+        DubbenchError: if there is no such asset in the list.
+    """
+    return _status(get(name), _fault)
+
+
+def absent(asset: Asset) -> str:
+    """The sentence about a file that is not here: what wants it, and both remedies."""
+    remedy = (
+        f"its licence ({asset.licence}) makes every user bring an own copy: put it into {folders()[-1]}"
+        if asset.manual
+        else f"give `dubbench assets pull {asset.name}` to download it from {asset.urls[0]}"
+    )
+    return (
+        f"{asset.name} for {asset.needed_by} is not here; {remedy}, or name the folder that holds it in DUBBENCH_ASSETS"
     )
 
 
+def damaged(asset: Asset, path: Path, fault: str) -> str:
+    """The sentence about a file that is not what the list says."""
+    remedy = "bring it anew" if asset.manual else f"delete it and give `dubbench assets pull {asset.name}`"
+    return f"{path} is damaged or another version: {fault}; {remedy}"
+
+
+def _status(asset: Asset, check: Callable[[Asset, Path], str]) -> Status:
+    path = _locate(asset)
+    if path is None:
+        return Status(asset, "absent")
+    fault = check(asset, path)
+    return Status(asset, "damaged" if fault else "here", path, fault)
+
+
+def _locate(asset: Asset) -> Path | None:
+    return next((path for folder in folders() if (path := folder / asset.name).is_file()), None)
+
+
 @lru_cache
-def _verify(path: Path, changed: int, digest: str) -> None:
-    """Hash a file once a process and modification time: the large ones take seconds."""
-    if sha256(path) != digest:
-        raise DubbenchError(f"{path} is damaged or another version: its sha256 is not {digest[:12]}...; fetch it again")
+def _fault_once(asset: Asset, path: Path, changed: int, size: int) -> str:
+    """`_fault`, once a process and version of the file: hashing the large ones takes seconds."""
+    return _fault(asset, path)
+
+
+def _fault(asset: Asset, path: Path) -> str:
+    """What is wrong with the bytes at ``path``; empty if nothing is."""
+    if fault := _size_fault(asset, path):
+        return fault
+    digest = sha256(path)
+    expected = asset.digest or _recorded(asset, digest)
+    return "" if digest == expected else f"its sha256 is {digest[:12]}..., not {expected[:12]}..."
+
+
+def _size_fault(asset: Asset, path: Path) -> str:
+    size = path.stat().st_size
+    return f"it has {size:,} bytes, not {asset.size:,}" if asset.size and size != asset.size else ""
+
+
+def _recorded(asset: Asset, digest: str) -> str:
+    """The sha256 recorded when an asset of unknown digest was first used, which may be now."""
+    record = folders()[-1] / f"{asset.name}.sha256"
+    if not record.is_file():
+        write_text(record, digest + "\n")
+        logging.getLogger(__name__).warning(
+            "no sha256 of %s is published: %s is recorded in %s and checked from now on", asset.name, digest, record
+        )
+    return record.read_text(encoding="utf-8").strip()
+
+
+def pull(name: str, progress: Progress | None = None) -> Path:
+    """Download the asset ``name`` into the user's cache and verify it; one that is here is left as it is.
+
+    The file appears whole or not at all. What a stopped download left is taken up where it stopped. From an archive
+    every asset is kept that it holds and that is not here.
+
+    Args:
+        name: of the asset.
+        progress: told the bytes that are here and the bytes in all (None: not known).
+
+    Raises:
+        DubbenchError: if there is no such asset, every user must bring an own copy, no address gives the right bytes
+            (each address with its reason), the cache cannot be written, or a damaged file in ``DUBBENCH_ASSETS`` would
+            hide the new one.
+    """
+    asset = get(name)
+    now = verify(name)
+    target = folders()[-1] / name
+    if now.state == "here" and now.path is not None:
+        return now.path
+    if asset.manual:
+        raise DubbenchError(absent(asset))
+    if now.path is not None and now.path != target:
+        raise DubbenchError(f"{damaged(asset, now.path, now.fault)}; lying in DUBBENCH_ASSETS, it would hide a new one")
+    reasons = []
+    for url in asset.urls:
+        try:
+            _pull(url, asset, target, progress)
+        except DubbenchError as error:
+            reasons.append(str(error))
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            raise DubbenchError(
+                f"{target.parent} cannot be written ({error}); name another place for caches in XDG_CACHE_HOME"
+            ) from error
+        else:
+            return target
+    raise DubbenchError(
+        f"{name} could not be fetched ({' | '.join(reasons)}); give the command again when the network allows, "
+        "or name a folder that holds the file in DUBBENCH_ASSETS"
+    )
+
+
+def _pull(url: str, asset: Asset, target: Path, progress: Progress | None) -> None:
+    file_name = PurePosixPath(urlsplit(url).path).name
+    archive = bool(asset.member) and file_name.endswith(".zip")
+    with part_of(target.with_name(file_name) if archive else target) as part:
+        if verify(asset.name).state == "here":  # while we waited, another process fetched it
+            return
+        if not (asset.digest or archive):
+            part.truncate(0)  # nothing would tell if the rest came from another version
+        resumed = length(part) > 0
+        fault = _receive(url, asset, part, target, archive, progress)
+        if fault and resumed:
+            fault = _receive(url, asset, part, target, archive, progress)
+        if fault:
+            raise DubbenchError(f"what {url} sent is damaged and was deleted: {fault}")
+
+
+def _receive(url: str, asset: Asset, part: BinaryIO, target: Path, archive: bool, progress: Progress | None) -> str:
+    """Complete a part file and put what it holds in place, or say what was wrong with it; it is used up either way."""
+    fetch(url, part, 0 if archive else asset.size, progress)
+    if archive:
+        fault = _extract(asset, part, target)
+        for other in ASSETS.values():
+            if not fault and url in other.urls and verify(other.name).state == "absent":
+                _extract(other, part, target.with_name(other.name))
+    else:
+        fault = _fault(asset, Path(part.name))
+        if not fault:
+            os.fsync(part.fileno())
+            Path(part.name).replace(target)
+            return ""
+    part.truncate(0)
+    return fault
+
+
+def _extract(asset: Asset, part: BinaryIO, target: Path) -> str:
+    """Take an asset out of an archive, or say what is wrong.
+
+    It gets the name in the list, never one from the archive, so it cannot leave the folder.
+    """
+    try:
+        with zipfile.ZipFile(part) as archive, atomic(target) as path:
+            with archive.open(_member(archive, asset)) as source, path.open("wb") as file:
+                copyfileobj(source, file)
+            if fault := _fault(asset, path):
+                raise zipfile.BadZipFile(fault)
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
+        return f"{asset.name} cannot be taken from it ({error.args[0] if error.args else type(error).__name__})"
+    return ""
+
+
+def _member(archive: zipfile.ZipFile, asset: Asset) -> zipfile.ZipInfo:
+    for info in archive.infolist():
+        if PurePosixPath(info.filename).name == asset.member and asset.size in (0, info.file_size):
+            return info
+    raise KeyError(f"there is no {asset.member} of the right size")
+
+
+def load_tensors(path: Path, map_location: "torch.device | str" = "cpu") -> "Mapping[str, Tensor]":
+    """Read a file of named tensors, as ``torch.save(network.state_dict())`` writes it; no code in it is run.
+
+    Args:
+        path: of the file, in torch's present or old format.
+        map_location: where the tensors go.
+
+    Raises:
+        DubbenchError: if it is truncated or damaged, or holds anything but named tensors.
+    """
+    import torch
+
+    try:
+        state = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DubbenchError(
+            f"{path} is truncated, damaged or holds more than tensors ({reason[:160]}); fetch it again"
+        ) from error
+    named = isinstance(state, Mapping) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    )
+    if not named:
+        raise DubbenchError(f"{path} holds more than named tensors; give a file that was saved from a state_dict")
+    return dict(state)

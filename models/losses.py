@@ -103,7 +103,7 @@ class PerceptualLoss(nn.Module):
         from dubbench import assets
 
         loss = cls()
-        loss.load_features(torch.load(assets.find("vgg19-dcbb9e9d.pth"), map_location="cpu", weights_only=True))
+        loss.load_features(assets.load_tensors(assets.find("vgg19-dcbb9e9d.pth")))
         return loss
 
     def load_features(self, state: Mapping[str, Tensor]) -> None:

@@ -1,0 +1,148 @@
+"""The list of pretrained files: what they are for, where they come from, and their fingerprints."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A pretrained file that we may not or need not ship.
+
+    Attributes:
+        name: file name.
+        needed_by: what asks for it.
+        licence: of the weights.
+        urls: where it is offered, the makers' own first; none for a file that by its licence every user brings.
+        digest: sha256 of the file; empty if not known: it is recorded on first use and holds from then on.
+        size: bytes; 0 if not known.
+        member: its name in the archive, for those of ``urls`` that are zip archives.
+    """
+
+    name: str
+    needed_by: str
+    licence: str
+    urls: tuple[str, ...]
+    digest: str = ""
+    size: int = 0
+    member: str = ""
+
+    @property
+    def manual(self) -> bool:
+        """Whether every user must bring an own copy."""
+        return not self.urls
+
+
+_OXFORD = "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data"
+_LATENTSYNC = "https://huggingface.co/ByteDance/LatentSync-1.6/resolve/main/auxiliary"
+_TORCHVISION = "https://download.pytorch.org/models"
+_INSIGHTFACE = "https://github.com/deepinsight/insightface/releases/download/v0.7"
+
+ROWS = (
+    Asset(
+        "syncnet_v2.model",
+        "lip sync (lse_d, lse_c, av_offset)",
+        "none stated",
+        (f"{_OXFORD}/syncnet_v2.model", f"{_LATENTSYNC}/syncnet_v2.model"),
+        "961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442",
+        54_573_114,
+    ),
+    Asset(
+        "sfd_face.pth",
+        "lip sync under the protocol pipeline",
+        "none stated",
+        (f"{_OXFORD}/sfd_face.pth", f"{_LATENTSYNC}/sfd_face.pth"),
+        "d54a87c2b7543b64729c9a25eafd188da15fd3f6e02f0ecec76ae1b30d86c491",
+        89_844_381,
+    ),
+    Asset(
+        "example.avi",
+        "SyncNet's check clip (offset 3, 5.353, 10.021)",
+        "none stated",
+        (f"{_OXFORD}/example.avi",),
+        "1724121b3a50141cfc9e77c034f7de914024d015b92762ae12d3e1a7151b8621",
+    ),
+    Asset(
+        "pt_inception-2015-12-05-6726825d.pth",
+        "FID and KID",
+        "Apache-2.0",
+        (
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+            "pt_inception-2015-12-05-6726825d.pth",
+            "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+            "weights-inception-2015-12-05-6726825d.pth",
+        ),
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        95_628_359,
+    ),
+    Asset(
+        "alexnet-owt-7be5be79.pth",
+        "LPIPS (alex)",
+        "BSD-3-Clause",
+        (f"{_TORCHVISION}/alexnet-owt-7be5be79.pth",),
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        244_408_911,
+    ),
+    Asset(
+        "vgg16-397923af.pth",
+        "LPIPS (vgg)",
+        "BSD-3-Clause",
+        (f"{_TORCHVISION}/vgg16-397923af.pth", f"{_LATENTSYNC}/vgg16-397923af.pth"),
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        553_433_881,
+    ),
+    Asset(
+        "vgg19-dcbb9e9d.pth",
+        "the perceptual loss (perceptual: vgg19)",
+        "BSD-3-Clause",
+        (f"{_TORCHVISION}/vgg19-dcbb9e9d.pth",),
+        "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        574_673_361,
+    ),
+    Asset(
+        "w600k_r50.onnx",
+        "CSIM (pack buffalo_l)",
+        "non-commercial research",
+        (f"{_INSIGHTFACE}/buffalo_l.zip",),
+        "4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
+        174_383_860,
+        "w600k_r50.onnx",
+    ),
+    Asset(
+        "det_10g.onnx",
+        "detecting faces anew for CSIM (pack buffalo_l)",
+        "non-commercial research",
+        (f"{_INSIGHTFACE}/buffalo_l.zip",),
+        "5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91",
+        16_923_827,
+        "det_10g.onnx",
+    ),
+    Asset(
+        "w600k_mbf.onnx",
+        "CSIM (packs buffalo_s, buffalo_sc)",
+        "non-commercial research",
+        (f"{_INSIGHTFACE}/buffalo_sc.zip", f"{_INSIGHTFACE}/buffalo_s.zip"),
+        "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f",
+        member="w600k_mbf.onnx",
+    ),
+    Asset(
+        "MobileFaceNet.onnx",
+        "CSIM (128-d; not comparable with buffalo_l)",
+        "Apache-2.0",
+        (
+            "https://github.com/foamliu/MobileFaceNet/raw/a6cc9032a659b615f477833e1a70b5e7931bcccc/weights/"
+            "MobileFaceNet.onnx",
+        ),
+        "b7120c095d60094f28a4a54ba6a8bf51b297a6273fb40ef6350dfec1f63d9507",
+        3_998_070,
+    ),
+    Asset(
+        "face_landmarker.task",
+        "face landmarks with mediapipe 0.10.30 or later",
+        "Apache-2.0",
+        (
+            "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
+            "face_landmarker.task",
+        ),
+        "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+        3_758_596,
+    ),
+)

@@ -1,0 +1,100 @@
+"""``dubbench assets``: which pretrained files are here; fetch and verify them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
+
+from dubbench import assets
+from dubbench.errors import DubbenchError
+
+NARROWEST = 132
+STYLES = {"here": "green", "absent": "dim", "damaged": "bold red"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Take the command's arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("list", help="which files are here, by name and size (also without any ACTION)")
+    pull = actions.add_parser("pull", help="download and verify; a stopped download goes on where it was")
+    pull.add_argument("names", nargs="*", metavar="NAME", help="of a file, as `dubbench assets` lists it")
+    pull.add_argument("--all", action="store_true", help="every file that may be fetched")
+    verify = actions.add_parser("verify", help="read every byte and compare sha256; exit 1 if a file is damaged")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="of a file; all that are here by default")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked; 1 if a file is damaged, could not be fetched, or is absent though named."""
+    if options.action == "pull":
+        return _pull(options.names, options.all)
+    if options.action == "verify":
+        return _verify(options.names)
+    _show(assets.status())
+    return 0
+
+
+def _show(found: Sequence[assets.Status]) -> None:
+    console = Console()
+    if console.width < NARROWEST:
+        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    table = Table(box=box.SIMPLE)
+    for header in ("file", "needed by", "size", "licence of the weights", "state"):
+        table.add_column(header, justify="right" if header == "size" else "left", no_wrap=header == "file")
+    for status in found:
+        asset = status.asset
+        state = f"{status.state}, {status.fault}" if status.fault else status.state
+        # As text, since a path or a name in brackets would be read as markup.
+        cells = (asset.name, asset.needed_by, decimal(asset.size) if asset.size else "", asset.licence)
+        table.add_row(*map(Text, cells), Text(state, STYLES[status.state]))
+    console.print(table)
+    places = " then ".join(map(str, assets.folders()))
+    console.print(f"Looked for in {places}.", style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def _verify(names: Sequence[str]) -> int:
+    found = [assets.verify(name) for name in names or assets.ASSETS]
+    _show(found)
+    wrong = [assets.damaged(s.asset, s.path, s.fault) for s in found if s.state == "damaged" and s.path is not None]
+    missing = [assets.absent(status.asset) for status in found if names and status.state == "absent"]
+    return _say([*wrong, *missing])
+
+
+def _pull(names: Sequence[str], everything: bool) -> int:
+    if bool(names) == everything:
+        raise DubbenchError("name the files to pull, or give --all; `dubbench assets` lists them")
+    wanted = [asset.name for asset in assets.ASSETS.values() if not asset.manual] if everything else list(names)
+    for name in wanted:
+        assets.get(name)
+    failures = []
+    for name in wanted:
+        try:
+            path = _with_progress(name)
+        except DubbenchError as error:
+            failures.append(str(error))
+        else:
+            print(f"{path} (licence of the weights: {assets.get(name).licence})", flush=True)
+    return _say(failures)
+
+
+def _with_progress(name: str) -> Path:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    console = Console(stderr=True)
+    bar = Progress(
+        *columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    )
+    with bar:
+        task = bar.add_task(name, total=None)
+        return assets.pull(name, lambda here, total: bar.update(task, completed=here, total=total))
+
+
+def _say(sentences: Sequence[str]) -> int:
+    for sentence in sentences:
+        print(f"dubbench: {sentence}", file=sys.stderr)
+    return 1 if sentences else 0

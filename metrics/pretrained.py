@@ -1,0 +1,104 @@
+"""Networks of the metrics with the weights of `dubbench.assets`, ready to use."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from dubbench import assets
+from dubbench.errors import DubbenchError
+from dubbench.files import sha256
+from dubbench.metrics.embedder import ArcFace
+from dubbench.metrics.inception import FIDInception
+from dubbench.metrics.lpips import LPIPS, Trunk
+from dubbench.metrics.syncnet import SyncNet
+
+if TYPE_CHECKING:
+    from dubbench.face.s3fd import S3FD
+
+SYNCNET = "syncnet_v2.model"
+DETECTOR = "sfd_face.pth"
+INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
+TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
+EMBEDDERS = ("w600k_r50.onnx", "w600k_mbf.onnx", "MobileFaceNet.onnx")
+IMAGENET_EMBEDDER = "MobileFaceNet.onnx"
+
+
+def syncnet() -> SyncNet:
+    """SyncNet v2 with the weights that its makers published.
+
+    Raises:
+        DubbenchError: if the file is not here or damaged.
+    """
+    network = SyncNet()
+    _fill(network, SYNCNET)
+    return network
+
+
+def s3fd() -> "S3FD":
+    """The face detector of the official SyncNet pipeline.
+
+    Raises:
+        DubbenchError: if the file is not here or damaged.
+    """
+    from dubbench.face.s3fd import S3FD  # leads to torchvision, which `import dubbench.metrics` does without
+
+    network = S3FD()
+    _fill(network, DETECTOR)
+    return network
+
+
+def inception() -> FIDInception:
+    """pytorch-fid's Inception network.
+
+    Raises:
+        DubbenchError: if the file is not here or damaged.
+    """
+    network = FIDInception()
+    _fill(network, INCEPTION)
+    return network
+
+
+def lpips_network(net: Trunk = "alex") -> LPIPS:
+    """LPIPS version 0.1 on torchvision's trunk.
+
+    Raises:
+        DubbenchError: on another trunk, or if its file is not here or damaged.
+    """
+    network = LPIPS(net)
+    network.load_trunk(assets.load_tensors(assets.find(TRUNKS[net])))
+    return network
+
+
+def embedder(name_or_path: str | Path = EMBEDDERS[0]) -> ArcFace:
+    """A face embedder, images normalised as the network was trained.
+
+    Args:
+        name_or_path: one of `EMBEDDERS`, or the path of any ArcFace-shaped ONNX file.
+
+    Raises:
+        DubbenchError: if the file is not here or damaged, or has another shape.
+    """
+    if str(name_or_path) in EMBEDDERS:
+        path = assets.find(str(name_or_path))
+    else:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise DubbenchError(
+                f"there is no face embedder {str(name_or_path)!r}; name an ArcFace-shaped ONNX file, or one of "
+                f"{', '.join(EMBEDDERS)} (by `dubbench assets pull NAME` or from the folder in DUBBENCH_ASSETS)"
+            )
+    # By content, so that a renamed copy gives the same numbers.
+    trained_on_imagenet_range = sha256(path) == assets.get(IMAGENET_EMBEDDER).digest
+    return ArcFace(path, "imagenet" if trained_on_imagenet_range else None)
+
+
+def _fill(network: nn.Module, name: str) -> None:
+    path = assets.find(name)
+    try:
+        network.load_state_dict(assets.load_tensors(path))
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2]
+        raise DubbenchError(
+            f"{path} does not fit {type(network).__name__} ({''.join(first).strip()[:160]}); fetch it again"
+        ) from error
