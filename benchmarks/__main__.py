@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("prepare", "loader", "training")
+BENCHMARKS = ("prepare", "loader", "training", "syncnet", "fid", "suite")
 
 if __name__ == "__main__":
     for name in BENCHMARKS:

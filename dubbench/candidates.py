@@ -16,10 +16,10 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.face.warp import paste
 from dubbench.files import sha256 as file_sha256
+from dubbench.footage import Footage
+from dubbench.media.container import Image
 from dubbench.protocols import Protocol as Rules
 from dubbench.results import COPY_REFERENCE, GROUND_TRUTH
-
-Image = NDArray[np.uint8]
 
 
 class Dubber(Protocol):
@@ -40,18 +40,25 @@ class Job:
     """One clip under a protocol.
 
     Attributes:
-        clip: prepared clip.
-        source: its video file.
-        speech: float32 [frames * 640] that drives it, 16 kHz.
+        footage: the ground truth.
+        speech: float32 [S] that drives it, 16 kHz; None where there is none, which no dubber can do without.
         rules: the protocol.
         seed: draws a method's native references.
+        prepared: the prepared clip that dubbers work on; None for videos that are only scored.
     """
 
-    clip: PreparedClip
-    source: Path
-    speech: NDArray[np.float32]
+    footage: Footage
+    speech: NDArray[np.float32] | None
     rules: Rules
-    seed: int
+    seed: int = 0
+    prepared: PreparedClip | None = None
+
+    @property
+    def clip(self) -> PreparedClip:
+        """The prepared clip; raises `DubbenchError` where there is none."""
+        if self.prepared is None:
+            raise DubbenchError(f"{self.footage.name} is not prepared, so nothing can dub it; run dubbench prepare")
+        return self.prepared
 
 
 class Take:
@@ -108,9 +115,9 @@ class Candidate:
         """Begin a clip; raises `DubbenchError` if there is nothing to score."""
         return Take()
 
-    def sound(self, job: Job) -> NDArray[np.float32]:
-        """Speech under the video that is written."""
-        return job.clip.speech()
+    def sound(self, job: Job) -> NDArray[np.float32] | None:
+        """Speech that the lips shall fit and that goes under the video that is written; None where there is none."""
+        return job.footage.speech
 
 
 class CopyReference:
@@ -172,10 +179,12 @@ class Dubbed(Candidate):
 
     def start(self, job: Job) -> Take:
         """See `Candidate`."""
+        if job.speech is None:
+            raise DubbenchError(f"{job.footage.name} has no speech to be driven by; give a clip with sound")
         frames = self.dubber.dub(job.clip, job.speech, self.references(job))
         return _Pasted(frames, self.mask, job.clip.info.size, timed=self.name != COPY_REFERENCE)
 
-    def sound(self, job: Job) -> NDArray[np.float32]:
+    def sound(self, job: Job) -> NDArray[np.float32] | None:
         """The driving speech."""
         return job.speech
 

@@ -15,8 +15,10 @@ VERBS: dict[str, tuple[str, str | None, str]] = {
     "fit": ("dubbench.fitting", "fit", "train a method on prepared clips"),
     "validate": ("dubbench.fitting", "validate", "measure a checkpoint's losses on held-out windows"),
     "eval": ("dubbench.eval_command", "main", "score a checkpoint, or anybody's videos, under a protocol"),
+    "score": ("dubbench.score_command", None, "compare any two videos or folders of videos, prepared or not"),
     "leaderboard": ("dubbench.leaderboard", None, "put results side by side"),
     "compare": ("dubbench.regression", None, "check results against a baseline; exit 1 unless all are as they were"),
+    "assets": ("dubbench.assets_command", None, "pretrained files: list, pull, verify"),
     "demo": ("dubbench.demo", None, "all of the above on a corpus made on the spot"),
 }
 INTERRUPTED = 130

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from jsonargparse import ArgumentParser
 from lightning import seed_everything
 
 from dubbench import leaderboard
+from dubbench.agreement import Expert
 from dubbench.datamodules.datamodule import DubbingDataModule
+from dubbench.devices import device
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
 from dubbench.models.base import DubbingModel, read_checkpoint
@@ -26,7 +27,7 @@ def main(args: Sequence[str]) -> int:
         raise DubbenchError("there is nothing to score; give --model NAME --ckpt_path FILE, or --videos DIR")
     if given.model is not None and given.videos is not None and given.method is not None:
         raise DubbenchError("--method names one row, but --model and --videos make two; score them one after the other")
-    device = _device(given.device)
+    where = device(given.device)
     seed_everything(given.seed, verbose=False)
     name = given.method or label(words, "--model")
     built = parser.instantiate_classes(given)
@@ -34,7 +35,7 @@ def main(args: Sequence[str]) -> int:
     if built.model is not None:
         path = Path(given.ckpt_path)
         built.model.load_checkpoint(read_checkpoint(path), path)
-        models[name] = built.model.to(device).eval()
+        models[name] = built.model.to(where).eval()
     built.data.check_corpus()
     videos = {given.method or Path(given.videos).resolve().name: Path(given.videos)} if given.videos else {}
     out = evaluate(
@@ -48,7 +49,8 @@ def main(args: Sequence[str]) -> int:
         source_root=given.source_root,
         seed=given.seed,
         limit=given.limit,
-        device=str(device),
+        device=str(where),
+        networks={"sync_expert": Expert(Path(given.sync_expert), where)} if given.sync_expert else {},
     )
     leaderboard.show([out])
     return 0
@@ -65,18 +67,8 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--split", default="test", help="which split of the prepared clips")
     parser.add_argument("--out", default="results", help="folder of the results")
     parser.add_argument("--source_root", type=str | None, help="where the corpus lies, if it moved since `prepare`")
+    parser.add_argument("--sync_expert", type=str | None, help="checkpoint of a sync expert, for sync_similarity")
     parser.add_argument("--limit", type=int | None, help="score only the first clips of the split")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument("--seed", type=int, default=0, help="seed of references and intervals")
     return parser
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise DubbenchError(f"device {wanted!r} cannot be used here; `--device cpu` always works") from error
-    return device

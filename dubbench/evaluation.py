@@ -27,11 +27,22 @@ from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.files import inside, write_json, write_text
 from dubbench.files import sha256 as file_sha256
+from dubbench.footage import SourceFootage
 from dubbench.foreign import Videos
-from dubbench.metrics import DEFINITIONS
+from dubbench.metrics.definitions import DEFINITIONS
+from dubbench.metrics.suite import Suite
 from dubbench.protocols import load
-from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, ClipResult, as_csv, summarise, write_clips, write_summary
-from dubbench.scoring import score_clip
+from dubbench.results import (
+    COPY_REFERENCE,
+    GROUND_TRUTH,
+    ClipResult,
+    Pooled,
+    as_csv,
+    summarise,
+    write_clips,
+    write_summary,
+)
+from dubbench.scoring import FEATURES, score_clip
 from dubbench.task import Run, plan, refuse_other
 
 PACKAGES = (torch, np, av, cv2)
@@ -52,12 +63,14 @@ def evaluate(
     limit: int | None = None,
     clips: Sequence[str] | None = None,
     device: str = "cpu",
+    networks: Mapping[str, Any] | None = None,
 ) -> Path:
     """Score methods, finished videos, the ground truth and copy-the-reference, and write the results.
 
     ``out`` gets ``summary.csv`` (a row a method and metric), ``clips.csv`` (a row a method, clip and metric),
     ``run.json`` (everything the numbers depend on, and what failed why), ``pairing.csv`` under a cross protocol,
     ``videos/<method>/<clip>.mp4`` with the driving speech, and ``parts/``, from which a run that was stopped goes on.
+    Metrics whose pretrained file is not here have no row; ``run.json`` says why.
     Only timings differ between two runs.
 
     Args:
@@ -72,7 +85,8 @@ def evaluate(
         seed: of the bootstrap intervals and of the draws of native references.
         limit: score only the first clips of the split.
         clips: score only these clips of the split.
-        device: where pixel metrics are computed.
+        device: where metrics are computed.
+        networks: of metrics, by the keys of `dubbench.metrics.suite.Suite`, instead of the pretrained files.
 
     Returns:
         ``out``.
@@ -82,7 +96,16 @@ def evaluate(
             single clip could be scored (the reasons are in ``run.json``).
     """
     root, out = Path(root), Path(out)
-    run = plan(root, load(protocol), split, seed, limit, clips, Path(source_root) if source_root else None, device)
+    rules = load(protocol)
+    suite = Suite(
+        rules.metrics,
+        device=device,
+        sync=rules.sync,
+        embedder=rules.embedder,
+        pool_minimum=rules.pool_minimum,
+        networks=networks,
+    )
+    run = plan(root, rules, split, seed, limit, clips, Path(source_root) if source_root else None, suite)
     rows = _candidates(methods, checkpoints or {}, videos or {}, run)
     refuse_other(out, run)
     _sweep(out)
@@ -93,12 +116,13 @@ def evaluate(
         steps = track(run.clips, "scoring", console=screen, disable=not screen.is_terminal)
         parts = {clip: _clip(clip, run, rows, meshes, out) for clip in steps}
     results = [parts[clip][row.name] for row in rows for clip in run.clips]
-    write_clips(out / "clips.csv", results, list(run.protocol.metrics))
-    write_summary(out / "summary.csv", summarise(results, run.protocol.metrics, run.labels, seed))
+    pooled = {row.name: _pooled(row, results, run, out) for row in rows} if suite.wants("pool") else {}
+    write_clips(out / "clips.csv", results, suite.metrics)
+    write_summary(out / "summary.csv", summarise(results, suite.metrics, run.labels, seed, pooled))
     if run.driving:
         pairs = [(clip, run.driving[clip]) for clip in run.clips]
         write_text(out / "pairing.csv", as_csv(("clip", "driving"), pairs))
-    write_json(out / "run.json", _record(run, rows, results, backend))
+    write_json(out / "run.json", _record(run, rows, results, pooled, backend))
     failures = [result for result in results if result.failure]
     if len(failures) == len(results):
         raise DubbenchError(
@@ -155,26 +179,39 @@ def _clip(
     for row, fingerprint in prints.items():
         kept = ClipResult.read(paths[row.name]) if fingerprint else None
         video = not row.writes or (out / "videos" / row.name / f"{name}.mp4").is_file()
-        if kept and kept.fingerprint == fingerprint and not kept.failure and video:
+        features = not run.suite.wants("pool") or _features(out, row.name, name).is_file()
+        if kept and kept.fingerprint == fingerprint and not kept.failure and video and features:
             results[row.name] = kept
     wanted = {row: fingerprint for row, fingerprint in prints.items() if row.name not in results}
     for row in wanted:
         (out / "videos" / row.name / f"{name}.mp4").unlink(missing_ok=True)
     if wanted:
-        for result in _scored(job, wanted, meshes, out / "videos", run.device):
+        for result in _scored(job, wanted, run.suite, meshes, out):
             result.write(paths[result.method])
             results[result.method] = result
     return results
 
 
 def _scored(
-    job: Job, wanted: Mapping[Candidate, str], meshes: Mapping[str, FaceMesh], out: Path, device: str
+    job: Job, wanted: Mapping[Candidate, str], suite: Suite, meshes: Mapping[str, FaceMesh], out: Path
 ) -> Iterator[ClipResult]:
     try:
-        yield from score_clip(job, wanted, meshes, out, device)
+        yield from score_clip(job, wanted, suite, meshes, out / "videos", out / "parts")
     except DubbenchError as error:
         for row, fingerprint in wanted.items():
-            yield ClipResult(row.name, job.clip.info.clip, fingerprint, failure=str(error))
+            yield ClipResult(row.name, job.footage.name, fingerprint, failure=str(error))
+
+
+def _features(out: Path, method: str, clip: str) -> Path:
+    return inside(out / "parts" / method, clip + FEATURES)
+
+
+def _pooled(row: Candidate, results: Sequence[ClipResult], run: Run, out: Path) -> Pooled:
+    """Compare a row's frames with the ground truth of the same clips."""
+    clips = [result.clip for result in results if result.method == row.name and not result.failure]
+    whole = [clip for clip in clips if _features(out, GROUND_TRUTH, clip).is_file()]
+    pred, truth = ([_features(out, side, clip) for clip in whole] for side in (row.name, GROUND_TRUTH))
+    return Pooled(*run.suite.pooled(pred, truth))
 
 
 def _job(name: str, run: Run, backend: str) -> tuple[Job, dict[str, Any]]:
@@ -184,13 +221,14 @@ def _job(name: str, run: Run, backend: str) -> tuple[Job, dict[str, Any]]:
     if file_sha256(source) != clip.info.source_sha256:
         raise DubbenchError(f"{source} is not the file that was prepared (another sha256); run dubbench prepare again")
     driver = PreparedClip(run.root, run.driving[name]) if run.driving else clip
-    job = Job(clip, source, _fitted(driver, clip.info.frames), run.protocol, run.seed)
+    job = Job(SourceFootage(clip, source), _fitted(driver, clip.info.frames), run.protocol, run.seed, clip)
     stamp = {
         "clip": clip.info.as_dict(),
         "driving": driver.info.as_dict(),
         "protocol": run.protocol.hash,
         "seed": run.seed if run.protocol.references == "native" else None,  # else it only draws the intervals
-        "device": run.device,
+        "device": str(run.suite.device),
+        "suite": run.suite.describe(),
         "version": __version__,
         "landmarks": backend,
     }
@@ -208,7 +246,9 @@ def _fingerprint(stamp: Mapping[str, Any], row: Candidate, clip: str) -> str:
     return sha256(json.dumps([stamp, own], sort_keys=True).encode()).hexdigest() if own else ""
 
 
-def _record(run: Run, rows: Sequence[Candidate], results: Sequence[ClipResult], backend: str) -> dict[str, Any]:
+def _record(
+    run: Run, rows: Sequence[Candidate], results: Sequence[ClipResult], pooled: Mapping[str, Pooled], backend: str
+) -> dict[str, Any]:
     """Contents of ``run.json``."""
     methods = {}
     for row in rows:
@@ -218,16 +258,19 @@ def _record(run: Run, rows: Sequence[Candidate], results: Sequence[ClipResult], 
             "scored": sum(not result.failure for result in own),
             "failed": {result.clip: result.failure for result in own if result.failure},
             "without_value": {result.clip: result.notes for result in own if result.notes},
+            "pooled_without_value": pooled[row.name].notes if row.name in pooled else {},
         }
-    definitions = {name: DEFINITIONS[name] for name in run.protocol.metrics}
+    definitions = {name: DEFINITIONS[name] for name in run.suite.metrics}
     return {
         **run.labels,
         "protocol_choices": asdict(run.protocol),
         "split": run.split,
         "clips": len(run.clips),
         "seed": run.seed,
-        "device": run.device,
+        "device": str(run.suite.device),
         "methods": methods,
+        "not_computed": run.suite.absent,
+        "networks": run.suite.describe()["networks"],
         "metrics": {
             name: {"text": d.text, "unit": d.unit, "better": d.better, "version": d.version}
             for name, d in definitions.items()

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dubbench.candidates import Candidate, Image, Job, Take
+from dubbench.candidates import Candidate, Job, Take
 from dubbench.datamodules.sources import videos, without_suffix
 from dubbench.errors import DubbenchError
 from dubbench.files import sha256
+from dubbench.media.container import Image
 from dubbench.media.video import read_frames
-from dubbench.protocols import Protocol
 
 LENGTH_SLACK = 1
 
@@ -55,24 +55,32 @@ class Videos(Candidate):
         """See `Candidate`."""
         return {"kind": "videos", "unmatched": self._unmatched}
 
+    def sound(self, job: Job) -> NDArray[np.float32] | None:
+        """The driving speech: a video's own sound track may be absent, or encoded with a shift."""
+        return job.speech
+
     def start(self, job: Job) -> Take:
         """See `Candidate`."""
-        clip = job.clip.info.clip
+        clip = job.footage.name
         paths = self._found.get(clip.replace("/", "__"), [])
         if not paths:
             raise DubbenchError(f"there is no video for this clip; name it {clip}.mp4 below the folder of the videos")
         if len(paths) > 1:
             names = " and ".join(path.relative_to(self.folder).as_posix() for path in paths)
             raise DubbenchError(f"several videos match this clip: {names}; leave one")
-        return _Video(paths[0], job.clip.info.frames, job.rules)
+        return Video(paths[0], job)
 
 
-class _Video(Take):
-    def __init__(self, path: Path, frames: int, rules: Protocol) -> None:
+class Video(Take):
+    """A finished video beside a clip's frames."""
+
+    def __init__(self, path: Path, job: Job) -> None:
+        """Open the video ``path`` of the clip ``job``."""
         self._frames = read_frames(path)
-        self._wanted, self._rules, self._given = frames, rules, 0
+        self._job, self._given = job, 0
 
     def frame(self, truth: Image, transform: NDArray[np.float64]) -> Image | None:
+        """See `Take`."""
         image = next(self._frames, None)
         if image is None:
             return None
@@ -89,9 +97,13 @@ class _Video(Take):
         return np.ascontiguousarray(image)
 
     def finish(self) -> None:
+        """See `Take`."""
+        if self._job.rules.length == "prefix":
+            return
         self._given += sum(1 for _ in self._frames)
-        if self._rules.length == "equal" and abs(self._given - self._wanted) > LENGTH_SLACK:
+        wanted = self._job.footage.frames
+        if wanted is not None and abs(self._given - wanted) > LENGTH_SLACK:
             raise DubbenchError(
-                f"the video has {self._given} frames at 25 fps and its clip {self._wanted}; "
+                f"the video has {self._given} frames at 25 fps and its clip {wanted}; "
                 f"at most {LENGTH_SLACK} may be missing or left over"
             )

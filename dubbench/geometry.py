@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from dubbench.candidates import Image, Job
+from dubbench.datamodules.clip import PreparedClip
 from dubbench.face.crops import nose_crop
-from dubbench.face.landmarks import FaceMesh, points_68
+from dubbench.face.landmarks import points_68
 
 ALIGNED = 256
 MOUTH = slice(48, 68)
@@ -38,20 +38,33 @@ class Geometry:
     to_256: NDArray[np.float64]
 
     @classmethod
-    def read(cls, job: Job, indices: Sequence[int]) -> "Geometry":
-        """Read what the clip's track says of some frames."""
-        aligned = np.asarray(job.clip.transforms(indices), np.float64)
-        source_points = np.asarray(job.clip.points(indices), np.float64)
-        from_256 = aligned * [job.clip.info.size / ALIGNED, job.clip.info.size / ALIGNED, 1.0]
+    def of(
+        cls, transforms: ArrayLike, side: int, source_points: ArrayLike, detected: ArrayLike, size: int
+    ) -> "Geometry":
+        """Derive crops and mouths from aligned squares and landmarks.
+
+        Args:
+            transforms: [n, 2, 3] from the aligned square to the source frame.
+            side: of that square in pixels.
+            source_points: [n, 68, 2] landmarks in the source frame.
+            detected: [n] whether they were found in the frame itself.
+            size: side of the protocol's crop in pixels.
+        """
+        aligned, source_points = np.asarray(transforms, np.float64), np.asarray(source_points, np.float64)
+        from_256 = aligned * [side / ALIGNED, side / ALIGNED, 1.0]
         to_256 = np.stack([np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2] for matrix in from_256])
         points = mapped(to_256, source_points)
-        boxes = [nose_box(frame, job.rules.size) for frame in points]
+        boxes = [nose_box(frame, size) for frame in points]
         crop = np.stack(
             [matrix @ np.vstack([box, [0, 0, 1]]) for matrix, (box, _) in zip(from_256, boxes, strict=True)]
         )
         mouth = np.stack([mouth_box for _, mouth_box in boxes])
-        detected = np.asarray(job.clip.detected(indices), bool)
-        return cls(aligned, crop, mouth, source_points, points, detected, to_256)
+        return cls(aligned, crop, mouth, source_points, points, np.asarray(detected, bool), to_256)
+
+    @classmethod
+    def of_clip(cls, clip: PreparedClip, indices: Sequence[int], size: int) -> "Geometry":
+        """Read what a clip's track says of some source frames; ``size`` is the side of the protocol's crop."""
+        return cls.of(clip.transforms(indices), clip.info.size, clip.points(indices), clip.detected(indices), size)
 
 
 def mapped(transforms: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,20 +96,19 @@ def nose_box(points: NDArray[np.float64], size: int) -> tuple[NDArray[np.float64
     return box, np.clip(outer, 0, size).astype(np.int64)
 
 
-def nearest_face(mesh: FaceMesh, image: Image, truth: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Detect faces in the next frame of a video and take the one nearest to the ground truth's.
+def nearest_face(faces: Sequence[NDArray[np.float32]], truth: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Of the faces found in a frame, take the one nearest to the ground truth's.
 
     Args:
-        mesh: detector, which tracks from frame to frame.
-        image: uint8 [H, W, 3] RGB.
+        faces: [478, 3] meshes in the frame's pixels, as `FaceMesh.detect` gives them.
         truth: [68, 2] landmarks of the ground truth in that frame's pixels.
 
     Returns:
         [68, 2] landmarks in the frame's pixels, or None without a face.
     """
-    faces = [points_68(face).astype(np.float64) for face in mesh.detect(image)]
+    points = [points_68(face).astype(np.float64) for face in faces]
     centre = truth.mean(axis=0)
-    return min(faces, key=lambda points: float(np.linalg.norm(points.mean(axis=0) - centre)), default=None)
+    return min(points, key=lambda face: float(np.linalg.norm(face.mean(axis=0) - centre)), default=None)
 
 
 def aligned_faces(

@@ -15,12 +15,25 @@ from rich.text import Text
 
 from dubbench.errors import DubbenchError
 from dubbench.files import write_text
-from dubbench.metrics import DEFINITIONS
-from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, INFORMATIVE, Row, as_csv, number, read_summary, summary_path
+from dubbench.metrics.definitions import DEFINITIONS
+from dubbench.results import (
+    COPY_REFERENCE,
+    GROUND_TRUTH,
+    INFORMATIVE,
+    Row,
+    as_csv,
+    is_pooled,
+    number,
+    read_summary,
+    summary_path,
+)
 
 ENDS = {GROUND_TRUTH: 0, COPY_REFERENCE: 1}
 TIMING = "seconds_per_frame"
-ON_SCREEN = ("psnr", "ssim", "ms_ssim", "psnr_mouth", "ssim_mouth", "lmd", "lmd_iod", "f_lmd", TIMING)
+ON_SCREEN = (
+    "psnr", "ssim", "ms_ssim", "psnr_mouth", "ssim_mouth", "lpips_alex", "fid", "csim", "lmd", "lmd_iod", "f_lmd",
+    "sync_c", "sync_d", "sync_similarity", TIMING,
+)  # fmt: skip
 DECIMALS = {"dB": 2, "px@256": 3}
 NARROWEST = 132
 
@@ -33,11 +46,13 @@ class Entry:
         labels: method, dataset, protocol, protocol_hash and split_hash.
         rows: by metric.
         facts: what ``run.json`` says: split, seed, device, version, checkpoint and parameters; empty without it.
+        absent: metrics that the run could not compute, with the reason.
     """
 
     labels: dict[str, str]
     rows: dict[str, Row] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -50,13 +65,18 @@ class Entry:
         method = self.labels["method"]
         return (*self.group, ENDS.get(method, len(ENDS)), method, self.facts.get("checkpoint_sha256", ""))
 
+    @property
+    def clips(self) -> int:
+        """Clips with a value; a pooled metric counts frames."""
+        return max((row.count for row in self.rows.values() if not is_pooled(row.metric)), default=0)
+
     def cells(self, metrics: Iterable[str]) -> dict[str, str]:
         """The wide CSV's cells."""
         rows = list(self.rows.values())
         return {
             **self.labels,
             **self.facts,
-            "clips": str(max((row.count for row in rows), default=0)),
+            "clips": str(self.clips),
             "failed": str(max((row.failed for row in rows), default=0)),
             "missed": str(max((row.missed for row in rows), default=0)),
             **{name: number(self.rows[name].value) if name in self.rows else "" for name in metrics},
@@ -90,7 +110,8 @@ def _entries(place: Path) -> list[Entry]:
     for row in read_summary(place):
         key = tuple(str(getattr(row, label)) for label in LABELS)
         facts = _facts(record, row.method) if record else {}
-        entry = found.setdefault(key, Entry(dict(zip(LABELS, key, strict=True)), facts=facts))
+        labels = dict(zip(LABELS, key, strict=True))
+        entry = found.setdefault(key, Entry(labels, facts=facts, absent=record.get("not_computed", {})))
         if row.metric in entry.rows:
             raise DubbenchError(f"{place} holds {row.metric} of {row.method} twice; write it again with dubbench eval")
         entry.rows[row.metric] = row
@@ -119,8 +140,9 @@ def _facts(record: Mapping[str, Any], method: str) -> dict[str, str]:
 
 
 def write(path: Path, entries: Sequence[Entry]) -> None:
-    """Write the wide CSV: a row an entry, a column a metric's mean."""
-    metrics = [name for name in (*DEFINITIONS, *INFORMATIVE) if any(name in entry.rows for entry in entries)]
+    """Write the wide CSV: a row an entry, a column a metric; empty where a metric could not be computed."""
+    asked = {name for entry in entries for name in (*entry.rows, *entry.absent)}
+    metrics = [name for name in (*DEFINITIONS, *INFORMATIVE) if name in asked]
     header = (*LABELS, *COUNTS, *metrics, *FACTS)
     lines = [[entry.cells(metrics).get(column, "") for column in header] for entry in entries]
     write_text(path, as_csv(header, lines))
@@ -164,8 +186,8 @@ def _table(entries: Sequence[Entry]) -> Table:
     best = {name: _best(name, entries) for name in metrics}
     for entry in entries:
         end = entry.labels["method"] in ENDS
-        row = next(iter(entry.rows.values()))
-        cells = [Text(("* " if end else "  ") + entry.labels["method"]), Text(f"{row.count}/{row.count + row.failed}")]
+        failed = max(row.failed for row in entry.rows.values())
+        cells = [Text(("* " if end else "  ") + entry.labels["method"]), Text(f"{entry.clips}/{entry.clips + failed}")]
         for name in metrics:
             found = entry.rows.get(name)
             leads = found is not None and not end and found.value == best[name]
@@ -200,6 +222,13 @@ def _caption(entries: Sequence[Entry]) -> str:
     missed = sum(max(row.missed for row in entry.rows.values()) for entry in entries)
     if missed:
         parts.append(f"{missed} frames without a face have no landmark distance")
+    pools = [(name, entry.rows[name].count) for entry in entries for name in ("fid", "kid") if name in entry.rows]
+    if pools:
+        parts.append(f"fid and kid over {min(count for _, count in pools)} frames")
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for name, reason in {name: reason for entry in entries for name, reason in entry.absent.items()}.items():
+        reasons[reason].append(name)
+    parts += [f"without {', '.join(names)}: {reason}" for reason, names in reasons.items()]
     return "; ".join(parts)
 
 
@@ -226,10 +255,3 @@ def run(namespace: argparse.Namespace) -> int:
     write(namespace.out, entries)
     show(namespace.results)
     return 0
-
-
-def main(args: Sequence[str]) -> int:
-    """The verb on a command line."""
-    parser = argparse.ArgumentParser(prog="dubbench leaderboard", description=__doc__)
-    add_arguments(parser)
-    return run(parser.parse_args(args))

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import yaml
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics import DEFINITIONS
+from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.names import resolve
 
 
@@ -28,6 +28,10 @@ class Protocol:
         border: what lies beyond the source frame, in prediction and ground truth alike.
         length: ``equal`` lets a video differ from its clip by one frame and fails it beyond that; ``prefix`` scores
             the frames that both have.
+        sync: how SyncNet gets to see faces: ``landmark`` tracks of face meshes, ``pipeline`` S3FD's as in the official
+            code, ``precropped`` whole frames.
+        embedder: pretrained file behind CSIM.
+        pool_minimum: frames of a split below which FID is not reported.
         result_crf: x264 quality of the videos that are written; also what the noise floor is measured with.
         metrics: names and versions of the metrics.
     """
@@ -40,6 +44,9 @@ class Protocol:
     size: int
     border: Literal["black", "reflect"]
     length: Literal["equal", "prefix"]
+    sync: Literal["landmark", "pipeline", "precropped"]
+    embedder: str
+    pool_minimum: int
     result_crf: int
     metrics: dict[str, int]
 
@@ -76,8 +83,10 @@ def parse(name: str, values: Any, where: str) -> Protocol:  # noqa: ANN401
     for key, kind in get_type_hints(Protocol).items():
         if key != "name":
             _check(values[key], kind, f"protocol {where}: {key}")
-    if values["size"] < 1 or not 0 <= values["result_crf"] <= 51:
-        raise DubbenchError(f"protocol {where}: size must be at least 1 and result_crf within 0 to 51")
+    if values["size"] < 1 or values["pool_minimum"] < 2 or not 0 <= values["result_crf"] <= 51:
+        raise DubbenchError(
+            f"protocol {where}: size must be at least 1, pool_minimum at least 2 and result_crf within 0 to 51"
+        )
     _check_metrics(values["metrics"], where)
     return Protocol(name=name, **values)
 

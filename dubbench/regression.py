@@ -189,10 +189,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(namespace: argparse.Namespace) -> int:
     """Compare; returns the exit status."""
     return compare(namespace.baseline, namespace.results, namespace.accept)
-
-
-def main(args: Sequence[str]) -> int:
-    """The verb on a command line."""
-    parser = argparse.ArgumentParser(prog="dubbench compare", description=__doc__)
-    add_arguments(parser)
-    return run(parser.parse_args(args))

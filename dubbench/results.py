@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from dubbench.errors import DubbenchError
 from dubbench.files import write_json, write_text
 from dubbench.metrics import DEFINITIONS
-from dubbench.metrics.suite import Better
+from dubbench.metrics.definitions import Better
 
 GROUND_TRUTH = "ground_truth"
 COPY_REFERENCE = "copy_reference"
@@ -28,8 +28,25 @@ SUMMARY_COLUMNS = (
 INFORMATIVE = {
     "lmd_floor": "px@256",
     "f_lmd_floor": "px@256",
+    "sync_tracks": "1",
+    "sync_windows": "1",
     "seconds_per_frame": "s",
 }
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What metrics over all frames of a split gave one method.
+
+    Attributes:
+        values: by metric.
+        notes: by metric without a value, why.
+        frames: how many of the method's frames went in.
+    """
+
+    values: dict[str, float]
+    notes: dict[str, str]
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -81,11 +98,11 @@ class Row:
         dataset: corpus.
         protocol: name.
         metric: name.
-        value: mean over clips; NaN where no clip has a value.
-        std: sample deviation over clips; NaN below two clips or with infinite values.
-        ci_low: lower end of the 95 % bootstrap interval of the mean.
+        value: mean over clips, or the one value of a metric that pools a split's frames; NaN where there is none.
+        std: sample deviation over clips; NaN below two clips, with infinite values, and for pooled metrics.
+        ci_low: lower end of the 95 % bootstrap interval of the mean; NaN for pooled metrics.
         ci_high: upper end.
-        count: clips with a value.
+        count: clips with a value; frames for pooled metrics.
         missed: frames without a value, in all clips.
         failed: clips that could not be scored.
         unit: of the value.
@@ -137,7 +154,13 @@ def interval(values: Sequence[float], seed: int) -> tuple[float, float]:
     return float(means[tail]), float(means[-1 - tail])
 
 
-def summarise(results: Iterable[ClipResult], metrics: Iterable[str], labels: Mapping[str, str], seed: int) -> list[Row]:
+def summarise(
+    results: Iterable[ClipResult],
+    metrics: Iterable[str],
+    labels: Mapping[str, str],
+    seed: int,
+    pooled: Mapping[str, Pooled] | None = None,
+) -> list[Row]:
     """Rows over clips, methods in the order of their first result.
 
     Args:
@@ -145,15 +168,26 @@ def summarise(results: Iterable[ClipResult], metrics: Iterable[str], labels: Map
         metrics: the protocol's; `INFORMATIVE` ones follow where a method has them.
         labels: ``dataset``, ``protocol``, ``protocol_hash`` and ``split_hash``.
         seed: of the intervals.
+        pooled: by method, what the metrics over all frames gave.
     """
     methods: dict[str, list[ClipResult]] = {}
     for result in results:
         methods.setdefault(result.method, []).append(result)
-    rows = []
+    rows, wanted = [], list(metrics)
     for method, clips in methods.items():
         extra = [name for name in INFORMATIVE if any(name in clip.values for clip in clips)]
-        rows += [_row(method, name, clips, labels, seed) for name in [*metrics, *extra]]
+        for name in [*wanted, *extra]:
+            row = _row(method, name, clips, labels, seed)
+            if is_pooled(name):
+                pool = (pooled or {}).get(method, Pooled({}, {}, 0))
+                row = replace(row, value=pool.values.get(name, float("nan")), count=pool.frames)
+            rows.append(row)
     return rows
+
+
+def is_pooled(metric: str) -> bool:
+    """Whether a metric has one value over all frames of a split and none a clip."""
+    return metric in DEFINITIONS and DEFINITIONS[metric].needs == "pool"
 
 
 def _row(method: str, metric: str, clips: list[ClipResult], labels: Mapping[str, str], seed: int) -> Row:
@@ -178,10 +212,14 @@ def _row(method: str, metric: str, clips: list[ClipResult], labels: Mapping[str,
 
 
 def write_clips(path: Path, results: Iterable[ClipResult], metrics: Sequence[str]) -> None:
-    """Write ``clips.csv``: method, clip, metric, value; the value is empty where there is none."""
+    """Write ``clips.csv``: method, clip, metric, value; the value is empty where there is none.
+
+    Metrics that pool a split's frames have no line.
+    """
     lines = []
     for result in results:
-        for metric in [*metrics, *(name for name in INFORMATIVE if name in result.values)]:
+        of_clips = [metric for metric in metrics if not is_pooled(metric)]
+        for metric in [*of_clips, *(name for name in INFORMATIVE if name in result.values)]:
             lines.append((result.method, result.clip, metric, number(result.values.get(metric, float("nan")))))
     write_text(path, as_csv(("method", "clip", "metric", "value"), lines))
 

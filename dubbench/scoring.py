@@ -1,9 +1,7 @@
-"""One clip: candidates in lockstep with the source, cropped, scored and written, frame by frame."""
+"""One clip: candidates in lockstep with the ground truth, cropped, scored and written, frame by frame."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -12,52 +10,44 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubbench.candidates import Candidate, Image, Job, Take
+from dubbench.candidates import Candidate, Job, Take
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face.warp import warp
 from dubbench.files import inside
+from dubbench.footage import CHUNK
 from dubbench.geometry import Geometry, aligned_faces, nearest_face
+from dubbench.media import MediaError
+from dubbench.media.container import Image
 from dubbench.media.video import VideoWriter, read_frames
-from dubbench.metrics import Frames, lmd, score
+from dubbench.metrics import lmd
+from dubbench.metrics.csim import face_crop, five_points
+from dubbench.metrics.definitions import Frames, Truth
+from dubbench.metrics.suite import ClipPass, Suite
 from dubbench.results import GROUND_TRUTH, ClipResult
 
-CHUNK = 16
-NO_FACE = "no frame shows a face in both the video and its ground truth"
-
-
-@dataclass
-class Tally:
-    """Running means of metrics over frames."""
-
-    sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    counts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Add values of some frames."""
-        for name, frames in values.items():
-            self.sums[name] += float(frames.sum())
-            self.counts[name] += len(frames)
-
-    def means(self) -> dict[str, float]:
-        """Mean a frame of every metric that has frames."""
-        return {name: self.sums[name] / count for name, count in self.counts.items() if count}
+FEATURES = ".inception"
 
 
 class Lane:
     """One candidate's way through one clip; what goes wrong in it stops only itself."""
 
-    def __init__(self, candidate: Candidate, job: Job, mesh: FaceMesh, out: Path) -> None:
-        """Name the parts; its video goes below ``out``, if it writes one."""
-        self.candidate, self.job, self.mesh = candidate, job, mesh
-        self.video = inside(out / candidate.name, f"{job.clip.info.clip}.mp4")
+    def __init__(
+        self, candidate: Candidate, job: Job, suite: Suite, mesh: FaceMesh, videos: Path | None, features: Path | None
+    ) -> None:
+        """Name the parts; see `score_clip`."""
+        self.candidate, self.job, self.suite, self.mesh = candidate, job, suite, mesh
+        name = job.footage.name
+        self.video = inside(videos / candidate.name, f"{name}.mp4") if videos and candidate.writes else None
+        self._features = inside(features / candidate.name, name + FEATURES) if features else None
         self.failure = ""
-        self.tally = Tally()
         self.frames = self.missed = 0
         self._stack = ExitStack()
         self._take = Take()
+        self._pass: ClipPass | None = None
         self._writer: VideoWriter | None = None
         self._crops: list[Image] = []
+        self._faces: list[Image] = []
         self._points: list[NDArray[np.float64] | None] = []
 
     def __enter__(self) -> "Lane":
@@ -66,22 +56,31 @@ class Lane:
         try:
             with ExitStack() as stack:
                 self._take = stack.enter_context(closing(self.candidate.start(self.job)))
-                if self.candidate.writes:
-                    self._writer = stack.enter_context(self._open())
+                speech = self._speech()
+                self._pass = stack.enter_context(self.suite.clip(_int16(speech), self._features))
+                if self.video is not None:
+                    self._writer = stack.enter_context(self._open(self.video, speech))
                 self._stack = stack.pop_all()
         except DubbenchError as error:
             self.failure = str(error)
         return self
 
-    def _open(self) -> VideoWriter:
-        info = self.job.clip.info
-        speech = self.candidate.sound(self.job)
-        crf = self.job.rules.result_crf
-        return VideoWriter(self.video, info.source_width, info.source_height, crf=crf, speech=speech)
+    def _speech(self) -> NDArray[np.float32] | None:
+        """What the lips shall fit, where something asks for it."""
+        if self.video is None and not self.suite.wants("speech"):
+            return None
+        try:
+            return self.candidate.sound(self.job)
+        except MediaError:  # silent videos have all other metrics
+            return None
 
-    def step(self, truth: Image, geometry: Geometry, k: int) -> None:
-        """Take the candidate's next frame, the ``k``-th of ``geometry``."""
-        if self.failure:
+    def _open(self, path: Path, speech: NDArray[np.float32] | None) -> VideoWriter:
+        footage = self.job.footage
+        return VideoWriter(path, footage.width, footage.height, crf=self.job.rules.result_crf, speech=speech)
+
+    def step(self, truth: Image, geometry: Geometry, k: int, five: NDArray[np.float64] | None) -> None:
+        """Take the candidate's next frame, the ``k``-th of ``geometry``; ``five`` points align its face."""
+        if self.failure or self._pass is None:
             return
         try:
             image = self._take.frame(truth, geometry.aligned[k])
@@ -89,29 +88,35 @@ class Lane:
                 return
             if self._writer is not None:
                 self._writer.write(image)
+            faces = self.mesh.detect(image)
+            boxes = [np.concatenate([face[:, :2].min(0), face[:, :2].max(0)]).astype(np.float64) for face in faces]
+            self._pass.look(image, boxes, geometry.to_256[k])
+            self._points.append(nearest_face(faces, geometry.source_points[k]))
             self._crops.append(warp(image, geometry.crop[k], self.job.rules.size, self.job.rules.border))
-            self._points.append(nearest_face(self.mesh, image, geometry.source_points[k]))
+            if five is not None:
+                self._faces.append(face_crop(image, five))
         except DubbenchError as error:
             self.fail(error)
 
-    def flush(self, truths: Sequence[Image], geometry: Geometry, device: str) -> None:
-        """Score the frames since the last flush against the crops ``truths`` of the same chunk."""
-        if self._crops and not self.failure:
-            rows = slice(len(self._crops))
-            pred, found = aligned_faces(self._points, geometry)
+    def flush(self, truth: Truth, geometry: Geometry) -> None:
+        """Score the frames since the last flush beside the ground truth of the same chunk."""
+        if self._crops and self._pass is not None and not self.failure:
+            points, found = aligned_faces(self._points, geometry)
             frames = Frames(
-                pred=_images(self._crops, device),
-                target=_images(truths[rows], device),
-                mouth=torch.from_numpy(geometry.mouth[rows]),
-                pred_points=torch.from_numpy(pred),
-                target_points=torch.from_numpy(geometry.points[rows]),
+                truth=truth.first(len(self._crops)),
+                crops=images(self._crops, self.suite.device),
+                points=torch.from_numpy(points),
                 found=torch.from_numpy(found),
+                faces=images(self._faces, "cpu") if self._faces else None,
             )
-            self.tally.add(score(frames, self.job.rules.metrics))
+            try:
+                self._pass.add(frames)
+            except DubbenchError as error:
+                self.fail(error)
             self.frames += len(self._crops)
             self.missed += int((~found).sum())
-        self._crops.clear()
-        self._points.clear()
+        for kept in (self._crops, self._faces, self._points):
+            kept.clear()
 
     def fail(self, error: DubbenchError) -> None:
         """Drop the clip for this candidate; an unfinished video disappears."""
@@ -130,89 +135,98 @@ class Lane:
             self.fail(wrong)
         self._stack.__exit__(kind, error, trace)
 
-    def result(self, fingerprint: str, extra: Mapping[str, float]) -> ClipResult:
-        """What the candidate got, with ``extra`` values beside the protocol's metrics."""
-        clip = self.job.clip.info.clip
-        if self.failure:
+    def result(self, fingerprint: str) -> ClipResult:
+        """What the candidate got, after the clip has ended."""
+        clip = self.job.footage.name
+        if self.failure or self._pass is None:
             return ClipResult(self.candidate.name, clip, fingerprint, failure=self.failure)
-        values = {**self.tally.means(), **extra}
+        outcome = self._pass.finish()
+        values = dict(outcome.values)
+        if outcome.tracks:
+            values["sync_tracks"] = len(outcome.tracks)
+            values["sync_windows"] = outcome.tracks[0].scores.n_windows
         if self._take.seconds is not None:
             values["seconds_per_frame"] = self._take.seconds / self.frames
-        notes = {name: NO_FACE for name in self.job.rules.metrics if name not in values}
-        return ClipResult(self.candidate.name, clip, fingerprint, self.frames, self.missed, values, notes=notes)
+        values.update(self._floor())
+        return ClipResult(self.candidate.name, clip, fingerprint, self.frames, self.missed, values, notes=outcome.notes)
+
+    def _floor(self) -> dict[str, float]:
+        """For the ground truth's video, the landmark distances that nothing but encoding and detecting again makes."""
+        if self.candidate.name != GROUND_TRUTH or self.video is None or self.job.prepared is None:
+            return {}
+        self.mesh.reset()
+        info, frames = self.job.prepared.info, read_frames(self.video)
+        sums: dict[str, list[float]] = {"lmd_floor": [], "f_lmd_floor": []}
+        for start in range(0, info.frames, CHUNK):
+            indices = range(start, min(start + CHUNK, info.frames))
+            geometry = Geometry.of_clip(self.job.prepared, indices, self.job.rules.size)
+            again = [
+                nearest_face(self.mesh.detect(image[: info.source_height, : info.source_width]), truth)
+                for truth, image in zip(geometry.source_points, frames, strict=False)  # this order drops no frame
+            ]
+            points, found = aligned_faces(again, geometry)
+            pair = torch.from_numpy(points[found]), torch.from_numpy(geometry.points[found])
+            sums["lmd_floor"] += lmd(*pair).tolist()
+            sums["f_lmd_floor"] += lmd(*pair, region="face").tolist()
+        return {name: float(np.mean(values)) for name, values in sums.items() if values}
 
 
 def score_clip(
-    job: Job, candidates: Mapping[Candidate, str], meshes: Mapping[str, FaceMesh], out: Path, device: str
+    job: Job,
+    candidates: Mapping[Candidate, str],
+    suite: Suite,
+    meshes: Mapping[str, FaceMesh],
+    videos: Path | None = None,
+    features: Path | None = None,
 ) -> list[ClipResult]:
-    """Score candidates on one clip; the source is decoded once for all, and memory does not grow with its length.
+    """Score candidates on one clip; the ground truth is decoded once for all, and memory does not grow with length.
 
     Args:
         job: the clip.
         candidates: with the fingerprint that each one's result will carry.
+        suite: the metrics.
         meshes: a landmark detector for each candidate's name.
-        out: folder of the videos, below which each candidate has its own.
-        device: where pixel metrics are computed.
+        videos: folder below which each candidate that writes has its videos; None writes none.
+        features: folder below which each candidate leaves the features of pooled metrics; None leaves none.
 
     Returns:
         One result a candidate; what a candidate does wrong is its result's ``failure``.
 
     Raises:
-        DubbenchError: if the source video cannot be read or is not as it was prepared.
+        DubbenchError: if the ground truth cannot be read or is not as it was prepared.
     """
+    rules = job.rules
     with ExitStack() as stack:
-        lanes = [stack.enter_context(Lane(each, job, meshes[each.name], out)) for each in candidates]
-        for indices, truth in _chunks(job):
-            geometry = Geometry.read(job, indices)
-            crops = []
-            for k, image in enumerate(truth):
-                crops.append(warp(image, geometry.crop[k], job.rules.size, job.rules.border))
-                for lane in lanes:
-                    lane.step(image, geometry, k)
-            for lane in lanes:
-                lane.flush(crops, geometry, device)
-    return [
-        lane.result(fingerprint, _extra(lane)) for lane, fingerprint in zip(lanes, candidates.values(), strict=True)
-    ]
-
-
-def _chunks(job: Job) -> Iterator[tuple[range, Iterator[Image]]]:
-    """Frame numbers and source frames, some at a time; the frames must be taken before the next chunk."""
-    total, source = job.clip.info.frames, read_frames(job.source)
-    changed = f"{job.source} does not have the {total} frames it was prepared with; run dubbench prepare again"
-    for start in range(0, total, CHUNK):
-        indices = range(start, min(start + CHUNK, total))
-        yield indices, _exactly(source, len(indices), changed)
-    if next(source, None) is not None:
-        raise DubbenchError(changed)
-
-
-def _exactly(frames: Iterator[Image], count: int, otherwise: str) -> Iterator[Image]:
-    for _ in range(count):
-        image = next(frames, None)
-        if image is None:
-            raise DubbenchError(otherwise)
-        yield image
-
-
-def _extra(lane: Lane) -> dict[str, float]:
-    """For the ground truth, the landmark distances that nothing but encoding and detecting again makes."""
-    if lane.candidate.name != GROUND_TRUTH or lane.failure:
-        return {}
-    lane.mesh.reset()
-    info, tally, frames = lane.job.clip.info, Tally(), read_frames(lane.video)
-    for start in range(0, info.frames, CHUNK):
-        geometry = Geometry.read(lane.job, range(start, min(start + CHUNK, info.frames)))
-        again = [
-            nearest_face(lane.mesh, image[: info.source_height, : info.source_width], truth)
-            for truth, image in zip(geometry.source_points, frames, strict=False)  # this order drops no frame
+        lanes = [
+            stack.enter_context(Lane(each, job, suite, meshes[each.name], videos, features)) for each in candidates
         ]
-        points, found = aligned_faces(again, geometry)
-        pair = torch.from_numpy(points[found]), torch.from_numpy(geometry.points[found])
-        tally.add({"lmd_floor": lmd(*pair), "f_lmd_floor": lmd(*pair, region="face")})
-    return tally.means()
+        for truth, geometry in job.footage.chunks(rules.size):
+            fives = five_points(torch.from_numpy(geometry.source_points)).numpy() if suite.wants("faces") else None
+            crops, faces = [], []
+            for k, image in enumerate(truth):
+                crops.append(warp(image, geometry.crop[k], rules.size, rules.border))
+                five = None if fives is None else fives[k]
+                if five is not None:
+                    faces.append(face_crop(image, five))
+                for lane in lanes:
+                    lane.step(image, geometry, k, five)
+            side = Truth(
+                crops=images(crops, suite.device),
+                mouth=torch.from_numpy(geometry.mouth),
+                points=torch.from_numpy(geometry.points),
+                detected=torch.from_numpy(geometry.detected),
+                faces=images(faces, "cpu") if faces else None,
+            )
+            for lane in lanes:
+                lane.flush(side, geometry)
+    return [lane.result(fingerprint) for lane, fingerprint in zip(lanes, candidates.values(), strict=True)]
 
 
-def _images(crops: Sequence[Image], device: str) -> Tensor:
-    """[N, 3, H, W] of N crops [H, W, 3]."""
+def images(crops: Sequence[Image], device: str | torch.device) -> Tensor:
+    """Bring N crops [H, W, 3] together as [N, 3, H, W]."""
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous().to(device)
+
+
+def _int16(speech: NDArray[np.float32] | None) -> NDArray[np.int16] | None:
+    """Speech as SyncNet's features take it; exact for what was read from 16-bit samples."""
+    return None if speech is None else np.clip(np.rint(speech * 32768.0), -32768, 32767).astype(np.int16)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.errors import DubbenchError
+from dubbench.metrics.suite import Suite
 from dubbench.pairing import pair
 from dubbench.protocols import Protocol
 
@@ -26,7 +27,7 @@ class Run:
         source_root: where the corpus lies, or None for where it was.
         seed: of intervals and draws.
         size: side of the prepared frames.
-        device: of pixel metrics.
+        suite: the metrics, with their networks.
     """
 
     root: Path
@@ -38,7 +39,7 @@ class Run:
     source_root: Path | None
     seed: int
     size: int
-    device: str
+    suite: Suite
 
     @property
     def labels(self) -> dict[str, str]:
@@ -59,7 +60,7 @@ def plan(
     limit: int | None,
     only: Sequence[str] | None,
     source_root: Path | None,
-    device: str,
+    suite: Suite,
 ) -> Run:
     """Choose the clips, and what drives them; arguments and errors as `dubbench.evaluation.evaluate` has them."""
     manifest = read_manifest(root)
@@ -81,7 +82,7 @@ def plan(
         )
     dataset = str(of_split["dataset"].iloc[0])
     size = PreparedClip(root, chosen[0]).info.size
-    return Run(root, protocol, dataset, split, chosen, driving, source_root, seed, size, device)
+    return Run(root, protocol, dataset, split, chosen, driving, source_root, seed, size, suite)
 
 
 def refuse_other(out: Path, run: Run) -> None:

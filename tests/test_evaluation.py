@@ -17,21 +17,19 @@ from torch import nn
 from dubbench.candidates import Dubber
 from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.datamodules.prepare import prepare
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
-from dubbench.face import nose_crop, points_68
+from dubbench.face import points_68
 from dubbench.face.landmarks import FaceMesh
-from dubbench.face.warp import warp
 from dubbench.media.audio import read_speech
 from dubbench.media.video import VideoWriter, read_frames
 from tests import talking
+from tests.conftest import SIDE as SIZE
+from tests.scored import clip_values, nose_crops, record, table, values
 
-SIZE = 128
 CLIPS = list(talking.LENGTHS)
 SKIMAGE = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255, "channel_axis": 2}
 Image = NDArray[np.uint8]
-Table = dict[tuple[str, str], dict[str, str]]
 
 
 class Copier(nn.Module):
@@ -76,20 +74,6 @@ class Truth:
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return talking.make(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture(scope="module")
-def prepared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("prepared")
-    (folder / "split.csv").write_text("clip,speaker,split\n,ann,test\n,bob,test\n")
-    report = prepare("folder", corpus, folder / "out", size=SIZE, faces="largest", split=str(folder / "split.csv"))
-    assert (report.done, report.failed) == (3, 0)
-    return folder / "out"
-
-
-@pytest.fixture(scope="module")
 def scored(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a run that the tests look at from all sides."""
     methods: dict[str, Dubber] = {
@@ -101,32 +85,12 @@ def scored(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return evaluate(prepared, methods, out=tmp_path_factory.mktemp("scored"), seed=3)
 
 
-def table(results: Path) -> Table:
-    """``summary.csv`` by method and metric."""
-    with (results / "summary.csv").open() as file:
-        return {(row["method"], row["metric"]): row for row in csv.DictReader(file)}
-
-
-def values(results: Path, method: str) -> dict[str, str]:
-    rows = table(results)
-    return {metric: row["value"] for (name, metric), row in rows.items() if name == method}
-
-
 def assert_alike(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
     """Equal values; the noise floors within 0.002 px, since they were seen to differ in the fourth digit once."""
     assert first.keys() == second.keys()
     for metric, value in first.items():
         other = second[metric]
         assert value == other or (metric.endswith("lmd_floor") and abs(float(value) - float(other)) < 0.002), metric
-
-
-def clip_values(results: Path, metric: str) -> dict[tuple[str, str], str]:
-    with (results / "clips.csv").open() as file:
-        return {(r["method"], r["clip"]): r["value"] for r in csv.DictReader(file) if r["metric"] == metric}
-
-
-def record(results: Path) -> dict[str, dict[str, dict[str, object]]]:
-    return dict(json.loads((results / "run.json").read_text()))
 
 
 def test_ground_truth_is_the_perfect_end_of_the_scale(scored: Path) -> None:
@@ -326,21 +290,6 @@ def test_references_are_the_protocols(prepared: Path, tmp_path: Path) -> None:
     assert len(set(native)) == 3
     assert max(native) < talking.LENGTHS["ann/one"]
     assert rule == [0, 1]
-
-
-def nose_crops(prepared: Path, corpus: Path, name: str, video: Path) -> Iterator[tuple[Image, Image]]:
-    """The evaluation crops of a clip's source and of a video, one warp each."""
-    clip = PreparedClip(prepared, name)
-    pairs = zip(read_frames(corpus / f"{name}.mkv"), read_frames(video), strict=False)
-    for k, (source, other) in enumerate(pairs):
-        centre, radius = nose_crop(clip.aligned_points([k], SIZE)[0])
-        corners = centre + radius * np.array([[-1, -1], [1, -1], [-1, 1]])
-        placed = corners @ clip.transforms([k])[0][:, :2].T + clip.transforms([k])[0][:, 2]
-        columns = [(placed[1] - placed[0]) / 256, (placed[2] - placed[0]) / 256, placed[0]]
-        yield (
-            warp(source, np.stack(columns, axis=1), 256),
-            warp(other[: talking.HEIGHT, : talking.WIDTH], np.stack(columns, axis=1), 256),
-        )
 
 
 def test_finished_videos_are_matched_and_judged_by_clip(corpus: Path, prepared: Path, tmp_path: Path) -> None:

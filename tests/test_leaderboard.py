@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from dubbench import leaderboard
-from dubbench.errors import DubbenchError
-from dubbench.results import ClipResult, summarise, write_summary
+from dubbench.cli import main
+from dubbench.results import ClipResult, Pooled, summarise, write_summary
 
 METRICS = ["psnr", "lmd"]
 ENDS = {"ground_truth": (float("inf"), 0.0), "copy_reference": (32.0, 1.8)}
@@ -42,7 +42,7 @@ def test_wide_table_of_several_runs(tmp_path: Path, capsys: pytest.CaptureFixtur
     second = results(tmp_path / "second", {**ENDS, "aardvark": (31.0, 1.5)}, seconds=0.7)
     cross = results(tmp_path / "cross", {**ENDS, "radio": (28.0, 1.6)}, protocol="cross", protocol_hash="p2")
     out = tmp_path / "board" / "leaderboard.csv"
-    assert leaderboard.main([str(first), str(second / "summary.csv"), str(cross), "--out", str(out)]) == 0
+    assert main(["leaderboard", str(first), str(second / "summary.csv"), str(cross), "--out", str(out)]) == 0
     rows = read(out)
     assert [(row["method"], row["protocol"]) for row in rows] == [
         ("ground_truth", "cross"),
@@ -64,7 +64,7 @@ def test_wide_table_of_several_runs(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "2.34 M" in printed
     assert "noise floor (ground truth encoded and detected again): lmd 0.250, f_lmd 0.500 px" in printed
     again = out.read_bytes()
-    leaderboard.main([str(cross), str(second), str(first), "--out", str(out)])
+    main(["leaderboard", str(cross), str(second), str(first), "--out", str(out)])
     assert out.read_bytes() == again
 
 
@@ -99,15 +99,45 @@ def test_two_checkpoints_are_two_rows_and_one_run_twice_is_one(tmp_path: Path) -
     assert [entry.rows["psnr"].value for entry in leaderboard.collect([first, second, first])] == [29.0, 29.5]
 
 
-def test_wrong_places_are_sentences(tmp_path: Path) -> None:
-    with pytest.raises(DubbenchError, match="holds no results"):
-        leaderboard.main([str(tmp_path), "--out", str(tmp_path / "out.csv")])
+def test_metrics_without_their_network_are_empty_columns_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = results(tmp_path / "first", {**ENDS, "radio": (29.0, 1.4)})
+    run = json.loads((folder / "run.json").read_text())
+    run["not_computed"] = {"csim": "w600k_r50.onnx is not here", "fid": "Inception is not here"}
+    (folder / "run.json").write_text(json.dumps(run))
+    assert main(["leaderboard", str(folder), "--out", str(tmp_path / "board.csv")]) == 0
+    radio = read(tmp_path / "board.csv")[-1]
+    assert (radio["method"], radio["csim"], radio["fid"], radio["lmd"]) == ("radio", "", "", "1.4")
+    printed = capsys.readouterr().out
+    assert "without csim: w600k_r50.onnx is not here; without fid: Inception is not here" in printed
+    assert "fid ↓" not in printed
+
+
+def test_pooled_metrics_count_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = [ClipResult("radio", clip, "f", 75, values={"psnr": 30.0}) for clip in ("a", "b")]
+    labels = {"dataset": "grid", "protocol": "first_frame", "protocol_hash": "p1", "split_hash": "s1"}
+    pooled = {"radio": Pooled({"fid": 12.5}, {}, 150)}
+    write_summary(tmp_path / "summary.csv", summarise(clips, ["psnr", "fid"], labels, 0, pooled))
+    assert main(["leaderboard", str(tmp_path), "--out", str(tmp_path / "board.csv")]) == 0
+    (row,) = read(tmp_path / "board.csv")
+    assert (row["clips"], row["fid"]) == ("2", "12.5")
+    printed = capsys.readouterr().out
+    assert "2/2" in printed
+    assert "fid and kid over 150 frames" in printed
+
+
+def test_wrong_places_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out.csv")]
     folder = results(tmp_path / "first", {"radio": (29.0, 1.4)})
     text = (folder / "summary.csv").read_text()
-    (folder / "summary.csv").write_text(text + text.splitlines()[1] + "\n")
-    with pytest.raises(DubbenchError, match="psnr of radio twice"):
-        leaderboard.main([str(folder), "--out", str(tmp_path / "out.csv")])
-    (folder / "summary.csv").write_text(text.splitlines()[0] + "\n")
-    with pytest.raises(DubbenchError, match="holds no row"):
-        leaderboard.main([str(folder), "--out", str(tmp_path / "out.csv")])
+    for place, content, words in (
+        (tmp_path, None, "holds no results"),
+        (folder, text + text.splitlines()[1] + "\n", "psnr of radio twice"),
+        (folder, text.splitlines()[0] + "\n", "holds no row"),
+    ):
+        if content is not None:
+            (folder / "summary.csv").write_text(content)
+        assert main(["leaderboard", str(place), *out]) == 1
+        assert words in capsys.readouterr().err
     assert not (tmp_path / "out.csv").exists()

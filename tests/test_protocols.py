@@ -6,7 +6,7 @@ import yaml
 
 from dubbench import protocols
 from dubbench.errors import DubbenchError
-from dubbench.metrics import DEFINITIONS
+from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.names import names, resolve
 from dubbench.pairing import pair
 
@@ -47,7 +47,9 @@ def test_hash_follows_choices_and_not_names(tmp_path: Path) -> None:
         ({"size": "large"}, "size is 'large', which is of the wrong type"),
         ({"size": True}, "wrong type"),
         ({"size": 0}, "at least 1"),
-        ({"metrics": {"fid": 1}}, "no metric is called 'fid'; there are psnr"),
+        ({"metrics": {"vmaf": 1}}, "no metric is called 'vmaf'; there are psnr"),
+        ({"sync": "cropped"}, "sync is 'cropped'; it can be landmark, pipeline, precropped"),
+        ({"pool_minimum": 1}, "pool_minimum at least 2"),
         ({"metrics": {"ssim": 7}}, "asks for ssim in version 7, this package computes version 1"),
         ({"metrics": {}}, "names no metric"),
         ({"colour": "red"}, "has the unknown colour"),

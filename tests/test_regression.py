@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from dubbench.cli import main
 from dubbench.errors import DubbenchError
-from dubbench.regression import Score, main, verdict
+from dubbench.regression import Score, compare, verdict
 from dubbench.results import ClipResult, summarise, write_summary
 
 NAN, INF = float("nan"), float("inf")
@@ -46,7 +47,7 @@ def results(folder: Path, psnr: float = 30.0, lmd: float | None = 1.5, failed: b
 @pytest.fixture
 def baseline(tmp_path: Path) -> Path:
     path = tmp_path / "baseline.csv"
-    assert main([str(path), str(results(tmp_path / "results")), "--accept"]) == 0
+    assert main(["compare", str(path), str(results(tmp_path / "results")), "--accept"]) == 0
     return path
 
 
@@ -58,7 +59,7 @@ def test_accept_writes_what_then_passes(baseline: Path, tmp_path: Path, capsys: 
         "radio,grid,first_frame,lmd,1.5,0.02,lower,p1",
         "radio,grid,first_frame,psnr,30,0.05,higher,p1",
     ]
-    assert main([str(baseline), str(tmp_path / "results")]) == 0
+    assert main(["compare", str(baseline), str(tmp_path / "results")]) == 0
     assert "All 4 scores are as they were." in capsys.readouterr().out
 
 
@@ -86,7 +87,7 @@ def test_every_difference_fails_and_is_told(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     (tmp_path / "summary.md").write_text("before\n")
     now = results(tmp_path / "now", **changes)  # type: ignore[arg-type]  # one keyword of several types
-    assert main([str(baseline), str(now)]) == 1
+    assert main(["compare", str(baseline), str(now)]) == 1
     out = capsys.readouterr().out
     assert any(line.split()[0] == word and line.split()[4] == metric for line in out.splitlines()[:-1])
     assert f"dubbench compare {baseline} {now} --accept" in out
@@ -99,7 +100,7 @@ def test_every_difference_fails_and_is_told(
 def test_missing_and_new_rows_fail(baseline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     now = tmp_path / "results" / "summary.csv"
     now.write_text(now.read_text().replace("radio", "talkie"))
-    assert main([str(baseline), str(now)]) == 1
+    assert main(["compare", str(baseline), str(now)]) == 1
     words = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert words[:-1] == ["missing"] * 4 + ["new"] * 4
     assert words[-1] == "8"
@@ -108,22 +109,22 @@ def test_missing_and_new_rows_fail(baseline: Path, tmp_path: Path, capsys: pytes
 def test_accept_keeps_the_tolerances_of_known_rows(baseline: Path, tmp_path: Path) -> None:
     baseline.write_text(baseline.read_text().replace("psnr,30,0.05", "psnr,30,0.7"))
     now = results(tmp_path / "now", psnr=33.0)
-    assert main([str(baseline), str(now), "--accept"]) == 0
+    assert main(["compare", str(baseline), str(now), "--accept"]) == 0
     assert "radio,grid,first_frame,psnr,33,0.7,higher,p1" in baseline.read_text()
-    assert main([str(baseline), str(results(tmp_path / "later", psnr=32.5))]) == 0
-    assert main([str(baseline), str(results(tmp_path / "later", psnr=32.0))]) == 1
+    assert main(["compare", str(baseline), str(results(tmp_path / "later", psnr=32.5))]) == 0
+    assert main(["compare", str(baseline), str(results(tmp_path / "later", psnr=32.0))]) == 1
 
 
 def test_wrong_files_are_sentences(baseline: Path, tmp_path: Path) -> None:
     now = str(tmp_path / "results")
     with pytest.raises(DubbenchError, match=r"no baseline .*absent.csv; if these results shall be it: .*--accept"):
-        main([str(tmp_path / "absent.csv"), now])
+        compare(tmp_path / "absent.csv", [Path(now)])
     with pytest.raises(DubbenchError, match="holds no results"):
-        main([str(baseline), str(tmp_path)])
+        compare(baseline, [tmp_path])
     with pytest.raises(DubbenchError, match="a second time"):
-        main([str(baseline), now, now])
+        compare(baseline, [Path(now), Path(now)])
     with pytest.raises(DubbenchError, match="cannot be accepted"):
-        main([str(baseline), str(results(tmp_path / "empty", lmd=None)), "--accept"])
+        compare(baseline, [results(tmp_path / "empty", lmd=None)], accepting=True)
     text = baseline.read_text()
     for damage, words in (
         (text + text.splitlines()[1] + "\n", "a second time"),
@@ -134,4 +135,4 @@ def test_wrong_files_are_sentences(baseline: Path, tmp_path: Path) -> None:
     ):
         baseline.write_text(damage)
         with pytest.raises(DubbenchError, match=words):
-            main([str(baseline), now])
+            compare(baseline, [Path(now)])

@@ -69,6 +69,7 @@ class FaceMesh:
             use_solutions = has_solutions and api != "tasks"
             self._graph: _Solutions | _Tasks = _Solutions(max_faces) if use_solutions else _Tasks(max_faces)
             self.backend = f"mediapipe-{'solutions' if use_solutions else 'tasks'}-{mediapipe.__version__}"
+        self.max_faces = max_faces
         self._fresh = True
 
     def __enter__(self) -> "FaceMesh":

@@ -44,16 +44,34 @@ def write_speech(source: Path | str, out_wav: Path | str, frames: int) -> None:
         wav.setsampwidth(2)
         wav.setframerate(SAMPLE_RATE)
         written = 0
-        for position, samples in _speech(container):
-            offset = round((position - start) * SAMPLE_RATE)
-            if offset > written:
-                written += _silence(wav, min(offset, total) - written)
-            samples = samples[max(written - offset, 0) :][: total - written]
+        for gap, samples in _placed(container, start):
+            written += _silence(wav, min(gap, total - written))
+            samples = samples[: total - written]
             wav.writeframes(samples.astype("<i2").tobytes())
             written += len(samples)
             if written >= total:
                 break
         _silence(wav, total - written)
+
+
+def aligned_speech(path: Path | str) -> NDArray[np.float32]:
+    """All speech of a video from its first picture on, placed as `write_speech` places it.
+
+    Args:
+        path: any file with audio and video.
+
+    Returns:
+        float32 [S] in [-1, 1], 16 kHz mono; as long as the sound, which may end before or after the pictures.
+
+    Raises:
+        MediaError: if there is no audio stream, or the file is unreadable.
+    """
+    start = first_video_time(path)
+    parts = [np.zeros(0, np.int16)]
+    with opened(path) as container:
+        for gap, samples in _placed(container, start):
+            parts += [np.zeros(gap, np.int16), samples]
+    return np.asarray(np.concatenate(parts), np.float32) / np.float32(32768)
 
 
 def read_speech(path: Path | str, start: int = 0, samples: int | None = None) -> NDArray[np.float32]:
@@ -87,6 +105,21 @@ def read_speech(path: Path | str, start: int = 0, samples: int | None = None) ->
         parts = [part for _, part in _speech(container)]
     whole = np.concatenate([*parts, np.zeros(0, np.int16)])
     return np.asarray(whole[start:stop], np.float32) / np.float32(32768)
+
+
+def _placed(container: InputContainer, start: Fraction) -> Iterator[tuple[int, NDArray[np.int16]]]:
+    """Lay sound out by its time stamps, seconds from ``start``.
+
+    Yields:
+        How many samples of silence come first, and int16 [S] at 16 kHz mono.
+    """
+    reached = 0
+    for position, samples in _speech(container):
+        offset = round((position - start) * SAMPLE_RATE)
+        gap = max(offset - reached, 0)
+        samples = samples[max(reached - offset, 0) :]
+        reached += gap + len(samples)
+        yield gap, samples
 
 
 def _speech(container: InputContainer) -> Iterator[tuple[Fraction, NDArray[np.int16]]]:

@@ -1,0 +1,122 @@
+"""Landmarks of a video, detected once: later runs read them from a cache that goes by the file's content."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from dubbench.face.landmarks import points_68
+from dubbench.files import atomic, sha256
+from dubbench.media.container import Image
+from dubbench.media.video import read_frames
+
+FORM = 1  # raised when what a file holds changes
+DIGEST = hashlib.sha256().digest_size
+POINTS = (68, 2)
+
+Points = NDArray[np.float32]
+
+
+class Detector(Protocol):
+    """What finds faces, frame by frame: `dubbench.face.landmarks.FaceMesh`.
+
+    Attributes:
+        backend: names library and version; belongs to what was found.
+        max_faces: how many faces a frame can have.
+    """
+
+    backend: str
+    max_faces: int
+
+    def detect(self, rgb: Image) -> list[Points]:
+        """Meshes [478, 3] in the next frame, largest first."""
+
+    def reset(self) -> None:
+        """Begin another clip."""
+
+
+def folder() -> Path:
+    """Where landmarks are kept: below ``DUBBENCH_CACHE``, or the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dubbench"
+    return Path(os.environ.get("DUBBENCH_CACHE") or cache) / "landmarks"
+
+
+def followed(video: Path, detector: Detector) -> Generator[tuple[Image, list[Points]], None, None]:
+    """Stream a video at 25 fps with the faces in each frame.
+
+    What is detected goes into the cache when the last frame was taken. A file there that is damaged counts as absent,
+    and where none can be written, nothing is kept.
+
+    Args:
+        video: file.
+        detector: used only if the cache does not know the video.
+
+    Yields:
+        uint8 [H, W, 3] RGB, and float32 [68, 2] landmarks a face in its pixels, largest first.
+
+    Raises:
+        MediaError: if the video is unreadable.
+    """
+    path = _place(video, detector)
+    rows = _read(path, detector.max_faces)
+    if rows is None:
+        yield from _detected(video, detector, path)
+        return
+    for image, row in zip(read_frames(video), rows, strict=True):
+        yield image, [np.array(points) for points in row if not np.isnan(points[0, 0])]
+
+
+def _place(video: Path, detector: Detector) -> Path:
+    facts = [FORM, sha256(video), av.__version__, detector.backend, detector.max_faces]
+    return folder() / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()}.landmarks"
+
+
+def _detected(video: Path, detector: Detector, path: Path) -> Iterator[tuple[Image, list[Points]]]:
+    detector.reset()
+    with ExitStack() as stack:
+        keep: Callable[[list[Points]], None] | None = None
+        with suppress(OSError):  # a home that cannot be written to is no reason not to score
+            keep = stack.enter_context(_kept(path, detector.max_faces))
+        for image in read_frames(video):
+            faces = [np.asarray(points_68(face), np.float32) for face in detector.detect(image)]
+            if keep is not None:
+                keep(faces)
+            yield image, faces
+
+
+@contextmanager
+def _kept(path: Path, max_faces: int) -> Iterator[Callable[[list[Points]], None]]:
+    """Rows [max_faces, 68, 2], NaN without a face, in a file that ends with their sha256; memory stays the same."""
+    digest = hashlib.sha256()
+    with atomic(path) as temporary, temporary.open("wb") as file:
+
+        def keep(faces: list[Points]) -> None:
+            row = np.full((max_faces, *POINTS), np.nan, "<f4")
+            for k, points in enumerate(faces):
+                row[k] = points
+            digest.update(row.tobytes())
+            file.write(row.tobytes())
+
+        yield keep
+        file.write(digest.digest())
+
+
+def _read(path: Path, max_faces: int) -> Points | None:
+    """Rows [frames, max_faces, 68, 2] as they lie in the file; None if it is absent or damaged."""
+    try:
+        content = np.memmap(path, np.uint8, "r")
+    except (OSError, ValueError):  # ValueError: an empty file
+        return None
+    rows, digest = content[:-DIGEST], content[-DIGEST:].tobytes()
+    row = max_faces * math.prod(POINTS) * 4
+    if len(rows) % row or hashlib.sha256(rows.data).digest() != digest:
+        return None
+    return rows.view("<f4").reshape(-1, max_faces, *POINTS)

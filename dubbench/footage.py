@@ -1,0 +1,196 @@
+"""The ground truth as scoring sees it: frames with their geometry, a chunk at a time, from wherever they lie."""
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubbench import face_cache
+from dubbench.datamodules.clip import PreparedClip
+from dubbench.errors import DubbenchError
+from dubbench.face.alignment import ffhq_transform
+from dubbench.face_cache import Detector, Points
+from dubbench.files import sha256
+from dubbench.geometry import ALIGNED, Geometry
+from dubbench.media.audio import aligned_speech
+from dubbench.media.container import Image
+from dubbench.media.video import probe, read_frames
+
+T = TypeVar("T")
+
+CHUNK = 16
+# From an aligned square (continuous, pixel j centred at j + 0.5) to pixel indices of the frame that it is.
+SQUARE_ITSELF = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5]])
+
+
+class Footage(Protocol):
+    """One clip of ground truth.
+
+    Attributes:
+        name: clip id.
+        width: of its frames in pixels.
+        height: of its frames in pixels.
+        frames: how many, None when only decoding tells.
+        speech: float32 [S] in [-1, 1], 16 kHz mono, from the first frame on; None where there is no sound.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def width(self) -> int: ...  # noqa: D102
+
+    @property
+    def height(self) -> int: ...  # noqa: D102
+
+    @property
+    def frames(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def speech(self) -> NDArray[np.float32] | None: ...  # noqa: D102
+
+    def chunks(self, size: int) -> Iterator[tuple[list[Image], Geometry]]:
+        """Stream the clip once.
+
+        Args:
+            size: side of the protocol's crop in pixels.
+
+        Yields:
+            Up to `CHUNK` frames, uint8 [height, width, 3] RGB, with their geometry.
+
+        Raises:
+            DubbenchError: if the frames cannot be read.
+        """
+
+
+class SourceFootage:
+    """A prepared clip in the frames that it was prepared from."""
+
+    def __init__(self, clip: PreparedClip, source: Path) -> None:
+        """Take the clip's track and the video file ``source``."""
+        self.clip, self.source = clip, source
+        self.name, self.frames = clip.info.clip, clip.info.frames
+        self.width, self.height = clip.info.source_width, clip.info.source_height
+
+    @classmethod
+    def find(cls, clip: PreparedClip, source_root: Path | str | None = None) -> "SourceFootage":
+        """Find a clip's source, by default where it was when the clip was prepared.
+
+        Raises:
+            DubbenchError: if it is not there, or another file than the one that was prepared.
+        """
+        source = clip.source_path(source_root)
+        if sha256(source) != clip.info.source_sha256:
+            raise DubbenchError(
+                f"{source} is not the file that was prepared (another sha256); run dubbench prepare again"
+            )
+        return cls(clip, source)
+
+    @property
+    def speech(self) -> NDArray[np.float32]:
+        """See `Footage`."""
+        return self.clip.speech()
+
+    def chunks(self, size: int) -> Iterator[tuple[list[Image], Geometry]]:
+        """See `Footage`; raises also if the source has not the frames that the clip was prepared with."""
+        changed = (
+            f"{self.source} does not have the {self.frames} frames it was prepared with; run dubbench prepare again"
+        )
+        done = 0
+        for images in _chunked(read_frames(self.source)):
+            indices = range(done, done + len(images))
+            done += len(images)
+            if done > self.frames:
+                raise DubbenchError(changed)
+            yield images, Geometry.of_clip(self.clip, indices, size)
+        if done != self.frames:
+            raise DubbenchError(changed)
+
+
+class PreparedFootage:
+    """A prepared clip in its aligned squares, for methods that write nothing else."""
+
+    def __init__(self, clip: PreparedClip) -> None:
+        """Take a clip."""
+        self.clip = clip
+        self.name, self.frames = clip.info.clip, clip.info.frames
+        self.width = self.height = clip.info.size
+
+    @property
+    def speech(self) -> NDArray[np.float32]:
+        """See `Footage`."""
+        return self.clip.speech()
+
+    def chunks(self, size: int) -> Iterator[tuple[list[Image], Geometry]]:
+        """See `Footage`."""
+        done = 0
+        for images in _chunked(self.clip.stream()):
+            indices = range(done, done + len(images))
+            done += len(images)
+            points = self.clip.aligned_points(indices) + SQUARE_ITSELF[:, 2]
+            transforms = np.tile(SQUARE_ITSELF, (len(images), 1, 1))
+            yield images, Geometry.of(transforms, self.width, points, self.clip.detected(indices), size)
+
+
+class RawFootage:
+    """Any video: the largest face of every frame, aligned by itself without smoothing.
+
+    A frame without a face is looked at where the last one was; frames before the first face, where that one is.
+    """
+
+    def __init__(self, path: Path, name: str, detector: Detector) -> None:
+        """Open a video.
+
+        Args:
+            path: of the file.
+            name: clip id.
+            detector: finds the faces that the landmark cache does not know.
+
+        Raises:
+            MediaError: if it is no readable video.
+        """
+        self.path, self.name, self._detector = path, name, detector
+        info = probe(path)
+        self.width, self.height, self._sounds = info.width, info.height, info.has_audio
+        self.frames: int | None = None
+
+    @cached_property
+    def speech(self) -> NDArray[np.float32] | None:
+        """See `Footage`."""
+        return aligned_speech(self.path) if self._sounds else None
+
+    def chunks(self, size: int) -> Iterator[tuple[list[Image], Geometry]]:
+        """See `Footage`; ``frames`` is known afterwards. Raises also if no frame shows a face."""
+        done = 0
+        for rows in _chunked(self._faces()):
+            images, points, detected = zip(*rows, strict=True)
+            transforms = [ffhq_transform(face, ALIGNED) for face in points]
+            done += len(images)
+            yield list(images), Geometry.of(transforms, ALIGNED, points, detected, size)
+        self.frames = done
+
+    def _faces(self) -> Iterator[tuple[Image, Points, bool]]:
+        last: Points | None = None
+        leading = 0
+        for image, faces in face_cache.followed(self.path, self._detector):
+            if faces:
+                if last is None:
+                    # Decoded once more when their face has come: holding them back would take unbounded memory.
+                    yield from ((early, faces[0], False) for early in islice(read_frames(self.path), leading))
+                last = faces[0]
+            if last is None:
+                leading += 1
+            else:
+                yield image, last, bool(faces)
+        if last is None:
+            raise DubbenchError(f"{self.path} shows no face in any of its {leading} frames; give a video of a face")
+
+
+def _chunked(items: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
