@@ -35,7 +35,7 @@ regression: setup
 
 # The built wheel in an environment of its own, outside the checkout, holds every module of the checkout.
 wheel-check: setup
-	$(BIN)/python tests/data/check_wheel.py
+	$(BIN)/python -m tests.data.check_wheel
 
 clean:
 	rm -rf build dist .scratch *.egg-info

@@ -39,7 +39,7 @@ _INSIGHTFACE = "https://github.com/deepinsight/insightface/releases/download/v0.
 ROWS = (
     Asset(
         "syncnet_v2.model",
-        "lip sync (lse_d, lse_c, av_offset)",
+        "lip sync (sync_d, sync_c, av_offset)",
         "none stated",
         (f"{_OXFORD}/syncnet_v2.model", f"{_LATENTSYNC}/syncnet_v2.model"),
         "961e8696f888fce4f3f3a6c3d5b3267cf5b343100b238e79b2659bff2c605442",

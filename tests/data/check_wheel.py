@@ -3,6 +3,8 @@
 Catches broken links and forgotten packages: a checkout without links builds a wheel that lacks them without a word.
 """
 
+import ast
+import re
 import subprocess
 import sys
 import tempfile
@@ -10,12 +12,30 @@ import venv
 import zipfile
 from pathlib import Path
 
+import numpy as np
+
+from tests import talking
+
 ROOT = Path(__file__).resolve().parents[2]
 LINKED = ("models", "metrics", "datamodules", "configs")
 
 
 def call(*words: str, cwd: Path) -> str:
     return subprocess.run(words, cwd=cwd, check=True, capture_output=True, text=True).stdout
+
+
+def score_as_the_readme(python: Path, folder: Path) -> str:
+    """Run the README's Python example on two videos; it must do without models and Trainer."""
+    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    frames = list(talking.frames("ann/two"))
+    talking.write(folder / "target.mkv", frames)
+    talking.write(folder / "pred.mkv", [np.asarray(frame // 2 + 60, np.uint8) for frame in frames])
+    heavy = "print(sorted({'lightning', 'mediapipe', 'dubbench.models'} & sys.modules.keys()))"
+    said, loaded = call(str(python), "-c", f"{script}\n{heavy}", "pred.mkv", "target.mkv", cwd=folder).splitlines()
+    values = ast.literal_eval(said)
+    if loaded != "[]" or not (10 < values["psnr"] < 40 and 0.5 < values["ms_ssim"] < 1):
+        sys.exit(f"the README's script gave {said} and imported {loaded}")
+    return said
 
 
 def main() -> None:
@@ -45,6 +65,7 @@ def main() -> None:
             sys.exit(f"the import came from {where.strip()}, not from the wheel")
         for words in (["--version"], ["--help"], ["prepare", "--help"], ["fit", "--help"], ["eval", "--help"]):
             call(str(folder / "env" / "bin" / "dubbench"), *words, cwd=folder)
+        print("README's script says", score_as_the_readme(python, folder))
     print(f"the wheel holds all {len(wanted)} files of the checkout, and runs without it")
 
 
