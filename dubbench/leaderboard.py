@@ -228,8 +228,8 @@ def _caption(entries: Sequence[Entry]) -> str:
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for name, reason in {name: reason for entry in entries for name, reason in entry.absent.items()}.items():
         reasons[reason].append(name)
-    parts += [f"without {', '.join(names)}: {reason}" for reason, names in reasons.items()]
-    return "; ".join(parts)
+    absent = [f"without {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return "\n".join(["; ".join(parts), *absent])
 
 
 def _short(row: Row | None) -> str:

@@ -110,7 +110,7 @@ def test_metrics_without_their_network_are_empty_columns_with_the_reason(
     radio = read(tmp_path / "board.csv")[-1]
     assert (radio["method"], radio["csim"], radio["fid"], radio["lmd"]) == ("radio", "", "", "1.4")
     printed = capsys.readouterr().out
-    assert "without csim: w600k_r50.onnx is not here; without fid: Inception is not here" in printed
+    assert "without csim: w600k_r50.onnx is not here\nwithout fid: Inception is not here" in printed
     assert "fid ↓" not in printed
 
 
