@@ -186,5 +186,8 @@ class DubbingDataModule(lightning.LightningDataModule):
 
 
 def _one_thread(_: int) -> None:
-    """Workers share the cores among them already."""
-    cv2.setNumThreads(1)
+    """Workers share the cores among them already.
+
+    0 and not 1: a forked worker has none of the threads of its parent's OpenCV, and 1 would wait for them to end.
+    """
+    cv2.setNumThreads(0)

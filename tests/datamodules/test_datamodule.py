@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -135,6 +137,27 @@ def test_stopping_early_in_an_epoch_does_not_disturb_the_next(root: Path) -> Non
     for each in (loader, fresh):
         cast(WindowSampler, each.sampler).set_epoch(3)
     assert [fingerprint(batch) for batch in loader] == [fingerprint(batch) for batch in fresh]
+
+
+AFTER_THREADS = """
+import sys
+from pathlib import Path
+import cv2
+import numpy as np
+from dubbench.datamodules.datamodule import make_loader
+from dubbench.datamodules.windows import WindowDataset
+from tests.datamodules.test_datamodule import WINDOW
+cv2.setNumThreads(2)
+cv2.warpAffine(np.zeros((2000, 2000, 3), np.uint8), np.eye(2, 3), (2000, 2000))
+print(len(next(iter(make_loader(WindowDataset(Path(sys.argv[1]), WINDOW, "train", 2), 2, 1, shuffle=True)))))
+"""
+
+
+def test_workers_start_after_opencv_has_used_threads(root: Path) -> None:
+    # In a process of its own: what is forked beside a thread pool of OpenCV can wait for its threads for ever.
+    command = [sys.executable, "-c", AFTER_THREADS, str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert done.stdout.split() == ["2"], done.stderr
 
 
 def test_batch_size_is_the_models_unless_given(root: Path) -> None:
