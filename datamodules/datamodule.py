@@ -145,13 +145,6 @@ class DubbingDataModule(lightning.LightningDataModule):
         self.windows_per_epoch = -(-batches // epochs) * self.batch_size_for(model) * self._replicas
         return epochs
 
-    def describe(self) -> dict[str, dict[str, int]]:
-        """Counts of each split that is set up: clips, clips too short, windows an epoch."""
-        return {
-            split: {"clips": len(data.clips), "short": len(data.short), "windows": len(data)}
-            for split, data in self._sets.items()
-        }
-
     def _add(self, split: str, length: int) -> None:
         data = WindowDataset(self.root, self._model().window, split, length, self.seed, self.speakers)
         if data.short and split not in self._sets:

@@ -242,6 +242,8 @@ def _extract(asset: Asset, part: BinaryIO, target: Path) -> str:
                 copyfileobj(source, file)
             if fault := _fault(asset, path):
                 raise zipfile.BadZipFile(fault)
+    # All that zipfile raises of damaged bytes: a wrong CRC, a broken stream, its end, an absent member, an unknown
+    # compression, a password. Errors of the disk are none of these and go on.
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
         return f"{asset.name} cannot be taken from it ({error.args[0] if error.args else type(error).__name__})"
     return ""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -11,10 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -26,12 +22,11 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.files import inside, write_json, write_text
-from dubbench.files import sha256 as file_sha256
 from dubbench.footage import SourceFootage
 from dubbench.foreign import Videos
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.metrics.suite import Suite
 from dubbench.protocols import load
+from dubbench.record import definitions, versions
 from dubbench.results import (
     COPY_REFERENCE,
     GROUND_TRUTH,
@@ -45,7 +40,6 @@ from dubbench.results import (
 from dubbench.scoring import FEATURES, score_clip
 from dubbench.task import Run, plan, refuse_other
 
-PACKAGES = (torch, np, av, cv2)
 NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 
 
@@ -217,11 +211,9 @@ def _pooled(row: Candidate, results: Sequence[ClipResult], run: Run, out: Path) 
 def _job(name: str, run: Run, backend: str) -> tuple[Job, dict[str, Any]]:
     """The clip with what drives it, and all that results depend on beside the row."""
     clip = PreparedClip(run.root, name)
-    source = clip.source_path(run.source_root)
-    if file_sha256(source) != clip.info.source_sha256:
-        raise DubbenchError(f"{source} is not the file that was prepared (another sha256); run dubbench prepare again")
+    footage = SourceFootage.find(clip, run.source_root)
     driver = PreparedClip(run.root, run.driving[name]) if run.driving else clip
-    job = Job(SourceFootage(clip, source), _fitted(driver, clip.info.frames), run.protocol, run.seed, clip)
+    job = Job(footage, _fitted(driver, clip.info.frames), run.protocol, run.seed, clip)
     stamp = {
         "clip": clip.info.as_dict(),
         "driving": driver.info.as_dict(),
@@ -260,7 +252,6 @@ def _record(
             "without_value": {result.clip: result.notes for result in own if result.notes},
             "pooled_without_value": pooled[row.name].notes if row.name in pooled else {},
         }
-    definitions = {name: DEFINITIONS[name] for name in run.suite.metrics}
     return {
         **run.labels,
         "protocol_choices": asdict(run.protocol),
@@ -271,14 +262,6 @@ def _record(
         "methods": methods,
         "not_computed": run.suite.absent,
         "networks": run.suite.describe()["networks"],
-        "metrics": {
-            name: {"text": d.text, "unit": d.unit, "better": d.better, "version": d.version}
-            for name, d in definitions.items()
-        },
-        "versions": {
-            "dubbench": __version__,
-            "python": platform.python_version(),
-            "landmarks": backend,
-            **{package.__name__: str(package.__version__) for package in PACKAGES},
-        },
+        "metrics": definitions(run.suite.metrics),
+        "versions": versions(backend),
     }

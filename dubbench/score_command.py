@@ -20,7 +20,8 @@ from dubbench.face.landmarks import FaceMesh
 from dubbench.media.audio import read_speech
 from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.metrics.fid import MINIMUM
-from dubbench.metrics.suite import EMBEDDER, SYNC_RULES, Suite
+from dubbench.metrics.suite import EMBEDDER, Suite
+from dubbench.metrics.sync_rules import SYNC_RULES
 from dubbench.pairs import PRED, Pair, Prediction, match
 from dubbench.protocols import Protocol, load
 from dubbench.results import GROUND_TRUTH, INFORMATIVE, ClipResult, Pooled
@@ -93,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     with ExitStack() as stack:
         features = Path(stack.enter_context(TemporaryDirectory(prefix="dubbench-")))
-        meshes = {name: stack.enter_context(FaceMesh()) for name in ("", PRED, GROUND_TRUTH)}
+        meshes = {name: stack.enter_context(FaceMesh()) for name in (PRED, GROUND_TRUTH)}
         screen = Console(stderr=True)
         steps = track(pairing.pairs, "scoring", console=screen, disable=not screen.is_terminal)
         results = [
@@ -151,7 +152,7 @@ def _scored(
     if any(suite.wants(need) for need in (*own, "pool")):
         candidates[Candidate()] = ""
     try:
-        job = Job(pair.footage(meshes[""], source_root), speech, rules)
+        job = Job(pair.footage(meshes[GROUND_TRUTH], source_root), speech, rules)
         pred, *truths = score_clip(job, candidates, suite, meshes, features=features)
         kept = [replace(truth, values=_of_need(truth.values, own)) for truth in truths]
         return [pred, *kept]

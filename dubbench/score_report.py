@@ -1,6 +1,5 @@
 """What ``dubbench score`` found: a table on the screen, and everything in a JSON file."""
 
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -13,13 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dubbench import __version__
-from dubbench.evaluation import PACKAGES
 from dubbench.files import write_json
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.metrics.suite import Suite
 from dubbench.pairs import PRED, Pairing
 from dubbench.protocols import Protocol
+from dubbench.record import definitions, versions
 from dubbench.results import GROUND_TRUTH, ClipResult, Pooled, Row, is_pooled, number, summarise
 
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
@@ -126,23 +123,14 @@ class Report:
                 "unmatched": {PRED: list(self.pairing.pred_only), "target": list(self.pairing.target_only)},
                 "absent": self.suite.absent,
                 "pooled_notes": {name: pool.notes for name, pool in self.pooled.items()},
-                "definitions": {
-                    name: {"text": d.text, "unit": d.unit, "better": d.better, "version": d.version}
-                    for name, d in DEFINITIONS.items()
-                    if name in self.suite.metrics
-                },
+                "definitions": definitions(self.suite.metrics),
                 "networks": described["networks"],
                 "choices": {
                     key: getattr(self.rules, key)
                     for key in ("crop", "size", "border", "length", "sync", "embedder", "pool_minimum")
                 },
                 "device": str(self.suite.device),
-                "versions": {
-                    "dubbench": __version__,
-                    "python": platform.python_version(),
-                    "landmarks": self.backend,
-                    **{package.__name__: str(package.__version__) for package in PACKAGES},
-                },
+                "versions": versions(self.backend),
             },
         )
 

@@ -144,6 +144,4 @@ class CSIM(SampleMean):
 
     def update(self, pred: Tensor, target: Tensor, points: Tensor) -> None:  # type: ignore[override]
         """Add a batch; as `csim` takes it."""
-        values = csim(self.embedder, pred, target, points).to(self.total.device)
-        self.total += values.sum()
-        self.count += len(values)
+        self.add(csim(self.embedder, pred, target, points))

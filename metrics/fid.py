@@ -1,6 +1,5 @@
 """Frechet distance between Gaussian fits of two pools of features, and FID over running sums."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,11 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import Metric
 
 from dubbench.errors import DubbenchError
 from dubbench.metrics.inception import WIDTH, Network, feature_width
-from dubbench.metrics.inference import evaluating
+from dubbench.metrics.pool import FramePools, Side
 
 Array = Tensor | NDArray[np.float64]
 MINIMUM = 2048
@@ -129,7 +127,7 @@ def check_features(features: Tensor, width: int) -> None:
         raise DubbenchError("features hold values that are not finite; check the network's weights and its images")
 
 
-class FID(Metric):
+class FID(FramePools):
     """Frechet inception distance of all predicted to all target frames (Heusel et al. 2017), frames pooled.
 
     Running sums in float64 with ddof 1, so neither memory nor the printed digits depend on batches or processes. With
@@ -145,18 +143,15 @@ class FID(Metric):
         DubbenchError: on a ``minimum`` below 2 or a network that gives no features [N, D].
     """
 
-    is_differentiable = False
-    higher_is_better = False
     full_state_update = False
     unit: ClassVar[str] = "1"
     pred_sums: Tensor
     target_sums: Tensor
 
     def __init__(self, network: Network, minimum: int = MINIMUM, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(**kwargs)
+        super().__init__(network, **kwargs)
         if minimum < 2:
             raise DubbenchError(f"FID needs a covariance, so minimum={minimum} is too low; give at least 2")
-        self.network: Callable[[Tensor], Tensor] = network
         self.minimum = minimum
         width = feature_width(network)
         for name in ("pred_sums", "target_sums"):
@@ -172,20 +167,9 @@ class FID(Metric):
         """Sums over target frames."""
         return Moments(sums=self.target_sums)
 
-    def update(self, pred: Tensor | None = None, target: Tensor | None = None) -> None:
-        """Add frames of one side or of both, which need not be equally many.
-
-        Args:
-            pred: [N, 3, H, W] RGB, uint8 or floating in [0, 1].
-            target: [M, 3, H, W], as ``pred``.
-
-        Raises:
-            DubbenchError: on another shape, type or range.
-        """
-        for images, moments in ((pred, self.pred), (target, self.target)):
-            if images is not None:
-                with evaluating(self.network):
-                    moments.add(self.network(images))
+    def add(self, side: Side, features: Tensor, images: Tensor) -> None:
+        """See `FramePools`."""
+        (self.pred if side == "pred" else self.target).add(features)
 
     def compute(self) -> Tensor:
         """Distance of the pools so far, float64.

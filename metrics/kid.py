@@ -1,18 +1,16 @@
 """Kernel inception distance (Binkowski et al., ICLR 2018) in constant memory."""
 
-from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from dubbench.errors import DubbenchError
 from dubbench.metrics.fid import check_features
 from dubbench.metrics.images import levels
 from dubbench.metrics.inception import WIDTH, Network, feature_width
-from dubbench.metrics.inference import evaluating
+from dubbench.metrics.pool import FramePools, Side
 
 SAMPLE = 5000
 BLOCK = 512
@@ -124,7 +122,7 @@ class FeatureSample:
         return self.rows[order[self.keys[order] != EMPTY]]
 
 
-class KID(Metric):
+class KID(FramePools):
     """Kernel inception distance of predicted to target frames, frames pooled.
 
     Up to ``sample`` frames a side this is the unbiased estimate over all of them. Of more, the ``sample`` frames
@@ -140,8 +138,6 @@ class KID(Metric):
         DubbenchError: on a ``sample`` below 2 or a network that gives no features [N, D].
     """
 
-    is_differentiable = False
-    higher_is_better = False
     # Samples of two processes or batches cannot be reduced state by state: keys decide over rows.
     full_state_update = True
     unit: ClassVar[str] = "1"
@@ -151,31 +147,19 @@ class KID(Metric):
     target_rows: Tensor
 
     def __init__(self, network: Network, sample: int = SAMPLE, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(**kwargs)
+        super().__init__(network, **kwargs)
         if sample < 2:
             raise DubbenchError(f"KID compares pairs of frames, so sample={sample} is too low; give at least 2")
-        self.network: Callable[[Tensor], Tensor] = network
         self.sample = sample
         width = feature_width(network)
         for side in ("pred", "target"):
             for name, state in vars(FeatureSample(width, sample)).items():
                 self.add_state(f"{side}_{name}", state, dist_reduce_fx=None)
 
-    def update(self, pred: Tensor | None = None, target: Tensor | None = None) -> None:
-        """Add frames of one side or of both, which need not be equally many.
-
-        Args:
-            pred: [N, 3, H, W] RGB, uint8 or floating in [0, 1].
-            target: [M, 3, H, W], as ``pred``.
-
-        Raises:
-            DubbenchError: on another shape, type or range.
-        """
-        sides = ((pred, self.pred_keys, self.pred_rows), (target, self.target_keys, self.target_rows))
-        for images, keys, rows in sides:
-            if images is not None:
-                with evaluating(self.network):
-                    FeatureSample(state=(keys, rows)).add(self.network(images), image_keys(images))
+    def add(self, side: Side, features: Tensor, images: Tensor) -> None:
+        """See `FramePools`."""
+        state = (self.pred_keys, self.pred_rows) if side == "pred" else (self.target_keys, self.target_rows)
+        FeatureSample(state=state).add(features, image_keys(images))
 
     def compute(self) -> Tensor:
         """Distance of the samples so far, float64.

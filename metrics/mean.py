@@ -33,8 +33,11 @@ class SampleMean(Metric):
 
     def update(self, pred: Tensor, target: Tensor) -> None:
         """Add a batch; shapes and ranges as the metric's function takes them."""
-        values = self.values(pred, target)
-        self.total += values.sum()
+        self.add(self.values(pred, target))
+
+    def add(self, values: Tensor) -> None:
+        """Add a batch's values [N], from whatever device."""
+        self.total += values.sum().to(self.total.device)
         self.count += len(values)
 
     def compute(self) -> Tensor:

@@ -1,7 +1,7 @@
 """Networks of the metrics with the weights of `dubbench.assets`, ready to use."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import nn
 
@@ -15,6 +15,8 @@ from dubbench.metrics.syncnet import SyncNet
 
 if TYPE_CHECKING:
     from dubbench.face.s3fd import S3FD
+
+Network = TypeVar("Network", bound=nn.Module)
 
 SYNCNET = "syncnet_v2.model"
 DETECTOR = "sfd_face.pth"
@@ -30,9 +32,7 @@ def syncnet() -> SyncNet:
     Raises:
         DubbenchError: if the file is not here or damaged.
     """
-    network = SyncNet()
-    _fill(network, SYNCNET)
-    return network
+    return _filled(SyncNet(), SYNCNET)
 
 
 def s3fd() -> "S3FD":
@@ -43,9 +43,7 @@ def s3fd() -> "S3FD":
     """
     from dubbench.face.s3fd import S3FD  # leads to torchvision, which `import dubbench.metrics` does without
 
-    network = S3FD()
-    _fill(network, DETECTOR)
-    return network
+    return _filled(S3FD(), DETECTOR)
 
 
 def inception() -> FIDInception:
@@ -54,9 +52,7 @@ def inception() -> FIDInception:
     Raises:
         DubbenchError: if the file is not here or damaged.
     """
-    network = FIDInception()
-    _fill(network, INCEPTION)
-    return network
+    return _filled(FIDInception(), INCEPTION)
 
 
 def lpips_network(net: Trunk = "alex") -> LPIPS:
@@ -93,7 +89,8 @@ def embedder(name_or_path: str | Path = EMBEDDERS[0]) -> ArcFace:
     return ArcFace(path, "imagenet" if trained_on_imagenet_range else None)
 
 
-def _fill(network: nn.Module, name: str) -> None:
+def _filled(network: Network, name: str) -> Network:
+    """The network with the weights of the asset ``name``."""
     path = assets.find(name)
     try:
         network.load_state_dict(assets.load_tensors(path))
@@ -102,3 +99,4 @@ def _fill(network: nn.Module, name: str) -> None:
         raise DubbenchError(
             f"{path} does not fit {type(network).__name__} ({''.join(first).strip()[:160]}); fetch it again"
         ) from error
+    return network

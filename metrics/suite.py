@@ -1,15 +1,10 @@
 """All metrics together: one pass over each clip, a frame seen once, memory that does not grow with length or count."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Literal, Protocol
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,23 +12,14 @@ from torch import nn
 
 from dubbench import assets
 from dubbench.errors import DubbenchError
-from dubbench.face.scenes import Cuts
-from dubbench.face.tracks import LANDMARK, PIPELINE
-from dubbench.files import atomic
 from dubbench.metrics import pretrained
-from dubbench.metrics.definitions import DEFINITIONS, Frames, score
+from dubbench.metrics.clip_pass import RECORD, ClipPass
+from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.metrics.fid import MINIMUM, Moments, frechet_distance
-from dubbench.metrics.kid import FeatureSample, image_keys, kernel_distance
-from dubbench.metrics.sync import SyncStream
-from dubbench.metrics.sync_tracks import SyncTracks, TrackScore
+from dubbench.metrics.kid import FeatureSample, kernel_distance
+from dubbench.metrics.sync_rules import SyncRule
 
-SyncRule = Literal["landmark", "pipeline", "precropped"]
-SYNC_RULES: tuple[SyncRule, ...] = ("landmark", "pipeline", "precropped")
 EMBEDDER = pretrained.EMBEDDERS[0]
-SYNC_SIDE = 224
-NO_FACE = "no frame shows a face in both the video and its ground truth"
-NO_TRACK = "no_track: no face is large enough in enough frames on end"
-NO_SPEECH = "there is no speech to compare the lips with"
 # The pretrained file behind each network that a suite loads by itself; the embedder's is chosen.
 FILES = {
     "lpips_alex": pretrained.TRUNKS["alex"],
@@ -42,42 +28,6 @@ FILES = {
     "syncnet": pretrained.SYNCNET,
     "s3fd": pretrained.DETECTOR,
 }
-RECORD = np.dtype([("key", "<i8"), ("feature", "<f4", (2048,))])
-
-Image = NDArray[np.uint8]
-Box = NDArray[np.float64]
-
-
-class SyncExpert(Protocol):
-    """A network of this suite that tells lips in sync from others, with all that it needs around it."""
-
-    def stream(self, speech: NDArray[np.int16]) -> "ExpertStream":
-        """Begin a clip."""
-
-
-class ExpertStream(Protocol):
-    """One clip on its way through a sync expert."""
-
-    def add(self, image: Image, to_256: NDArray[np.float64]) -> None:
-        """Take the next full frame, and the transform [2, 3] from it to the aligned frame of 256 pixels."""
-
-    def finish(self) -> float | None:
-        """Mean similarity over the clip's windows; None where it is too short for one."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a clip got.
-
-    Attributes:
-        values: by metric, the mean over frames or the clip's one value.
-        notes: by metric without a value, why.
-        tracks: face tracks that SyncNet scored, longest first.
-    """
-
-    values: dict[str, float]
-    notes: dict[str, str]
-    tracks: list[TrackScore] = field(default_factory=list)
 
 
 class Suite:
@@ -206,129 +156,6 @@ class _Pool:
                 self.moments.add(features)
                 if kernel:
                     self.sample.add(features, torch.from_numpy(np.array(part["key"])))
-
-
-class ClipPass(AbstractContextManager["ClipPass"]):
-    """One candidate's clip on its way through the suite; use as a context manager and take every frame in order."""
-
-    def __init__(self, suite: Suite, speech: NDArray[np.int16] | None, features: Path | None) -> None:
-        self.suite, self.speech = suite, speech
-        self._sums: defaultdict[str, float] = defaultdict(float)
-        self._counts: defaultdict[str, int] = defaultdict(int)
-        self._follow = _follower(suite, speech) if "sync_c" in suite.metrics or "sync_d" in suite.metrics else None
-        expert = suite.networks.get("sync_expert") if "sync_similarity" in suite.metrics else None
-        self._expert: ExpertStream | None = expert.stream(speech) if expert and speech is not None else None
-        self._file: AbstractContextManager[Path] | None = None
-        self._features: IO[bytes] | None = None
-        if features is not None and suite.wants("pool"):
-            self._file = atomic(features)
-            self._features = self._file.__enter__().open("wb")
-
-    def look(self, image: Image, boxes: Sequence[Box], to_256: NDArray[np.float64]) -> None:
-        """Take the next full frame, for what follows faces over time.
-
-        Args:
-            image: uint8 [H, W, 3] RGB.
-            boxes: of the faces found in it, [4] x0, y0, x1, y1 in pixels each.
-            to_256: [2, 3] from the frame to the aligned frame of 256 pixels.
-        """
-        if self._follow is not None:
-            self._follow.add(image, boxes)
-        if self._expert is not None:
-            self._expert.add(image, to_256)
-
-    @torch.inference_mode()
-    def add(self, frames: Frames) -> None:
-        """Take the crops of some frames."""
-        for name, values in score(frames, self.suite.metrics, self.suite.networks).items():
-            self._sums[name] += float(values.sum())
-            self._counts[name] += len(values)
-        if self._features is not None:
-            records = np.empty(len(frames.crops), RECORD)
-            records["key"] = image_keys(frames.crops).cpu().numpy()
-            records["feature"] = self.suite.networks["inception"](frames.crops).float().cpu().numpy()
-            self._features.write(records.tobytes())
-
-    def finish(self) -> Outcome:
-        """End the clip and give its values."""
-        values = {name: self._sums[name] / count for name, count in self._counts.items() if count}
-        notes = {
-            name: NO_FACE
-            for name in self.suite.metrics
-            if DEFINITIONS[name].needs in ("landmarks", "faces") and name not in values
-        }
-        tracks: list[TrackScore] = []
-        if self._follow is not None:
-            sync = [name for name in self.suite.metrics if DEFINITIONS[name].network == "syncnet"]
-            reason = NO_SPEECH if self.speech is None else NO_TRACK
-            try:
-                tracks = self._follow.finish()
-            except DubbenchError as error:
-                reason = reason if self.speech is None else str(error)
-            if tracks:
-                scores = tracks[0].scores
-                found = {"sync_c": scores.lse_c, "sync_d": scores.lse_d, "av_offset": float(scores.av_offset)}
-                values.update({name: found[name] for name in sync})
-            else:
-                notes.update(dict.fromkeys(sync, reason))
-        if "sync_similarity" in self.suite.metrics:
-            similarity = self._expert.finish() if self._expert is not None else None
-            if similarity is None:
-                notes["sync_similarity"] = NO_SPEECH if self.speech is None else "the clip is too short for a window"
-            else:
-                values["sync_similarity"] = similarity
-        return Outcome(values, notes, tracks)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Keep the features of a clip that ended well, and leave nothing of another."""
-        if self._features is not None and self._file is not None:
-            self._features.close()
-            self._file.__exit__(kind, error, trace)
-
-
-class _Whole:
-    """Whole frames, for videos that are cropped for SyncNet already."""
-
-    def __init__(self, stream: SyncStream) -> None:
-        self._stream, self._frames = stream, 0
-
-    def add(self, image: Image, boxes: Sequence[Box]) -> None:
-        small = cv2.resize(image, (SYNC_SIDE, SYNC_SIDE), interpolation=cv2.INTER_LINEAR)
-        self._stream.add(np.ascontiguousarray(small[None, ..., ::-1]))
-        self._frames += 1
-
-    def finish(self) -> list[TrackScore]:
-        try:
-            scores = self._stream.finish()
-        except DubbenchError:
-            return []
-        return [TrackScore(0, self._frames, scores)]
-
-
-class _Tracked:
-    """Frames whose faces are tracked from shot to shot."""
-
-    def __init__(self, tracks: SyncTracks, detector: Any) -> None:  # noqa: ANN401
-        self._tracks, self._detector, self._cuts = tracks, detector, Cuts()
-
-    def add(self, image: Image, boxes: Sequence[Box]) -> None:
-        found = boxes if self._detector is None else self._detector.detect(image)
-        self._tracks.add(image, found, self._cuts.add(image))
-
-    def finish(self) -> list[TrackScore]:
-        return self._tracks.finish()
-
-
-def _follower(suite: Suite, speech: NDArray[np.int16] | None) -> _Whole | _Tracked | None:
-    network = suite.networks["syncnet"]
-    sound = np.zeros(0, np.int16) if speech is None else speech
-    if suite.sync == "precropped":
-        return _Whole(SyncStream(network, sound, device=suite.device))
-    pipeline = suite.sync == "pipeline"
-    tracks = SyncTracks(network, sound, PIPELINE if pipeline else LANDMARK, device=suite.device)
-    return _Tracked(tracks, suite.networks["s3fd"] if pipeline else None)
 
 
 def _describe(network: Any, file: str) -> dict[str, str]:  # noqa: ANN401

@@ -86,8 +86,4 @@ class SyncSimilarity(SampleMean):
 
     def update(self, frames: Tensor, mel: Tensor) -> None:
         """Add a batch; as `sync_similarity` takes it."""
-        super().update(frames, mel)
-
-    def values(self, frames: Tensor, mel: Tensor) -> Tensor:
-        """[B] one value a clip."""
-        return sync_similarity(self.expert, frames, mel)
+        self.add(sync_similarity(self.expert, frames, mel))

@@ -15,6 +15,7 @@ from dubbench.datamodules.prepare import prepare
 from dubbench.metrics import pretrained
 from dubbench.metrics.syncnet import SyncNet
 from tests import talking
+from tests.data import videos
 
 CLIP = "ann/one"
 Say = Callable[..., tuple[int, str, str]]
@@ -218,3 +219,26 @@ def test_lips_are_held_against_the_given_speech(
     assert status == 0
     assert "sync_c: no_track" in out
     assert "(1 of 1 clip)" in out
+
+
+def test_any_sync_metric_alone_has_its_value(
+    sides: tuple[Path, Path], score: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "syncnet", SyncNet)
+    video = sides[1] / "ann/one.mkv"
+    for metric in ("av_offset", "sync_d"):
+        status, out, _ = score("--pred", video, "--target", video, "--metrics", metric, "--sync", "precropped")
+        assert status == 0
+        assert table(out)[metric][-2] == "1"
+
+
+def test_silent_videos_have_all_that_needs_no_speech(
+    score: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "syncnet", SyncNet)
+    even = [image[:230, :220] for image in list(talking.frames(CLIP))[:8]]
+    video = videos.write(tmp_path / "silent.mp4", even, rate=None)
+    status, out, _ = score("--pred", video, "--target", video, "--metrics", "sync_c", "av_offset", "mse")
+    assert status == 0
+    assert table(out)["mse"][-2:] == ["0", "1"]
+    assert "sync_c, av_offset: there is no speech to compare the lips with (1 of 1 clip)" in out
