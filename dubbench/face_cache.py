@@ -4,10 +4,10 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import av
 import numpy as np
@@ -18,11 +18,30 @@ from dubbench.files import atomic, sha256
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 
-FORM = 1  # raised when what a file holds changes
+FORM = 2  # raised when what a file holds changes
 DIGEST = hashlib.sha256().digest_size
-POINTS = (68, 2)
+POINTS = 68
+ROW = (POINTS + 2, 2)  # the landmarks, then the box's corners
 
 Points = NDArray[np.float32]
+
+
+class Face(NamedTuple):
+    """What is kept of a face, in the frame's pixels.
+
+    Attributes:
+        points: float32 [68, 2] landmarks.
+        box: float32 [4] x0, y0, x1, y1 around all points of the mesh.
+    """
+
+    points: Points
+    box: Points
+
+    @classmethod
+    def of(cls, mesh: Points) -> "Face":
+        """Take it from a mesh [478, 3]."""
+        plane = np.asarray(mesh[:, :2], np.float32)
+        return cls(points_68(plane), np.concatenate([plane.min(0), plane.max(0)]))
 
 
 class Detector(Protocol):
@@ -49,7 +68,9 @@ def folder() -> Path:
     return Path(os.environ.get("DUBBENCH_CACHE") or cache) / "landmarks"
 
 
-def followed(video: Path, detector: Detector) -> Generator[tuple[Image, list[Points]], None, None]:
+def followed(
+    video: Path, detector: Detector, images: Iterable[Image] | None = None
+) -> Generator[tuple[Image, list[Face]], None, None]:
     """Stream a video at 25 fps with the faces in each frame.
 
     What is detected goes into the cache when the last frame was taken. A file there that is damaged counts as absent,
@@ -58,20 +79,23 @@ def followed(video: Path, detector: Detector) -> Generator[tuple[Image, list[Poi
     Args:
         video: file.
         detector: used only if the cache does not know the video.
+        images: its frames, where they are read already.
 
     Yields:
-        uint8 [H, W, 3] RGB, and float32 [68, 2] landmarks a face in its pixels, largest first.
+        uint8 [H, W, 3] RGB, and its faces, largest first.
 
     Raises:
         MediaError: if the video is unreadable.
     """
     path = _place(video, detector)
+    images = read_frames(video) if images is None else images
     rows = _read(path, detector.max_faces)
     if rows is None:
-        yield from _detected(video, detector, path)
+        yield from _detected(images, detector, path)
         return
-    for image, row in zip(read_frames(video), rows, strict=True):
-        yield image, [np.array(points) for points in row if not np.isnan(points[0, 0])]
+    for image, row in zip(images, rows, strict=True):
+        found = [np.array(face) for face in row if not np.isnan(face[0, 0])]
+        yield image, [Face(face[:POINTS], face[POINTS:].reshape(4)) for face in found]
 
 
 def _place(video: Path, detector: Detector) -> Path:
@@ -79,29 +103,29 @@ def _place(video: Path, detector: Detector) -> Path:
     return folder() / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()}.landmarks"
 
 
-def _detected(video: Path, detector: Detector, path: Path) -> Iterator[tuple[Image, list[Points]]]:
+def _detected(images: Iterable[Image], detector: Detector, path: Path) -> Iterator[tuple[Image, list[Face]]]:
     detector.reset()
     with ExitStack() as stack:
-        keep: Callable[[list[Points]], None] | None = None
+        keep: Callable[[list[Face]], None] | None = None
         with suppress(OSError):  # a home that cannot be written to is no reason not to score
             keep = stack.enter_context(_kept(path, detector.max_faces))
-        for image in read_frames(video):
-            faces = [np.asarray(points_68(face), np.float32) for face in detector.detect(image)]
+        for image in images:
+            faces = [Face.of(mesh) for mesh in detector.detect(image)]
             if keep is not None:
                 keep(faces)
             yield image, faces
 
 
 @contextmanager
-def _kept(path: Path, max_faces: int) -> Iterator[Callable[[list[Points]], None]]:
-    """Rows [max_faces, 68, 2], NaN without a face, in a file that ends with their sha256; memory stays the same."""
+def _kept(path: Path, max_faces: int) -> Iterator[Callable[[list[Face]], None]]:
+    """Rows [max_faces, 70, 2], NaN without a face, in a file that ends with their sha256; memory stays the same."""
     digest = hashlib.sha256()
     with atomic(path) as temporary, temporary.open("wb") as file:
 
-        def keep(faces: list[Points]) -> None:
-            row = np.full((max_faces, *POINTS), np.nan, "<f4")
-            for k, points in enumerate(faces):
-                row[k] = points
+        def keep(faces: list[Face]) -> None:
+            row = np.full((max_faces, *ROW), np.nan, "<f4")
+            for k, face in enumerate(faces):
+                row[k] = np.vstack([face.points, face.box.reshape(2, 2)])
             digest.update(row.tobytes())
             file.write(row.tobytes())
 
@@ -110,13 +134,13 @@ def _kept(path: Path, max_faces: int) -> Iterator[Callable[[list[Points]], None]
 
 
 def _read(path: Path, max_faces: int) -> Points | None:
-    """Rows [frames, max_faces, 68, 2] as they lie in the file; None if it is absent or damaged."""
+    """Rows [frames, max_faces, 70, 2] as they lie in the file; None if it is absent or damaged."""
     try:
         content = np.memmap(path, np.uint8, "r")
     except (OSError, ValueError):  # ValueError: an empty file
         return None
     rows, digest = content[:-DIGEST], content[-DIGEST:].tobytes()
-    row = max_faces * math.prod(POINTS) * 4
+    row = max_faces * math.prod(ROW) * 4
     if len(rows) % row or hashlib.sha256(rows.data).digest() != digest:
         return None
-    return rows.view("<f4").reshape(-1, max_faces, *POINTS)
+    return rows.view("<f4").reshape(-1, max_faces, *ROW)

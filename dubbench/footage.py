@@ -1,6 +1,6 @@
 """The ground truth as scoring sees it: frames with their geometry, a chunk at a time, from wherever they lie."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from dubbench import face_cache
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.face.alignment import ffhq_transform
-from dubbench.face_cache import Detector, Points
+from dubbench.face_cache import Detector, Face, Points
 from dubbench.files import sha256
 from dubbench.geometry import ALIGNED, Geometry
 from dubbench.media.audio import aligned_speech
@@ -21,6 +21,8 @@ from dubbench.media.container import Image
 from dubbench.media.video import probe, read_frames
 
 T = TypeVar("T")
+Faces = Sequence[Face] | None  # in a frame; None where nobody looked
+Chunk = tuple[list[Image], Geometry, list[Faces]]
 
 CHUNK = 16
 # From an aligned square (continuous, pixel j centred at j + 0.5) to pixel indices of the frame that it is.
@@ -53,14 +55,16 @@ class Footage(Protocol):
     @property
     def speech(self) -> NDArray[np.float32] | None: ...  # noqa: D102
 
-    def chunks(self, size: int) -> Iterator[tuple[list[Image], Geometry]]:
+    def chunks(self, size: int, detector: Detector | None = None) -> Iterator[Chunk]:
         """Stream the clip once.
 
         Args:
             size: side of the protocol's crop in pixels.
+            detector: finds the faces in the frames themselves that the landmark cache does not know; None leaves
+                them out where geometry needs none.
 
         Yields:
-            Up to `CHUNK` frames, uint8 [height, width, 3] RGB, with their geometry.
+            Up to `CHUNK` frames, uint8 [height, width, 3] RGB, with their geometry and the faces in each.
 
         Raises:
             DubbenchError: if the frames cannot be read.
@@ -95,18 +99,19 @@ class SourceFootage:
         """See `Footage`."""
         return self.clip.speech()
 
-    def chunks(self, size: int) -> Iterator[tuple[list[Image], Geometry]]:
+    def chunks(self, size: int, detector: Detector | None = None) -> Iterator[Chunk]:
         """See `Footage`; raises also if the source has not the frames that the clip was prepared with."""
         changed = (
             f"{self.source} does not have the {self.frames} frames it was prepared with; run dubbench prepare again"
         )
         done = 0
-        for images in _chunked(read_frames(self.source)):
+        for rows in _chunked(_seen(read_frames(self.source), self.source, detector)):
+            images, faces = zip(*rows, strict=True)
             indices = range(done, done + len(images))
             done += len(images)
             if done > self.frames:
                 raise DubbenchError(changed)
-            yield images, Geometry.of_clip(self.clip, indices, size)
+            yield list(images), Geometry.of_clip(self.clip, indices, size), list(faces)
         if done != self.frames:
             raise DubbenchError(changed)
 
@@ -125,15 +130,17 @@ class PreparedFootage:
         """See `Footage`."""
         return self.clip.speech()
 
-    def chunks(self, size: int) -> Iterator[tuple[list[Image], Geometry]]:
+    def chunks(self, size: int, detector: Detector | None = None) -> Iterator[Chunk]:
         """See `Footage`."""
         done = 0
-        for images in _chunked(self.clip.stream()):
+        for rows in _chunked(_seen(self.clip.stream(), self.clip.folder / "video.mp4", detector)):
+            images, faces = zip(*rows, strict=True)
             indices = range(done, done + len(images))
             done += len(images)
             points = self.clip.aligned_points(indices) + SQUARE_ITSELF[:, 2]
             transforms = np.tile(SQUARE_ITSELF, (len(images), 1, 1))
-            yield images, Geometry.of(transforms, self.width, points, self.clip.detected(indices), size)
+            geometry = Geometry.of(transforms, self.width, points, self.clip.detected(indices), size)
+            yield list(images), geometry, list(faces)
 
 
 class RawFootage:
@@ -163,31 +170,39 @@ class RawFootage:
         """See `Footage`."""
         return aligned_speech(self.path) if self._sounds else None
 
-    def chunks(self, size: int) -> Iterator[tuple[list[Image], Geometry]]:
-        """See `Footage`; ``frames`` is known afterwards. Raises also if no frame shows a face."""
+    def chunks(self, size: int, detector: Detector | None = None) -> Iterator[Chunk]:
+        """See `Footage`; its own detector finds the faces, and ``frames`` is known afterwards.
+
+        Raises also if no frame shows a face.
+        """
         done = 0
         for rows in _chunked(self._faces()):
-            images, points, detected = zip(*rows, strict=True)
+            images, points, faces = zip(*rows, strict=True)
             transforms = [ffhq_transform(face, ALIGNED) for face in points]
             done += len(images)
-            yield list(images), Geometry.of(transforms, ALIGNED, points, detected, size)
+            yield list(images), Geometry.of(transforms, ALIGNED, points, list(map(bool, faces)), size), list(faces)
         self.frames = done
 
-    def _faces(self) -> Iterator[tuple[Image, Points, bool]]:
+    def _faces(self) -> Iterator[tuple[Image, Points, list[Face]]]:
         last: Points | None = None
         leading = 0
         for image, faces in face_cache.followed(self.path, self._detector):
             if faces:
                 if last is None:
                     # Decoded once more when their face has come: holding them back would take unbounded memory.
-                    yield from ((early, faces[0], False) for early in islice(read_frames(self.path), leading))
-                last = faces[0]
+                    yield from ((early, faces[0].points, []) for early in islice(read_frames(self.path), leading))
+                last = faces[0].points
             if last is None:
                 leading += 1
             else:
-                yield image, last, bool(faces)
+                yield image, last, faces
         if last is None:
             raise DubbenchError(f"{self.path} shows no face in any of its {leading} frames; give a video of a face")
+
+
+def _seen(images: Iterable[Image], video: Path, detector: Detector | None) -> Iterator[tuple[Image, Faces]]:
+    """Frames of a video, with their faces if somebody shall find them."""
+    return ((image, None) for image in images) if detector is None else face_cache.followed(video, detector, images)
 
 
 def _chunked(items: Iterable[T]) -> Iterator[list[T]]:

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.face.crops import nose_crop
-from dubbench.face.landmarks import points_68
 
 ALIGNED = 256
 MOUTH = slice(48, 68)
@@ -100,13 +99,13 @@ def nearest_face(faces: Sequence[NDArray[np.float32]], truth: NDArray[np.float64
     """Of the faces found in a frame, take the one nearest to the ground truth's.
 
     Args:
-        faces: [478, 3] meshes in the frame's pixels, as `FaceMesh.detect` gives them.
+        faces: [68, 2] landmarks in the frame's pixels each.
         truth: [68, 2] landmarks of the ground truth in that frame's pixels.
 
     Returns:
         [68, 2] landmarks in the frame's pixels, or None without a face.
     """
-    points = [points_68(face).astype(np.float64) for face in faces]
+    points = [face.astype(np.float64) for face in faces]
     centre = truth.mean(axis=0)
     return min(points, key=lambda face: float(np.linalg.norm(face.mean(axis=0) - centre)), default=None)
 

@@ -12,18 +12,20 @@ from torch import Tensor
 
 from dubbench.candidates import Candidate, Job, Take
 from dubbench.errors import DubbenchError
-from dubbench.face.landmarks import FaceMesh
+from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.face.warp import warp
+from dubbench.face_cache import Face
 from dubbench.files import inside
-from dubbench.footage import CHUNK
+from dubbench.footage import CHUNK, Faces
 from dubbench.geometry import Geometry, aligned_faces, nearest_face
 from dubbench.media import MediaError
 from dubbench.media.container import Image
 from dubbench.media.video import VideoWriter, read_frames
 from dubbench.metrics import lmd
+from dubbench.metrics.clip_pass import ClipPass
 from dubbench.metrics.csim import face_crop, five_points
 from dubbench.metrics.definitions import Frames, Truth
-from dubbench.metrics.suite import ClipPass, Suite
+from dubbench.metrics.suite import Suite
 from dubbench.results import GROUND_TRUTH, ClipResult
 
 FEATURES = ".inception"
@@ -78,8 +80,11 @@ class Lane:
         footage = self.job.footage
         return VideoWriter(path, footage.width, footage.height, crf=self.job.rules.result_crf, speech=speech)
 
-    def step(self, truth: Image, geometry: Geometry, k: int, five: NDArray[np.float64] | None) -> None:
-        """Take the candidate's next frame, the ``k``-th of ``geometry``; ``five`` points align its face."""
+    def step(self, truth: Image, geometry: Geometry, k: int, five: NDArray[np.float64] | None, known: Faces) -> None:
+        """Take the candidate's next frame, the ``k``-th of ``geometry``.
+
+        ``five`` points align its face; ``known`` are the faces in the ground truth's frame.
+        """
         if self.failure or self._pass is None:
             return
         try:
@@ -88,10 +93,10 @@ class Lane:
                 return
             if self._writer is not None:
                 self._writer.write(image)
-            faces = self.mesh.detect(image)
-            boxes = [np.concatenate([face[:, :2].min(0), face[:, :2].max(0)]).astype(np.float64) for face in faces]
-            self._pass.look(image, boxes, geometry.to_256[k])
-            self._points.append(nearest_face(faces, geometry.source_points[k]))
+            if known is None or self.candidate.name != GROUND_TRUTH:
+                known = [Face.of(mesh) for mesh in self.mesh.detect(image)]
+            self._pass.look(image, [face.box.astype(np.float64) for face in known], geometry.to_256[k])
+            self._points.append(nearest_face([face.points for face in known], geometry.source_points[k]))
             self._crops.append(warp(image, geometry.crop[k], self.job.rules.size, self.job.rules.border))
             if five is not None:
                 self._faces.append(face_crop(image, five))
@@ -156,12 +161,13 @@ class Lane:
             return {}
         self.mesh.reset()
         info, frames = self.job.prepared.info, read_frames(self.video)
+        height, width = info.source_height, info.source_width
         sums: dict[str, list[float]] = {"lmd_floor": [], "f_lmd_floor": []}
         for start in range(0, info.frames, CHUNK):
             indices = range(start, min(start + CHUNK, info.frames))
             geometry = Geometry.of_clip(self.job.prepared, indices, self.job.rules.size)
             again = [
-                nearest_face(self.mesh.detect(image[: info.source_height, : info.source_width]), truth)
+                nearest_face([points_68(face) for face in self.mesh.detect(image[:height, :width])], truth)
                 for truth, image in zip(geometry.source_points, frames, strict=False)  # this order drops no frame
             ]
             points, found = aligned_faces(again, geometry)
@@ -185,7 +191,8 @@ def score_clip(
         job: the clip.
         candidates: with the fingerprint that each one's result will carry.
         suite: the metrics.
-        meshes: a landmark detector for each candidate's name.
+        meshes: a landmark detector for each candidate's name; the ground truth's is not asked about what the landmark
+            cache knows.
         videos: folder below which each candidate that writes has its videos; None writes none.
         features: folder below which each candidate leaves the features of pooled metrics; None leaves none.
 
@@ -200,7 +207,8 @@ def score_clip(
         lanes = [
             stack.enter_context(Lane(each, job, suite, meshes[each.name], videos, features)) for each in candidates
         ]
-        for truth, geometry in job.footage.chunks(rules.size):
+        detector = meshes[GROUND_TRUTH] if any(each.name == GROUND_TRUTH for each in candidates) else None
+        for truth, geometry, known in job.footage.chunks(rules.size, detector):
             fives = five_points(torch.from_numpy(geometry.source_points)).numpy() if suite.wants("faces") else None
             crops, faces = [], []
             for k, image in enumerate(truth):
@@ -209,7 +217,7 @@ def score_clip(
                 if five is not None:
                     faces.append(face_crop(image, five))
                 for lane in lanes:
-                    lane.step(image, geometry, k, five)
+                    lane.step(image, geometry, k, five, known[k])
             side = Truth(
                 crops=images(crops, suite.device),
                 mouth=torch.from_numpy(geometry.mouth),

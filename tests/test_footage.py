@@ -73,9 +73,9 @@ def mesh() -> Mesh:
 
 def taken(footage: Footage) -> Iterator[tuple[Image, Geometry, int]]:
     """Frames with their chunk's geometry and their place in it."""
-    for images, geometry in footage.chunks(256):
+    for images, geometry, faces in footage.chunks(256):
         assert 0 < len(images) <= CHUNK
-        assert len(images) == len(geometry.detected) == len(geometry.crop) == len(geometry.points)
+        assert len(images) == len(faces) == len(geometry.detected) == len(geometry.crop) == len(geometry.points)
         for k, image in enumerate(images):
             assert image.shape == (footage.height, footage.width, 3)
             yield image, geometry, k
@@ -156,6 +156,34 @@ def test_source_frames_come_with_the_track(clip: PreparedClip) -> None:
         np.testing.assert_array_equal(image, expected)
         np.testing.assert_array_equal(geometry.source_points[k], clip.points([number])[0])
         np.testing.assert_array_equal(geometry.aligned[k], clip.transforms([number])[0])
+
+
+@pytest.mark.parametrize("kind", ["source", "squares", "raw"])
+def test_faces_in_the_frames_are_found_once(kind: str, clip: PreparedClip, corpus: Path, mesh: Mesh) -> None:
+    """One of two faces in the third frame, none in the fourth; known when the clip is taken again."""
+    detector = Scripted(mesh, lambda k: {2: 2, 3: 0}.get(k, 1))
+    raw = RawFootage(corpus / "ann/one.mkv", "x", detector)
+    kinds: dict[str, Footage] = {"source": SourceFootage.find(clip), "squares": PreparedFootage(clip), "raw": raw}
+    footage = kinds[kind]
+    for seen in (18, 0):
+        detector.seen = 0
+        chunks = [(images, faces) for images, _, faces in footage.chunks(256, detector)]
+        assert detector.seen == seen
+        for (image, _, _), found in zip(
+            taken(footage), (image for images, _ in chunks for image in images), strict=True
+        ):
+            np.testing.assert_array_equal(found, image)
+        rows = [face for _, faces in chunks for face in faces]
+        assert [len(row or []) for row in rows] == [1, 1, 2, 0, *[1] * 14]
+        shifted = mesh + np.array([4, 0, 0], np.float32)
+        assert rows[4] is not None
+        np.testing.assert_array_equal(rows[4][0].points, points_68(shifted))
+        np.testing.assert_array_equal(rows[4][0].box, [*shifted[:, :2].min(0), *shifted[:, :2].max(0)])
+
+
+def test_nobody_looks_for_faces_that_nobody_asks_for(clip: PreparedClip) -> None:
+    for footage in (SourceFootage.find(clip), PreparedFootage(clip)):
+        assert [face for _, _, faces in footage.chunks(256) for face in faces] == [None] * 18
 
 
 def test_another_source_is_refused(clip: PreparedClip, corpus: Path, tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dubbench.cli import main
 from dubbench.datamodules.prepare import prepare
+from dubbench.face.landmarks import FaceMesh
 from dubbench.metrics import pretrained
 from dubbench.metrics.syncnet import SyncNet
 from tests import talking
@@ -171,6 +173,41 @@ def test_prepared_folders_show_the_noise_floor(tmp_path: Path, score: Say) -> No
     assert rows["mse"][-2:] == ["0", "1"]
     assert rows["lmd"][2] == rows["lmd"][4]  # equal frames: what is found again is the floor
     assert 0 < float(rows["lmd"][4]) < 2
+
+
+@pytest.mark.parametrize("kind", ["videos", "prepared", "source"])
+def test_the_ground_truth_is_looked_at_once(
+    kind: str, sides: tuple[Path, Path], score: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prediction's 18 frames in every run, the ground truth's only in the first; values are the same."""
+    pred, target = sides[0] / "ann__one.mkv", sides[1] / "ann/one.mkv"
+    if kind != "videos":
+        talking.write(tmp_path / "corpus" / "ann.mkv", talking.frames(CLIP), talking.speech(CLIP))
+        target = tmp_path / "out"
+        prepare("folder", tmp_path / "corpus", target, size=128, faces="largest", split="clip")
+        pred = target if kind == "prepared" else tmp_path / "corpus"
+    torch.manual_seed(0)
+    network = SyncNet()
+    monkeypatch.setattr(pretrained, "syncnet", lambda: network)
+    detect, calls = FaceMesh.detect, []
+
+    def spy(self: FaceMesh, rgb: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        calls.append(rgb.shape)
+        return detect(self, rgb)
+
+    monkeypatch.setattr(FaceMesh, "detect", spy)
+    metric = "sync_c" if kind == "videos" else "lmd"
+    words = ("--sync", "precropped", "--metrics", metric)
+    counts, clips = [], []
+    for name in ("cold", "warm"):
+        calls.clear()
+        assert score("--pred", pred, "--target", target, *words, "--json", tmp_path / name)[0] == 0
+        counts.append(len(calls))
+        (clip,) = json.loads((tmp_path / name).read_text())["clips"].values()
+        clips.append(clip)
+    assert counts == [36, 18]
+    assert clips[0] == clips[1]
+    assert metric in clips[0]["ground_truth"]
 
 
 class Levels(nn.Module):
