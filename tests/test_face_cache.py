@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 
 from dubbench import face_cache
-from dubbench.evaluation import evaluate
-from dubbench.face.landmarks import FaceMesh, points_68
+from dubbench.face.landmarks import points_68
 from dubbench.face_cache import followed
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 from tests import talking
-from tests.scored import values
 
 FACES = (0, 1, 2, 1, 0, 2)
 
@@ -143,49 +141,3 @@ def test_processes_do_each_other_no_harm(video: Path, cache: Path) -> None:
     detector = Scripted()
     assert [len(each) for each in found(video, detector)] == list(FACES)
     assert detector.seen == 0
-
-
-def alike(values: dict[str, str], others: dict[str, str]) -> bool:
-    """Equal but for the noise floors, which detect anew."""
-    return {k: v for k, v in values.items() if "floor" not in k} == {
-        k: v for k, v in others.items() if "floor" not in k
-    }
-
-
-def test_evaluations_look_at_the_ground_truth_once(
-    prepared: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In whatever folder the results lie, unless what was kept is damaged; a clip that was stopped leaves nothing."""
-    source = [image.tobytes() for image in talking.frames("ann/two")]
-    looked: list[int] = []
-    detect = FaceMesh.detect
-
-    def spy(self: FaceMesh, rgb: Image) -> list[face_cache.Points]:
-        if rgb.tobytes() in source:
-            looked.append(source.index(rgb.tobytes()))
-            if looked[-1] == stop:
-                raise KeyboardInterrupt
-        return detect(self, rgb)
-
-    def run(name: str) -> dict[str, str]:
-        looked.clear()
-        return values(evaluate(prepared, {}, out=tmp_path / name, clips=["ann/two"]), "ground_truth")
-
-    monkeypatch.setattr(FaceMesh, "detect", spy)
-    stop = 7
-    with pytest.raises(KeyboardInterrupt):
-        run("first")
-    assert not list(cache.iterdir())
-    stop = -1
-    first = run("first")
-    assert looked == list(range(10))
-    assert alike(run("second"), first)
-    assert looked == []
-    (kept,) = cache.iterdir()
-    kept.write_bytes(kept.read_bytes()[:-1])
-    assert alike(run("third"), first)
-    assert looked == list(range(10))
-    kept.unlink()
-    assert run("third") == values(tmp_path / "third", "ground_truth")
-    assert looked == [], "a result that is kept needs no faces"
-    assert not kept.exists()
