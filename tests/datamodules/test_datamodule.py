@@ -156,7 +156,7 @@ print(len(next(iter(make_loader(WindowDataset(Path(sys.argv[1]), WINDOW, "train"
 def test_workers_start_after_opencv_has_used_threads(root: Path) -> None:
     # In a process of its own: what is forked beside a thread pool of OpenCV can wait for its threads for ever.
     command = [sys.executable, "-c", AFTER_THREADS, str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.split() == ["2"], done.stderr
 
 
