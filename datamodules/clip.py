@@ -136,6 +136,15 @@ class PreparedClip:
         aligned = np.linalg.solve(transforms[:, None, :, :2], offsets[..., None])[..., 0]
         return np.asarray(aligned * ((size or self.info.size) / self.info.size), dtype=np.float32)
 
+    def aligned_mesh(self, indices: Sequence[int] | None = None, size: int | None = None) -> NDArray[np.float32]:
+        """Face meshes in the aligned square of ``size`` pixels: float32 [N, 478, 3], depth scaled as x and y."""
+        transforms, mesh = self.transforms(indices), self.mesh(indices).astype(np.float64)
+        linear = transforms[:, :, :2]
+        flat = (mesh[..., :2] - transforms[:, None, :, 2]) @ np.linalg.inv(linear).transpose(0, 2, 1)
+        depth = mesh[..., 2:] / np.sqrt(np.abs(np.linalg.det(linear)))[:, None, None]
+        scale = (size or self.info.size) / self.info.size
+        return np.asarray(np.concatenate([flat, depth], axis=-1) * scale, dtype=np.float32)
+
     def source_path(self, source_root: Path | str | None = None) -> Path:
         """The video file that the clip was made from.
 

@@ -87,7 +87,7 @@ def prepare(
     split_of = splits.assign(dataset, clips, split)
     versions = {"dubbench": __version__, "mesh": face_mesh().backend, "av": version("av")}
     options = Options(dataset, size, float(smooth), faces, versions)
-    with _claimed(out):
+    with claimed(out):
         _describe(out, root, options, split)
         jobs = [Job(clip, split_of[clip.clip], root, out, options, n) for n, clip in enumerate(clips)]
         made: dict[str, Outcome] = {}
@@ -111,7 +111,7 @@ def _check(*, size: int, workers: int, smooth: float, faces: str, limit: int | N
 
 
 @contextmanager
-def _claimed(out: Path) -> Iterator[None]:
+def claimed(out: Path) -> Iterator[None]:
     """Keep other runs off the folder, and clear what an earlier run left unfinished, before and after."""
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -30,25 +30,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="auto: the published file, else by speaker; speaker; clip; or a CSV file clip,speaker,split (%(default)s)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="take only the first N clips")
+    parser.add_argument(
+        "--geometry",
+        metavar="SOURCE",
+        help="then fit a face model to every clip: mesh (learnt here), ict or bfm (none)",
+    )
+    parser.add_argument(
+        "--geometry_file",
+        type=Path,
+        metavar="PATH",
+        help="the face model's file or folder (its place among the assets)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare, and say what came of it.
+    """Prepare, fit face geometry if asked for, and say what came of it.
 
     Returns:
-        Exit status: 0 if the folder holds clips, 1 if nothing could be prepared, 130 if it was interrupted.
+        Exit status: 0 if the folder holds clips (with geometry, if asked for), 1 if nothing could be made, 130 if it
+        was interrupted.
     """
     from dubbench.datamodules.prepare import prepare
 
     options = {name: getattr(arguments, name) for name in ("size", "workers", "smooth", "faces", "split", "limit")}
     try:
+        _check_geometry(arguments)
         report = prepare(arguments.dataset, arguments.root, arguments.out, **options)
+        failed = f"{report.failed} failed" + (f" (see {arguments.out / 'failures.csv'})" if report.failed else "")
+        print(f"{arguments.out}: {report.done} prepared, {report.skipped} finished before, {failed}", flush=True)
+        there = report.done + report.skipped > 0
+        if there and arguments.geometry:
+            there = _fit(arguments)
     except DubbenchError as error:
         print(f"dubbench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dubbench: stopped; finished clips are kept, the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
-    failed = f"{report.failed} failed" + (f" (see {arguments.out / 'failures.csv'})" if report.failed else "")
-    print(f"{arguments.out}: {report.done} prepared, {report.skipped} finished before, {failed}")
-    return 0 if report.done + report.skipped else 1
+    return 0 if there else 1
+
+
+def _check_geometry(arguments: argparse.Namespace) -> None:
+    """Find out before hours of preparing whether the geometry asked for can be had."""
+    if arguments.geometry:
+        from dubbench.datamodules.prepare_geometry import given_model
+
+        given_model(arguments.out, arguments.geometry, arguments.geometry_file)
+    elif arguments.geometry_file:
+        raise DubbenchError("--geometry_file wants --geometry beside it: mesh, ict or bfm")
+
+
+def _fit(arguments: argparse.Namespace) -> bool:
+    """Fit the face model to every clip; returns whether any clip has geometry now."""
+    from dubbench.datamodules.prepare import claimed
+    from dubbench.datamodules.prepare_geometry import FAILURES, prepare_geometry
+
+    with claimed(arguments.out):
+        report = prepare_geometry(arguments.out, arguments.geometry, arguments.workers, arguments.geometry_file)
+    failed = f"{len(report.failures)} failed" + (f" (see {arguments.out / FAILURES})" if report.failures else "")
+    print(
+        f"{arguments.out}: {report.done} fitted with {arguments.geometry}, {report.skipped} finished before, {failed}"
+    )
+    return report.done + report.skipped > 0

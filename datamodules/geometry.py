@@ -1,0 +1,92 @@
+"""Face geometry of a prepared folder: its face models, and each clip's coefficients, as files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubbench.arrays import read_arrays, write_arrays
+from dubbench.datamodules.clip import PreparedClip
+from dubbench.errors import DubbenchError
+
+FIELDS = ("shape", "expression", "pose", "error")
+
+
+@dataclass(frozen=True)
+class ClipGeometry:
+    """Coefficients of a clip, a row a frame, float32; see `dubbench.face.model` for their units.
+
+    Attributes:
+        shape: [T, S].
+        expression: [T, E].
+        pose: [T, 6].
+        error: [T], mean distance of the 68 projected points to the landmarks over the outer-eye distance; NaN where
+            no face was found.
+    """
+
+    shape: NDArray[np.float32]
+    expression: NDArray[np.float32]
+    pose: NDArray[np.float32]
+    error: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.pose)
+
+    def rows(self, name: str, indices: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Copy the rows ``indices`` (all by default, any order, duplicates allowed) of a field.
+
+        Raises:
+            IndexError: if an index is negative or beyond the last frame.
+        """
+        array: NDArray[np.float32] = getattr(self, name)
+        if indices is None:
+            return array.copy()
+        wanted = np.asarray(indices, dtype=np.int64)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= len(array)):
+            raise IndexError(f"frames {wanted.min()} to {wanted.max()} of a clip with {len(array)} frames")
+        return array[wanted]
+
+
+def model_path(root: Path | str, source: str) -> Path:
+    """Where a prepared folder keeps its face model of a source: ``mesh``, ``ict`` or ``bfm``."""
+    return Path(root) / f"face_{source}.npz"
+
+
+def geometry_name(model_hash: str) -> str:
+    """Name of the file in a clip's folder that holds its coefficients of one face model."""
+    return f"geometry.{model_hash}.npz"
+
+
+def write_geometry(clip: PreparedClip, model_hash: str, geometry: ClipGeometry) -> None:
+    """Write a clip's coefficients; the file appears whole or not at all."""
+    write_arrays(clip.folder / geometry_name(model_hash), {name: getattr(geometry, name) for name in FIELDS})
+
+
+def read_geometry(clip: PreparedClip, model_hash: str) -> ClipGeometry:
+    """Read the coefficients of a clip for the face model with this hash.
+
+    Raises:
+        DubbenchError: if it has none, they are damaged, or of another number of frames.
+    """
+    path = clip.folder / geometry_name(model_hash)
+    if not path.is_file():
+        raise DubbenchError(
+            f"clip {clip.info.clip} of {clip.root} has no geometry of face model {model_hash}; "
+            "run dubbench prepare on it again with --geometry"
+        )
+    arrays = read_arrays(path)
+    if fault := _fault(arrays, clip.info.frames):
+        raise DubbenchError(f"{path} {fault}; remove it and run dubbench prepare again with --geometry")
+    return ClipGeometry(**{name: np.asarray(arrays[name], np.float32) for name in FIELDS})
+
+
+def _fault(arrays: dict[str, NDArray[Any]], frames: int) -> str:
+    for name in FIELDS:
+        if name not in arrays:
+            return f"lacks {name}"
+        if arrays[name].ndim != 2 - (name == "error") or len(arrays[name]) != frames:
+            return f"holds {name} of shape {arrays[name].shape} for {frames} frames"
+    return ""

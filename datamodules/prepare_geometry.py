@@ -1,0 +1,255 @@
+"""Face geometry for a prepared folder: one face model for all its clips, then each clip's coefficients."""
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from dubbench import assets
+from dubbench.datamodules.clip import PreparedClip, read_manifest
+from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, read_geometry, write_geometry
+from dubbench.datamodules.prepare_workers import Tell, spread
+from dubbench.errors import DubbenchError
+from dubbench.face.fitting import fit
+from dubbench.face.model import POSE_SIZE, SOURCES, LinearFaceModel
+from dubbench.face.sources import learn_mesh, load_bfm, load_ict
+from dubbench.files import atomic
+
+FAILURES = "geometry_failures.csv"
+ICT_FILES = ("ict_facekit_face9409.npz", "ict_vertex_indices.json")
+BFM_FILE = "BFM_model_front.mat"
+# Frames that a mesh model is learnt from: their meshes take 100 MB in memory, many times what 144 components need.
+LEARNT_FROM = 8000
+
+
+@dataclass(frozen=True)
+class GeometryFailure:
+    """A clip that could not be fitted, and why."""
+
+    clip: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class GeometryReport:
+    """What a run did: clips fitted now, fitted before, and those that could not be, as the failures file lists them."""
+
+    done: int
+    skipped: int
+    failures: tuple[GeometryFailure, ...]
+
+
+@dataclass(frozen=True)
+class GeometryJob:
+    """A clip to fit: the prepared root, its id, and the face model's file with its hash."""
+
+    root: Path
+    clip: str
+    model: Path
+    model_hash: str
+
+
+@dataclass(frozen=True)
+class GeometryOutcome:
+    """What became of a clip: whether it was fitted now, and the reason if it could not be."""
+
+    fresh: bool = True
+    reason: str = ""
+
+
+def prepare_geometry(root: Path | str, source: str, workers: int = 1, file: Path | None = None) -> GeometryReport:
+    """Fit every clip of a prepared folder that is not fitted yet.
+
+    The face model is made once and kept as ``face_<source>.npz``; what is written depends on it and the clips only, not
+    on ``workers``. Nobody else may write to the folder meanwhile. Progress goes to stderr.
+
+    Args:
+        root: prepared folder.
+        source: ``mesh``, ``ict`` or ``bfm``.
+        workers: processes; more than one are spawned.
+        file: of the face model, see `given_model`.
+
+    Raises:
+        DubbenchError: if the folder is not prepared, the face model is absent or damaged, or the folder has another.
+    """
+    root = Path(root).resolve()
+    if workers < 1:
+        raise DubbenchError(f"--workers {workers} is too small; give 1 or more")
+    manifest = read_manifest(root)
+    model = settled_model(root, manifest, source, given_model(root, source, file))
+    jobs = [GeometryJob(root, str(clip), model_path(root, source), model.hash()) for clip in manifest["clip"]]
+    done = skipped = 0
+    failures = []
+    for job, outcome in _run(jobs, workers):
+        if outcome.reason:
+            failures.append(GeometryFailure(job.clip, " ".join(outcome.reason.split()).replace(f"{root}/", "")))
+        done += outcome.fresh and not outcome.reason
+        skipped += not outcome.fresh
+    failures.sort(key=lambda failure: failure.clip)
+    with atomic(root / FAILURES) as temporary:
+        pd.DataFrame(failures, columns=["clip", "reason"]).to_csv(temporary, index=False, lineterminator="\n")
+    return GeometryReport(done, skipped, tuple(failures))
+
+
+def given_model(root: Path | None, source: str, file: Path | None) -> LinearFaceModel | None:
+    """The face model that the user has as a file; None if the prepared folder has or will learn its own.
+
+    Args:
+        root: prepared folder; None or one that is not there yet has no model.
+        source: ``mesh``, ``ict`` or ``bfm``.
+        file: ``mesh``: the ``face_mesh.npz`` of another prepared folder; ``ict``: the npz, its vertex indices beside
+            it, or their folder; ``bfm``: ``BFM_model_front.mat`` or its folder. By default the places of assets.
+
+    Raises:
+        DubbenchError: if the source is unknown, or its file absent or damaged.
+    """
+    if source not in SOURCES:
+        raise DubbenchError(f"--geometry {source} is not known; give {', '.join(SOURCES[:-1])} or {SOURCES[-1]}")
+    if file is None and (source == "mesh" or (root is not None and model_path(root, source).is_file())):
+        return None
+    if file is not None and not file.exists():
+        raise DubbenchError(f"--geometry_file {file} is not there")
+    if source == "mesh" and file is not None:
+        model = LinearFaceModel.load(file)
+        if model.source != source:
+            raise DubbenchError(f"{file} holds a face model of {model.source}; give --geometry {model.source}")
+        return model
+    if source == "bfm":
+        return load_bfm(file or _own_copy(BFM_FILE))
+    folder = None if file is None else file if file.is_dir() else file.parent
+    npz, indices = (folder / name if folder else _own_copy(name) for name in ICT_FILES)
+    return load_ict(file if file is not None and file.is_file() else npz, indices)
+
+
+def settled_model(root: Path, manifest: pd.DataFrame, source: str, given: LinearFaceModel | None) -> LinearFaceModel:
+    """The face model that a prepared folder has; else the given one, else one learnt from its meshes, is made its own.
+
+    Raises:
+        DubbenchError: if the folder's file is damaged, it has another than the given one, or there are no meshes.
+    """
+    path = model_path(root, source)
+    if path.is_file():
+        model = LinearFaceModel.load(path)
+        if given is not None and given.hash() != model.hash():
+            raise DubbenchError(
+                f"{path} is another face model than the one given; leave --geometry_file out to go on with it, or "
+                f"remove it to fit all clips anew"
+            )
+        return model
+    model = given or learn_mesh(_meshes(root, manifest))
+    model.save(path)
+    return model
+
+
+def fit_clip(job: GeometryJob, tell: Tell) -> GeometryOutcome:
+    """Fit a clip unless it is fitted already; its file appears whole or not at all.
+
+    Args:
+        job: which clip, with which face model.
+        tell: gets the number of frames when they are done.
+    """
+    threads = torch.get_num_threads()
+    try:
+        clip = PreparedClip(job.root, job.clip)
+        for stray in clip.folder.glob(f".{Path(geometry_name(job.model_hash)).stem}.*.tmp.npz"):
+            stray.unlink()
+        if _finished(clip, job.model_hash):
+            return GeometryOutcome(fresh=False)
+        # Sums in another number of threads differ in their last bits, and the bytes must not depend on workers.
+        torch.set_num_threads(1)
+        points, mesh, detected = (
+            torch.from_numpy(array)
+            for array in (clip.aligned_points(None, POSE_SIZE), clip.aligned_mesh(None, POSE_SIZE), clip.detected())
+        )
+        found = fit(_model(job.model, job.model_hash), points, detected, mesh)
+        fields = (found.shape, found.expression, found.pose, found.error)
+        write_geometry(clip, job.model_hash, ClipGeometry(*(field.numpy() for field in fields)))
+        tell(len(clip))
+        return GeometryOutcome()
+    except DubbenchError as error:
+        return GeometryOutcome(reason=str(error))
+    except Exception as error:  # one clip's surprise must not end a run of days: it is listed with its place
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return GeometryOutcome(reason=f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}")
+    finally:
+        torch.set_num_threads(threads)
+
+
+@lru_cache(maxsize=1)
+def _model(path: Path, model_hash: str) -> LinearFaceModel:
+    """The face model of this process."""
+    return LinearFaceModel.load(path)
+
+
+def _finished(clip: PreparedClip, model_hash: str) -> bool:
+    try:
+        read_geometry(clip, model_hash)
+    except DubbenchError:
+        return False
+    return True
+
+
+def _own_copy(name: str) -> Path:
+    for folder in assets.folders():
+        if (folder / name).is_file():
+            return folder / name
+    raise DubbenchError(
+        f"{name} is not here; put your copy into {assets.folders()[-1]}, name the folder that holds it in "
+        "DUBBENCH_ASSETS, or give --geometry_file"
+    )
+
+
+def _meshes(root: Path, manifest: pd.DataFrame) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Speaker and some meshes of clips, evenly from the training clips, or from all where there are none."""
+    training: pd.DataFrame = manifest[manifest["split"] == "train"]
+    chosen = manifest if training.empty else training
+    chosen = chosen.iloc[_evenly(len(chosen), LEARNT_FROM)]
+    for name, speaker in zip(chosen["clip"], chosen["speaker"], strict=True):
+        try:
+            clip = PreparedClip(root, str(name))
+            seen = np.flatnonzero(clip.detected())
+            yield str(speaker), clip.aligned_mesh(seen[_evenly(len(seen), max(LEARNT_FROM // len(chosen), 1))].tolist())
+        except DubbenchError:
+            continue  # the fit of this clip will list it
+
+
+def _evenly(count: int, most: int) -> NDArray[np.int64]:
+    """At most ``most`` of the numbers below ``count``, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)) if count else np.arange(0)
+
+
+def _run(jobs: list[GeometryJob], workers: int) -> Iterator[tuple[GeometryJob, GeometryOutcome]]:
+    """Do the jobs and show how they go."""
+    columns = (
+        TextColumn("geometry"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("clips, {task.fields[frames]} frames, {task.fields[failed]} failed"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
+        task = progress.add_task("", total=len(jobs), frames=0, failed=0)
+        frames = failed = 0
+
+        def tell(more: int) -> None:
+            nonlocal frames
+            frames += more
+            progress.update(task, frames=frames, refresh=True)
+
+        for end in spread(fit_clip, iter(jobs), max(min(workers, len(jobs)), 1), tell):
+            outcome = end.result or GeometryOutcome(reason=f"{end.died} while fitting it")
+            if outcome.reason:
+                failed += 1
+                progress.console.print(f"{end.job.clip}: {outcome.reason}", style="red", markup=False, soft_wrap=True)
+            yield end.job, outcome
+            progress.update(task, advance=1, failed=failed, refresh=True)

@@ -1,0 +1,39 @@
+"""Named arrays in one file: npz without pickles, whole or absent, equal arrays giving equal bytes."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dubbench.errors import DubbenchError
+from dubbench.files import atomic
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an uncompressed npz atomically; ``np.savez`` would put the clock into it."""
+    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(arrays):
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                array = np.array(arrays[name], order="C")
+                np.lib.format.write_array(member, array, allow_pickle=False)  # type: ignore[no-untyped-call]
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Read every array of an npz.
+
+    Raises:
+        DubbenchError: if the file is absent, damaged or holds anything but plain arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise DubbenchError(f"{path} is not there") from error
+    except Exception as error:  # numpy and zipfile raise a dozen kinds for a damaged file
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DubbenchError(f"{path} is truncated, damaged or holds more than arrays ({reason[:160]})") from error
