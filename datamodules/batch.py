@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from dubbench.errors import DubbenchError
 from dubbench.media import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 __all__ = ["FPS", "SAMPLES_PER_FRAME", "SAMPLE_RATE", "Batch", "Mel", "Window"]
@@ -40,30 +41,76 @@ class Window:
     Attributes:
         frames: consecutive target frames T.
         references: reference frames R of the same clip, 0 for none.
-        reference_rule: ``random`` anywhere in the clip; ``first`` the clip's first frames.
+        reference_rule: ``random`` anywhere in the clip; ``first`` the clip's first frames; ``adjacent`` first
+            ``face_references`` around the middle target frame, then the others anywhere (PersonaTalk 3.2).
         size: side of the square aligned frames in pixels.
         mel: audio features, or None.
         mesh: whether the 478-point meshes are read.
+        geometry: face model whose coefficients are read, ``mesh``, ``ict`` or ``bfm``; empty for none.
+        pictures: how many target frames are decoded, the middle ones; None for all T.
+        pncc: whether PNCC maps of pictures and references are drawn; needs ``geometry``.
+        lips: whether lip masks of pictures and references are drawn; needs ``geometry``.
+        face_references: how many of the references lie around the middle target frame, by the rule ``adjacent``.
+        reach: how many frames away from it they lie at most.
+
+    Raises:
+        DubbenchError: if these do not go together.
     """
 
     frames: int
     references: int
     size: int
-    reference_rule: Literal["random", "first"] = "random"
+    reference_rule: Literal["random", "first", "adjacent"] = "random"
     mel: Mel | None = None
     mesh: bool = False
+    geometry: str = ""
+    pictures: int | None = None
+    pncc: bool = False
+    lips: bool = False
+    face_references: int = 0
+    reach: int = 12
+
+    def __post_init__(self) -> None:
+        if self.geometry not in ("", "mesh", "ict", "bfm"):
+            raise DubbenchError(f"there is no geometry {self.geometry!r}; take mesh, ict or bfm")
+        if (self.pncc or self.lips) and not self.geometry:
+            raise DubbenchError("PNCC maps and lip masks are drawn from geometry; name one: mesh, ict or bfm")
+        if self.pictures is not None and not 0 <= self.pictures <= self.frames:
+            raise DubbenchError(
+                f"{self.pictures} pictures of {self.frames} frames cannot be taken; take as many or fewer"
+            )
+        if not 0 <= self.face_references <= self.references or self.reach < 0:
+            raise DubbenchError(
+                f"{self.face_references} of {self.references} references within {self.reach} frames cannot be drawn; "
+                "take at most as many as there are references, and a reach from 0 on"
+            )
+        if self.face_references and self.reference_rule != "adjacent":
+            raise DubbenchError(
+                f"face references belong to the rule adjacent, not {self.reference_rule}; take that rule or none"
+            )
+
+    @property
+    def pictured(self) -> slice:
+        """Which of the T target frames are decoded."""
+        count = self.frames if self.pictures is None else self.pictures
+        first = (self.frames - count) // 2
+        return slice(first, first + count)
 
 
 @dataclass
 class Batch:
-    """One batch for every method: B examples of T target frames and R references.
+    """One batch for every method: B examples of T target frames, P of them pictured, and R references.
+
+    Coefficients are in standard deviations; a pose is [rotation vector (3, radians), translation x, y (pixels of the
+    256-pixel aligned square), natural logarithm of those pixels a model unit], as `dubbench.face.model.project` takes
+    it.
 
     Attributes:
-        frames: [B, T, 3, size, size] aligned target frames, RGB in [-1, 1].
+        frames: [B, P, 3, size, size] aligned target frames, RGB in [-1, 1]; P is T unless ``pictures`` says otherwise.
         references: [B, R, 3, size, size] aligned reference frames, RGB in [-1, 1].
         mel: [B, T, bands, columns] log-mel window around each target frame, or None.
         waveform: [B, T * 640] speech of the target frames, 16 kHz, in [-1, 1].
-        points: [B, T, 68, 2] landmarks of the targets (x right, y down), aligned pixels of ``size``.
+        points: [B, P, 68, 2] landmarks of ``frames`` (x right, y down), aligned pixels of ``size``.
         reference_points: [B, R, 68, 2] landmarks of the references, as ``points``.
         mesh: [B, T, 478, 3] face mesh of the targets, aligned pixels of ``size`` with depth alike, or None.
         reference_mesh: [B, R, 478, 3] face mesh of the references, or None.
@@ -71,6 +118,18 @@ class Batch:
         reference_indices: [B, R] int64 frame numbers of the references.
         speakers: B names.
         clips: B clip ids.
+        shape: [B, T, S] shape coefficients of the targets, or None without ``geometry``.
+        expression: [B, T, E] expression coefficients of the targets, or None.
+        pose: [B, T, 6] poses of the targets, or None.
+        reference_shape: [B, R, S] shape coefficients of the references, or None.
+        reference_expression: [B, R, E] expression coefficients of the references, or None.
+        reference_pose: [B, R, 6] poses of the references, or None.
+        pncc: [B, P, 3, size, size] PNCC maps of ``frames`` in [0, 1], or None.
+        reference_pncc: [B, R, 3, size, size] PNCC maps of the references, or None.
+        lips: [B, P, 1, size, size] lip masks of ``frames``, 0 or 1, or None.
+        reference_lips: [B, R, 1, size, size] lip masks of the references, or None.
+        picture_indices: [B, P] int64 frame numbers of ``frames``, or None where ``frames`` are all targets.
+        face: hash of the face model that the coefficients belong to; empty without ``geometry``.
     """
 
     frames: Tensor
@@ -85,6 +144,18 @@ class Batch:
     reference_indices: Tensor
     speakers: list[str]
     clips: list[str]
+    shape: Tensor | None = None
+    expression: Tensor | None = None
+    pose: Tensor | None = None
+    reference_shape: Tensor | None = None
+    reference_expression: Tensor | None = None
+    reference_pose: Tensor | None = None
+    pncc: Tensor | None = None
+    reference_pncc: Tensor | None = None
+    lips: Tensor | None = None
+    reference_lips: Tensor | None = None
+    picture_indices: Tensor | None = None
+    face: str = ""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
         """Copy with every tensor on ``device``; Lightning moves batches by this method."""

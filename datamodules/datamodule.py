@@ -60,6 +60,7 @@ class DubbingDataModule(lightning.LightningDataModule):
         seed: int = 0,
         speakers: list[str] | None = None,
         val_split: Literal["val", "test"] = "val",
+        holdout: float = 0.0,
     ) -> None:
         """Remember the options; the folder is looked at when the training begins.
 
@@ -73,6 +74,8 @@ class DubbingDataModule(lightning.LightningDataModule):
             seed: of all draws; an epoch's windows depend on it and the epoch's number alone.
             speakers: only clips of these, or null for all.
             val_split: where validation windows come from; `test` is for a last `dubbench validate`.
+            holdout: above 0, validation windows come from this last share of the training clips, which training then
+                leaves out: for corpora whose speakers have one clip each.
 
         Raises:
             DubbenchError: if a number is too small.
@@ -84,10 +87,13 @@ class DubbingDataModule(lightning.LightningDataModule):
                 f"batch_size {batch_size} and windows_per_epoch {windows_per_epoch} must be at least 1, num_workers "
                 f"{num_workers}, val_windows {val_windows} and seed {seed} at least 0"
             )
+        if not 0 <= holdout < 1:
+            raise DubbenchError(f"a holdout of {holdout} of every clip leaves no training; give a share from 0 to 1")
         self.root, self.dataset = Path(root), dataset
         self.batch_size, self.num_workers = batch_size, num_workers
         self.windows_per_epoch, self.val_windows = windows_per_epoch, val_windows
         self.seed, self.speakers, self.val_split = seed, speakers, val_split
+        self.holdout = holdout
         self._sets: dict[str, WindowDataset] = {}
 
     def setup(self, stage: str) -> None:
@@ -100,10 +106,13 @@ class DubbingDataModule(lightning.LightningDataModule):
         if stage == "fit":
             model = self._model()
             batches = self.batches_per_epoch(model)
-            self._add("train", batches * self.batch_size_for(model) * self._replicas)
+            self._add("train", "train", batches * self.batch_size_for(model) * self._replicas, (0.0, 1 - self.holdout))
         if stage in ("fit", "validate") and self.val_windows:
             try:
-                self._add(self.val_split, self.val_windows)
+                if self.holdout:
+                    self._add("val", "train", self.val_windows, (1 - self.holdout, 1.0))
+                else:
+                    self._add("val", self.val_split, self.val_windows)
             except DubbenchError as error:
                 raise DubbenchError(f"{error}, or do without validation: val_windows 0") from error
 
@@ -125,7 +134,7 @@ class DubbingDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> WindowLoader | list[WindowLoader]:
         """Validation windows, always the same."""
-        return self._loader(self.val_split, shuffle=False) if self.val_split in self._sets else []
+        return self._loader("val", shuffle=False) if "val" in self._sets else []
 
     def batch_size_for(self, model: lightning.LightningModule) -> int:
         """Windows a batch and process when ``model`` is trained."""
@@ -145,14 +154,14 @@ class DubbingDataModule(lightning.LightningDataModule):
         self.windows_per_epoch = -(-batches // epochs) * self.batch_size_for(model) * self._replicas
         return epochs
 
-    def _add(self, split: str, length: int) -> None:
-        data = WindowDataset(self.root, self._model().window, split, length, self.seed, self.speakers)
-        if data.short and split not in self._sets:
+    def _add(self, use: str, split: str, length: int, part: tuple[float, float] = (0.0, 1.0)) -> None:
+        data = WindowDataset(self.root, self._model().window, split, length, self.seed, self.speakers, part)
+        if data.short and use not in self._sets:
             rank_zero_warn(
                 f"{len(data.short)} of {len(data.short) + len(data.clips)} {split} clips have fewer than "
                 f"{data.window.frames} frames and are left out: {', '.join(data.short)}"
             )
-        self._sets[split] = data
+        self._sets[use] = data
 
     def _model(self) -> Any:  # noqa: ANN401
         model = self.trainer.lightning_module if self.trainer else None
@@ -167,9 +176,9 @@ class DubbingDataModule(lightning.LightningDataModule):
     def _replicas(self) -> int:
         return self.trainer.world_size if self.trainer else 1
 
-    def _loader(self, split: str, *, shuffle: bool) -> WindowLoader:
+    def _loader(self, use: str, *, shuffle: bool) -> WindowLoader:
         return make_loader(
-            self._sets[split],
+            self._sets[use],
             self.batch_size_for(self._model()),
             self.num_workers,
             shuffle=shuffle,

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME, Batch, Mel, Window
 from dubbench.datamodules.clip import PreparedClip, read_manifest
+from dubbench.datamodules.geometry_windows import read_geometry_windows, with_geometry
 from dubbench.datamodules.mel import clip_windows, context
 from dubbench.errors import DubbenchError
 
@@ -48,6 +49,7 @@ class WindowDataset(Dataset[Place]):
         length: int,
         seed: int = 0,
         speakers: Sequence[str] | None = None,
+        part: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         """Look up the clips of a prepared folder; nothing else is opened yet.
 
@@ -58,10 +60,11 @@ class WindowDataset(Dataset[Place]):
             length: windows an epoch, at least 1.
             seed: of all draws.
             speakers: only these, or None for all.
+            part: begin and end, shares of every clip, of the stretch that windows and references come from.
 
         Raises:
-            DubbenchError: if the folder is not prepared, no clip of the split and speakers holds a window, a speaker is
-                unknown, or ``length`` or ``seed`` is too small.
+            DubbenchError: if the folder is not prepared, no clip of the split and speakers holds a window or has the
+                geometry asked for, a speaker is unknown, or ``length`` or ``seed`` is too small.
         """
         self.root, self.window, self.length, self.seed = Path(root), window, length, seed
         if length < 1 or seed < 0:
@@ -69,16 +72,20 @@ class WindowDataset(Dataset[Place]):
                 f"{length} windows with seed {seed} cannot be drawn; take at least 1 and a seed from 0 on"
             )
         chosen = _clips(self.root, split, speakers)
-        fits = chosen["frames"] >= window.frames
+        if window.geometry:
+            chosen = with_geometry(self.root, chosen, window.geometry)
+        self.part = part
+        lengths = np.array([last - first for first, last in map(self._stretch, chosen["frames"])])
+        fits = lengths >= window.frames
         self.clips = [str(clip) for clip in chosen.loc[fits, "clip"]]
         self.short = [str(clip) for clip in chosen.loc[~fits, "clip"]]
         if not self.clips:
             raise DubbenchError(
                 f"split {split} of {root} has no clip of {window.frames} frames or more, the longest has "
-                f"{chosen['frames'].max()}; take longer clips or a model with a shorter window"
+                f"{lengths.max()}; take longer clips or a model with a shorter window"
             )
         self._flawless = chosen.loc[fits, "detected"].to_numpy() >= 1
-        self._ends = np.cumsum(chosen.loc[fits, "frames"].to_numpy(dtype=np.int64) - window.frames + 1)
+        self._ends = np.cumsum(lengths[fits] - window.frames + 1)
 
     def __len__(self) -> int:
         return self.length
@@ -96,8 +103,16 @@ class WindowDataset(Dataset[Place]):
         starts = int(self._ends[number] - (self._ends[number - 1] if number else 0))
         clip = PreparedClip(self.root, self.clips[number])
         usable = np.ones(len(clip), dtype=bool) if self._flawless[number] else clip.detected()
-        start = _start(usable, self.window.frames, position - int(self._ends[number]) + starts)
-        return Place(clip, start, reference_frames(self.window, start, usable, random))
+        begin, end = self._stretch(len(clip))
+        wanted = position - int(self._ends[number]) + starts
+        start = _start(usable[begin:end], self.window.frames, wanted)
+        references = reference_frames(self.window, start, usable[begin:end], random)
+        return Place(clip, begin + start, begin + references)
+
+    def _stretch(self, frames: int) -> tuple[int, int]:
+        """Begin and end of what is used of a clip."""
+        begin, end = (round(share * frames) for share in self.part)
+        return begin, end
 
     def collate(self, places: Sequence[Place]) -> Batch:
         """Read windows into one batch, in their order."""
@@ -137,14 +152,29 @@ def reference_frames(window: Window, start: int, usable: NDArray[np.bool_], rand
     ``random`` draws from the whole clip but for the target frames: a reference that shows the answer teaches a network
     to copy instead of listening. Only a clip that is nothing but the window falls back to them. No frame comes twice
     where there are enough. Frames without a found face are taken only where there are no others.
+
+    ``adjacent`` likewise leaves out the pictured target frames alone, first among the frames within ``reach`` of the
+    middle one, then in the whole clip. PersonaTalk 3.2 does not say whether its window holds the target itself.
     """
     if window.reference_rule == "first":
         return np.minimum(np.arange(window.references), len(usable) - 1)
     outside = np.ones(len(usable), dtype=bool)
-    outside[start : start + window.frames] = False
+    if window.reference_rule == "random":
+        outside[start : start + window.frames] = False
+        return _draw(outside, usable, window.references, random)
+    outside[start : start + window.frames][window.pictured] = False
+    middle = start + (window.frames - 1) // 2
+    first = max(middle - window.reach, 0)
+    around = slice(first, middle + window.reach + 1)
+    near = first + _draw(outside[around], usable[around], window.face_references, random)
+    return np.concatenate([near, _draw(outside, usable, window.references - window.face_references, random)])
+
+
+def _draw(outside: NDArray[np.bool_], usable: NDArray[np.bool_], count: int, random: np.random.Generator) -> Indices:
+    """Draw ``count`` places, from the best pool that is not empty."""
     pools = (np.flatnonzero(pool) for pool in (outside & usable, outside, usable, ~outside))
     pool = next(pool for pool in pools if len(pool))
-    return random.choice(pool, window.references, replace=len(pool) < window.references)
+    return random.choice(pool, count, replace=len(pool) < count)
 
 
 def read_windows(places: Sequence[Place], window: Window) -> Batch:
@@ -152,29 +182,36 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
 
     Each video is opened once and only the frames that the batch holds are decoded; the speech is read once, and no
     further than the features look.
+
+    Raises:
+        DubbenchError: if the window asks for geometry that the prepared folder or a clip does not have.
     """
     count, size = len(places), window.size
+    pictured = range(window.frames)[window.pictured]
     # Pictures go straight into the batch: joining them afterwards would touch each of its megabytes twice.
-    frames = torch.empty(count, window.frames, 3, size, size)
+    frames = torch.empty(count, len(pictured), 3, size, size)
     references = torch.empty(count, window.references, 3, size, size)
     numbers, points, meshes, waveforms, mels = [], [], [], [], []
     for row, (clip, start, reference) in enumerate(places):
         stop = start + window.frames
+        shown = [*(start + k for k in pictured), *reference.tolist()]
+        if shown:
+            pixels = clip.frames(shown, size)
+            _fill(frames[row], pixels[: len(pictured)])
+            _fill(references[row], pixels[len(pictured) :])
         wanted = [*range(start, stop), *reference.tolist()]
-        pixels = clip.frames(wanted, size)
-        _fill(frames[row], pixels[: window.frames])
-        _fill(references[row], pixels[window.frames :])
         numbers.append(torch.tensor(wanted))
-        points.append(torch.from_numpy(clip.aligned_points(wanted, size)))
+        points.append(torch.from_numpy(clip.aligned_points(shown, size)))
         if window.mesh:
-            meshes.append(torch.from_numpy(aligned_mesh(clip, wanted, size)))
+            meshes.append(torch.from_numpy(clip.aligned_mesh(wanted, size)))
         waveform, mel = _speech(clip, window.mel, start, stop)
         waveforms.append(waveform)
         if mel is not None:
             mels.append(mel)
     indices, reference_indices = _parted(numbers, window.frames)
-    target_points, reference_points = _parted(points, window.frames)
+    target_points, reference_points = _parted(points, len(pictured))
     mesh, reference_mesh = _parted(meshes, window.frames) if meshes else (None, None)
+    geometry = read_geometry_windows([place.clip for place in places], torch.stack(numbers), window)
     return Batch(
         frames=frames,
         references=references,
@@ -188,6 +225,8 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
         reference_indices=reference_indices,
         speakers=[place.clip.info.speaker for place in places],
         clips=[place.clip.info.clip for place in places],
+        picture_indices=None if window.pictures is None else indices[:, window.pictured].contiguous(),
+        **geometry,
     )
 
 
@@ -202,16 +241,6 @@ def _parted(rows: Sequence[Tensor], frames: int) -> tuple[Tensor, Tensor]:
     """Rows [T + R, ...] as targets [B, T, ...] and references [B, R, ...]."""
     stacked = torch.stack(list(rows))
     return stacked[:, :frames].contiguous(), stacked[:, frames:].contiguous()
-
-
-def aligned_mesh(clip: PreparedClip, indices: Sequence[int], size: int) -> NDArray[np.float32]:
-    """Meshes in the aligned square of ``size`` pixels: float32 [N, 478, 3], depth scaled as x and y."""
-    transforms = clip.transforms(indices)
-    mesh = clip.mesh(indices).astype(np.float64)
-    linear = transforms[:, :, :2]
-    flat = (mesh[..., :2] - transforms[:, None, :, 2]) @ np.linalg.inv(linear).transpose(0, 2, 1)
-    depth = mesh[..., 2:] / np.sqrt(np.abs(np.linalg.det(linear)))[:, None, None]
-    return np.asarray(np.concatenate([flat, depth], axis=-1) * (size / clip.info.size), dtype=np.float32)
 
 
 def _speech(clip: PreparedClip, mel: Mel | None, start: int, stop: int) -> tuple[Tensor, Tensor | None]:

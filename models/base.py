@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +31,13 @@ class DubbingModel(L.LightningModule):
         window: what one training example holds.
         batch_size: windows a batch, when the data module is told none.
         iterations: length of its training in batches, when the command line gives none.
+        chooses_references: whether `dub` itself chooses among all frames that a protocol allows.
     """
 
     window: Window
     batch_size: int
     iterations: int
+    chooses_references: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -142,11 +144,17 @@ class DubbingModel(L.LightningModule):
                 f"{where} holds a {stamp['class_path']}, but the model named is a {class_path(type(self))}; "
                 "name the checkpoint's own model"
             )
-        if stamp["window"] != asdict(self.window):
+        if _asked_for(stamp["window"]) != _asked_for(asdict(self.window)):
             raise DubbenchError(
                 f"{where} was trained on other windows ({stamp['window']} against {asdict(self.window)}); "
                 "give the model config and options that it was trained with, they are in its run's config.yaml"
             )
+
+
+def _asked_for(window: Mapping[str, Any]) -> dict[str, Any]:
+    """A stamp's window without what it leaves at its default: an older version's lacks fields that came later."""
+    defaults = {field.name: field.default for field in fields(Window)}
+    return {name: value for name, value in window.items() if name not in defaults or value != defaults[name]}
 
 
 def class_path(kind: type) -> str:

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dubbench.arrays import write_arrays
 from dubbench.datamodules.batch import Batch
+from dubbench.face.model import LinearFaceModel
 from dubbench.media.video import VideoWriter
 
 SIZE = 64
@@ -118,3 +121,47 @@ def aligned_mesh(clip: Clip) -> NDArray[np.float64]:
     mesh[..., 1] = np.arange(clip.frames)[:, None] / 2
     mesh[..., 2] = np.arange(478) / 16
     return mesh
+
+
+def face_model(seed: int = 0) -> LinearFaceModel:
+    """A bulging sheet of 8 by 8 vertices with 3 shape and 2 expression components."""
+    draw = torch.Generator().manual_seed(seed)
+    steps = torch.linspace(-1, 1, 8)
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    corner = (torch.arange(7)[:, None] * 8 + torch.arange(7)).flatten()
+    triangles = torch.cat(
+        [torch.stack([corner, corner + 1, corner + 8], 1), torch.stack([corner + 1, corner + 9, corner + 8], 1)]
+    )
+    arrays = {
+        "mean": torch.stack([x, y, x**2 + y**2], -1).flatten(0, 1),
+        "shape_basis": torch.randn(3, 64, 3, generator=draw) * 0.02,
+        "expression_basis": torch.randn(2, 64, 3, generator=draw) * 0.02,
+        "triangles": triangles,
+        "landmarks": torch.arange(68) % 64,
+        "region_lips": torch.tensor([42, 43, 44, 45, 50, 51, 52, 53]),
+        "region_inner_mouth": torch.tensor([43, 44, 51, 52]),
+        "region_lower_face": torch.arange(32, 64),
+        "region_contour": torch.arange(8),
+        "region_eyes": torch.arange(16, 24),
+    }
+    return LinearFaceModel.of(arrays, "mesh")
+
+
+def coefficients(clip: Clip) -> dict[str, NDArray[np.float32]]:
+    """Coefficients that change with every frame; the face turns, drifts and grows a little."""
+    random = np.random.default_rng(len(clip.clip))
+    time = np.arange(clip.frames)[:, None]
+    pose = np.array([0.01, 0.02, 0, 0.5, 0.2, 0.002]) * time + np.array([0, -0.2, 0, 120, 130, np.log(70)])
+    return {
+        "shape": random.normal(size=(clip.frames, 3)).astype(np.float32),
+        "expression": random.normal(size=(clip.frames, 2)).astype(np.float32),
+        "pose": pose.astype(np.float32),
+        "error": np.full(clip.frames, 0.01, np.float32),
+    }
+
+
+def write_geometry(root: Path, clips: Sequence[Clip], model: LinearFaceModel) -> None:
+    """Give a prepared folder a face model and some of its clips coefficients."""
+    model.save(root / f"face_{model.source}.npz")
+    for clip in clips:
+        write_arrays(root / clip.clip / f"geometry.{model.hash()}.npz", coefficients(clip))

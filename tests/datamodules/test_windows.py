@@ -50,6 +50,17 @@ def numbers(images: torch.Tensor) -> NDArray[np.int64]:
     return ((levels - miniature.grey(0)) / 3).round().long().numpy()
 
 
+def test_a_part_of_every_clip_gives_windows_and_references(root: Path) -> None:
+    early, late = (WindowDataset(root, WINDOW, "train", 60, seed=1, part=part) for part in ((0, 0.6), (0.6, 1)))
+    for dataset, first, last in ((early, 0.0, 0.6), (late, 0.6, 1.0)):
+        for index in range(60):
+            clip, start, references = dataset[index]
+            begin, end = round(first * len(clip)), round(last * len(clip))
+            shown = {*range(start, start + WINDOW.frames), *references.tolist()}
+            assert begin <= min(shown)
+            assert max(shown) < end
+
+
 @pytest.mark.parametrize("start", [0, 11, 35])
 def test_window_holds_what_it_says(root: Path, start: int) -> None:
     clip, references = clip_named("bert/one"), np.array([33, 2, 2])
