@@ -34,6 +34,7 @@ class Asset:
 _OXFORD = "https://www.robots.ox.ac.uk/~vgg/software/lipsync/data"
 _LATENTSYNC = "https://huggingface.co/ByteDance/LatentSync-1.6/resolve/main/auxiliary"
 _TORCHVISION = "https://download.pytorch.org/models"
+_HUBERT = "https://huggingface.co/facebook/hubert-base-ls960/resolve/dba3bb02fda4248b6e082697eee756de8fe8aa8a"
 _INSIGHTFACE = "https://github.com/deepinsight/insightface/releases/download/v0.7"
 
 ROWS = (
@@ -144,5 +145,13 @@ ROWS = (
         ),
         "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
         3_758_596,
+    ),
+    Asset(
+        "hubert-base-ls960.bin",
+        "HuBERT speech features (speech: base)",
+        "Apache-2.0",
+        (f"{_HUBERT}/pytorch_model.bin",),
+        "062249fffb353eab67547a2fbc129f7c31a2f459faf641b19e8fb007cc5c48ad",
+        377_569_754,
     ),
 )

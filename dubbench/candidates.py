@@ -195,6 +195,9 @@ class Dubbed(Candidate):
         if job.rules.references == "first_frame" or window is None:
             return [0]
         frames = job.clip.info.frames
+        # A method that chooses among a clip's frames itself, as PersonaTalk's Algorithm 1, natively sees all of them.
+        if getattr(self.dubber, "chooses_references", False):
+            return list(range(frames))
         if window.reference_rule == "first":
             return list(range(min(window.references, frames)))
         seeds = [job.seed, *sha256(job.clip.info.clip.encode()).digest()]

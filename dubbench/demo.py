@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of everything the demo makes")
     parser.add_argument("--steps", type=int, default=STEPS, help="training batches of radio_tiny")
+    parser.add_argument("--personatalk_steps", type=int, default=STEPS, help="training batches of personatalk_tiny")
     parser.add_argument("--expert_steps", type=int, default=EXPERT_STEPS, help="training batches of its sync expert")
     parser.add_argument("--workers", type=int, default=2, help="processes that prepare clips")
 
@@ -33,14 +34,15 @@ def run(given: argparse.Namespace) -> int:
             raise DubbenchError(f"the demo stopped at step {number} ({what}) with status {status}; see above for why")
     console.rule("done", align="left")
     console.print(f"leaderboard    {given.out / 'leaderboard.csv'}")
-    console.print(f"dubbed videos  {given.out / 'results' / 'videos'}: a folder a method, the same clips in each")
+    console.print(f"dubbed videos  {given.out / 'results'}*/videos: a folder a method, the same clips in each")
     console.print(f"training logs  tensorboard --logdir {given.out}")
     return 0
 
 
 def _steps(given: argparse.Namespace) -> list[tuple[str, list[str]]]:
     """What the demo does, each step a command that a user could type."""
-    out = {name: str(given.out / name) for name in ("corpus", "prepared", "sync_expert_tiny", "radio_tiny", "results")}
+    names = ("corpus", "prepared", "sync_expert_tiny", "radio_tiny", "personatalk_tiny", "results")
+    out = {name: str(given.out / name) for name in names}
     checkpoint = {name: str(given.out / name / "checkpoints" / "last.ckpt") for name in out}
     data = ["--dataset", "demo", "--dataset.root", out["prepared"]]
     radio = ["--model", "radio_tiny", *data, "--model.sync_expert", checkpoint["sync_expert_tiny"]]
@@ -50,17 +52,29 @@ def _steps(given: argparse.Namespace) -> list[tuple[str, list[str]]]:
         return ["--out", out[name], "--ckpt_path", "last", *length, "--trainer.log_every_n_steps", "10"]
 
     corpus = ["--dataset", "demo", "--root", out["corpus"], "--out", out["prepared"]]
+    persona = ["--model", "personatalk_tiny", *data]
     expert = ["--model", "sync_expert_tiny", *data, *training("sync_expert_tiny", given.expert_steps)]
     return [
         (
             "make the demo corpus and prepare it",
-            ["prepare", *corpus, "--size", str(SIZE), "--workers", str(given.workers)],
+            ["prepare", *corpus, "--size", str(SIZE), "--workers", str(given.workers), "--geometry", "mesh"],
         ),
         ("train the sync expert", ["fit", *expert]),
         ("train RADIO (tiny)", ["fit", *radio, *training("radio_tiny", given.steps)]),
+        ("train PersonaTalk (tiny)", ["fit", *persona, *training("personatalk_tiny", given.personatalk_steps)]),
         (
-            "dub the test clips and score them",
+            "dub the test clips by RADIO and score them",
             ["eval", *radio, "--ckpt_path", checkpoint["radio_tiny"], "--out", out["results"]],
         ),
-        ("write the leaderboard", ["leaderboard", out["results"], "--out", str(given.out / "leaderboard.csv")]),
+        (
+            "dub the test clips by PersonaTalk and score them",
+            ["eval", *persona, "--ckpt_path", checkpoint["personatalk_tiny"], "--out", out["results"] + "-personatalk"],
+        ),
+        (
+            "write the leaderboard",
+            [
+                *("leaderboard", out["results"], out["results"] + "-personatalk"),
+                *("--out", str(given.out / "leaderboard.csv")),
+            ],
+        ),
     ]

@@ -7,11 +7,11 @@ from jsonargparse import ArgumentParser
 from lightning import seed_everything
 
 from dubbench import leaderboard
-from dubbench.agreement import Expert
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.devices import device
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
+from dubbench.experts import experts
 from dubbench.models.base import DubbingModel, read_checkpoint
 from dubbench.names import expand, label, names
 
@@ -50,7 +50,7 @@ def main(args: Sequence[str]) -> int:
         seed=given.seed,
         limit=given.limit,
         device=str(where),
-        networks={"sync_expert": Expert(Path(given.sync_expert), where)} if given.sync_expert else {},
+        networks=experts(given.sync_expert, given.style_encoder, where),
     )
     leaderboard.show([out])
     return 0
@@ -68,6 +68,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--out", default="results", help="folder of the results")
     parser.add_argument("--source_root", type=str | None, help="where the corpus lies, if it moved since `prepare`")
     parser.add_argument("--sync_expert", type=str | None, help="checkpoint of a sync expert, for sync_similarity")
+    parser.add_argument("--style_encoder", type=str | None, help="checkpoint of a style encoder, for style_sim")
     parser.add_argument("--limit", type=int | None, help="score only the first clips of the split")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument("--seed", type=int, default=0, help="seed of references and intervals")

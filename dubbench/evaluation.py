@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from dubbench import __version__
 from dubbench.candidates import Candidate, CopyReference, Dubbed, Dubber, Job
@@ -24,6 +26,7 @@ from dubbench.face.landmarks import FaceMesh
 from dubbench.files import inside, write_json, write_text
 from dubbench.footage import SourceFootage
 from dubbench.foreign import Videos
+from dubbench.geometry import ALIGNED
 from dubbench.metrics.suite import Suite
 from dubbench.protocols import load
 from dubbench.record import definitions, versions
@@ -116,7 +119,10 @@ def evaluate(
     if run.driving:
         pairs = [(clip, run.driving[clip]) for clip in run.clips]
         write_text(out / "pairing.csv", as_csv(("clip", "driving"), pairs))
-    write_json(out / "run.json", _record(run, rows, results, pooled, backend))
+    record = _record(run, rows, results, pooled, backend)
+    if "style_sim" in suite.metrics:
+        record["style_sim_of_ground_truth"] = suite.networks["style_encoder"].spread(_landmarks(run))
+    write_json(out / "run.json", record)
     failures = [result for result in results if result.failure]
     if len(failures) == len(results):
         raise DubbenchError(
@@ -124,6 +130,14 @@ def evaluate(
             f"all reasons are in {out / 'run.json'}"
         )
     return out
+
+
+def _landmarks(run: Run) -> Iterator[tuple[str, Tensor]]:
+    """Speaker and aligned landmarks of the ground truth's clips, frames without a face left out."""
+    for name in run.clips:
+        clip = PreparedClip(run.root, name)
+        points = clip.aligned_points(np.flatnonzero(clip.detected()).tolist(), ALIGNED)
+        yield clip.info.speaker, torch.from_numpy(points)
 
 
 def _candidates(

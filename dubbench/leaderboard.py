@@ -47,12 +47,14 @@ class Entry:
         rows: by metric.
         facts: what ``run.json`` says: split, seed, device, version, checkpoint and parameters; empty without it.
         absent: metrics that the run could not compute, with the reason.
+        style: how alike the styles of the ground truth's clips are, within and between speakers.
     """
 
     labels: dict[str, str]
     rows: dict[str, Row] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    style: dict[str, dict[str, float | None]] = field(default_factory=dict)
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -111,7 +113,8 @@ def _entries(place: Path) -> list[Entry]:
         key = tuple(str(getattr(row, label)) for label in LABELS)
         facts = _facts(record, row.method) if record else {}
         labels = dict(zip(LABELS, key, strict=True))
-        entry = found.setdefault(key, Entry(labels, facts=facts, absent=record.get("not_computed", {})))
+        absent, style = record.get("not_computed", {}), record.get("style_sim_of_ground_truth", {})
+        entry = found.setdefault(key, Entry(labels, facts=facts, absent=absent, style=style))
         if row.metric in entry.rows:
             raise DubbenchError(f"{place} holds {row.metric} of {row.method} twice; write it again with dubbench eval")
         entry.rows[row.metric] = row
@@ -225,6 +228,14 @@ def _caption(entries: Sequence[Entry]) -> str:
     pools = [(name, entry.rows[name].count) for entry in entries for name in ("fid", "kid") if name in entry.rows]
     if pools:
         parts.append(f"fid and kid over {min(count for _, count in pools)} frames")
+    styles = [entry.style for entry in entries if entry.style]
+    if styles:
+        told = [
+            f"{found['value']:.4f} {name.replace('_', ' ')} ({found['pairs']} pairs)"
+            for name, found in styles[0].items()
+            if found["value"] is not None
+        ]
+        parts.append(f"style sim of ground truth's clips: {', '.join(told) or 'one clip alone'}")
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for name, reason in {name: reason for entry in entries for name, reason in entry.absent.items()}.items():
         reasons[reason].append(name)

@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--embedder", default=EMBEDDER, metavar="NAME", help="asset or ONNX file behind CSIM (%(default)s)"
     )
     parser.add_argument("--sync_expert", type=Path, metavar="CKPT", help="checkpoint behind sync_similarity (none)")
+    parser.add_argument("--style_encoder", type=Path, metavar="CKPT", help="checkpoint behind style_sim (none)")
     parser.add_argument(
         "--frames_minimum", type=int, default=MINIMUM, metavar="N", help="frames that FID asks for (%(default)s)"
     )
@@ -113,10 +114,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _suite(arguments: argparse.Namespace) -> Suite:
     where, networks = device(arguments.device), {}
-    if arguments.sync_expert:
-        from dubbench.agreement import Expert  # with it come all our models, which nothing else here needs
+    if arguments.sync_expert or arguments.style_encoder:
+        from dubbench.experts import experts  # with it come all our models, which nothing else here needs
 
-        networks["sync_expert"] = Expert(arguments.sync_expert, where)
+        networks = experts(arguments.sync_expert, arguments.style_encoder, where)
     wanted = arguments.metrics or [name for name, each in DEFINITIONS.items() if _asked(each.network, networks)]
     return Suite(
         wanted,
@@ -130,7 +131,7 @@ def _suite(arguments: argparse.Namespace) -> Suite:
 
 def _asked(network: str, networks: Mapping[str, object]) -> bool:
     """Whether a metric is computed unless others are named: no file makes up for a network that one has to train."""
-    return network != "sync_expert" or network in networks
+    return network not in ("sync_expert", "style_encoder") or network in networks
 
 
 def _scored(

@@ -1,16 +1,17 @@
 """One candidate's clip on its way through a suite: every frame once, in order, in memory that does not grow."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dubbench.errors import DubbenchError
 from dubbench.files import atomic
@@ -27,6 +28,26 @@ NO_TRACK = "no_track: no face is large enough in enough frames on end"
 NO_SPEECH = "there is no speech to compare the lips with"
 TOO_SHORT = "the clip is too short for a window"
 RECORD = np.dtype([("key", "<i8"), ("feature", "<f4", (2048,))])
+
+
+class StyleExpert(Protocol):
+    """A network of this suite that compares the speaking styles of two videos, with all that it needs around it."""
+
+    def stream(self) -> "StyleStream":
+        """Begin a clip."""
+
+    def spread(self, clips: Iterable[tuple[str, Tensor]]) -> dict[str, dict[str, float | None]]:
+        """Similarity within and between the speakers of clips, speaker and landmarks [T, 68, 2] each."""
+
+
+class StyleStream(Protocol):
+    """One clip on its way through a style expert."""
+
+    def add(self, pred: Tensor, target: Tensor) -> None:
+        """Take the next frames that have landmarks on both sides, [n, 68, 2] each, aligned pixels at 256."""
+
+    def finish(self) -> float | None:
+        """Mean similarity over the clip's windows; None where it is too short for one."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +79,8 @@ class ClipPass(AbstractContextManager["ClipPass"]):
             self._follow = follower(suite.sync, suite.networks, speech, suite.device)
         if speech is not None and "sync_similarity" in suite.metrics:
             self._expert = suite.networks["sync_expert"].stream(speech)
+        style: StyleExpert | None = suite.networks["style_encoder"] if "style_sim" in suite.metrics else None
+        self._style = style.stream() if style is not None else None
         self._file: AbstractContextManager[Path] | None = None
         self._features: IO[bytes] | None = None
         if features is not None and suite.wants("pool"):
@@ -83,6 +106,8 @@ class ClipPass(AbstractContextManager["ClipPass"]):
         for name, values in score(frames, self.suite.metrics, self.suite.networks).items():
             self._sums[name] += float(values.sum())
             self._counts[name] += len(values)
+        if self._style is not None:
+            self._style.add(*frames.pairs)
         if self._features is not None:
             records = np.empty(len(frames.crops), RECORD)
             records["key"] = image_keys(frames.crops).cpu().numpy()
@@ -104,12 +129,17 @@ class ClipPass(AbstractContextManager["ClipPass"]):
             values.update({name: found[name] for name in self._sync})
         else:
             notes.update(dict.fromkeys(self._sync, reason))
-        if "sync_similarity" in self.suite.metrics:
-            similarity = self._expert.finish() if self._expert is not None else None
-            if similarity is None:
-                notes["sync_similarity"] = NO_SPEECH if self.speech is None else TOO_SHORT
-            else:
-                values["sync_similarity"] = similarity
+        no_window = NO_SPEECH if self.speech is None else TOO_SHORT
+        for name, stream, reason in (
+            ("sync_similarity", self._expert, no_window),
+            ("style_sim", self._style, "fewer than two frames show a face in both the video and its ground truth"),
+        ):
+            if name in self.suite.metrics:
+                similarity = stream.finish() if stream is not None else None
+                if similarity is None:
+                    notes[name] = reason
+                else:
+                    values[name] = similarity
         return Outcome(values, notes, tracks)
 
     def _tracks(self) -> tuple[list[TrackScore], str]:

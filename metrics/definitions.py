@@ -18,7 +18,7 @@ from dubbench.metrics.ssim import ssim_maps, ssim_mean
 
 PAIR = 2
 Better = Literal["higher", "lower", ""]
-Needs = Literal["pixels", "landmarks", "crops", "faces", "speech", "pool"]
+Needs = Literal["pixels", "landmarks", "crops", "faces", "speech", "motion", "pool"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,8 @@ class Definition:
         version: raised whenever the same frames could get another value.
         needs: what it is computed on, and so what can be missing: ``pixels`` and ``crops`` every frame's crop,
             ``landmarks`` frames with a face on both sides, ``faces`` frames with a face in the ground truth,
-            ``speech`` a face track and its speech (a value a clip), ``pool`` all frames of a split (one value).
+            ``speech`` a face track and its speech (a value a clip), ``motion`` frames with a face on both sides (a
+            value a clip), ``pool`` all frames of a split (one value).
         network: key of the network it needs in a `dubbench.metrics.suite.Suite`; empty for none.
         compute: gives a value a frame, from `Pixels`, from both sides' points, or from `Frames` and the network; None
             where the suite follows whole clips or splits.
@@ -220,6 +221,11 @@ DEFINITIONS: dict[str, Definition] = {
     "sync_similarity": Definition(
         "mean cosine of dubbench's sync expert over all windows of five aligned frames and their speech",
         "1", "higher", 1, "speech", "sync_expert",
+    ),
+    "style_sim": Definition(
+        "StyleSim: mean over 4-s windows of the cosine of dubbench's style encoder, expression-only vertices fitted to "
+        "the 68 landmarks of either video",
+        "1", "higher", 1, "motion", "style_encoder",
     ),
     "fid": Definition(
         "Frechet distance of pytorch-fid's Inception features over all crops of the split", "1", "lower", 1, "pool",

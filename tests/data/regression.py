@@ -20,7 +20,7 @@ BATCHES = "12"
 
 
 def run(out: Path) -> int:
-    """Make two speakers, train a sync expert and RADIO for a few batches, score them under two protocols."""
+    """Make two speakers, train every method for a few batches, and score each under two protocols."""
     shutil.rmtree(out, ignore_errors=True)
     # The same numbers on every machine: no pretrained file that one has and another has not.
     os.environ.update(DUBBENCH_ASSETS=str(out / "assets"), XDG_CACHE_HOME=str(out / "cache"))
@@ -33,22 +33,31 @@ def run(out: Path) -> int:
             make_clip(out / "corpus" / portrait.speaker / f"{sentence}.mp4", portrait, face, sentence, 0)
             rows.append(f"{portrait.speaker}/{sentence},{portrait.speaker},{split}")
     write_text(out / "split.csv", "\n".join(rows) + "\n")
-    prepared, expert, radio = str(out / "prepared"), str(out / "expert"), str(out / "radio")
+    prepared, expert, style = str(out / "prepared"), str(out / "expert"), str(out / "style")
+    radio, persona = str(out / "radio"), str(out / "personatalk")
     data = ["--dataset", "folder", "--dataset.root", prepared]
     epoch = ["--data.windows_per_epoch", "24", "--data.val_windows", "4"]
     cpu = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
     sync = ["--model.sync_expert", str(Path(expert, "checkpoints", "last.ckpt"))]
-    weights = ["--ckpt_path", str(Path(radio, "checkpoints", "last.ckpt")), "--device", "cpu"]
-    judge = ["--sync_expert", str(Path(expert, "checkpoints", "last.ckpt"))]
-    scoring = ["eval", "--model", "radio_tiny", *data, *sync, *weights, *judge]
+    judges = ["--sync_expert", str(Path(expert, "checkpoints", "last.ckpt"))]
+    judges += ["--style_encoder", str(Path(style, "checkpoints", "last.ckpt"))]
+
+    def scoring(model: str, run: str, *more: str) -> list[str]:
+        weights = ["--ckpt_path", str(Path(run, "checkpoints", "last.ckpt")), "--device", "cpu"]
+        return ["eval", "--model", model, *data, *weights, *judges, *more]
+
     corpus = ["--dataset", "folder", "--root", str(out / "corpus"), "--out", prepared, "--size", "96"]
     length = ["--model.iterations", BATCHES]
     commands = [
-        ["prepare", *corpus, "--split", str(out / "split.csv")],
+        ["prepare", *corpus, "--split", str(out / "split.csv"), "--geometry", "mesh"],
         ["fit", "--model", "sync_expert_tiny", *data, *epoch, *cpu, *length, "--out", expert],
         ["fit", "--model", "radio_tiny", *data, *epoch, *cpu, *length, *sync, "--out", radio],
-        [*scoring, "--out", str(out / "first_frame")],
-        [*scoring, "--out", str(out / "cross"), "--protocol", "cross"],
+        ["fit", "--model", "style_encoder_tiny", *data, *epoch, *cpu, *length, "--out", style],
+        ["fit", "--model", "personatalk_tiny", *data, *epoch, *cpu, *length, "--out", persona],
+        scoring("radio_tiny", radio, *sync, "--out", str(out / "first_frame")),
+        scoring("radio_tiny", radio, *sync, "--out", str(out / "cross"), "--protocol", "cross"),
+        scoring("personatalk_tiny", persona, "--out", str(out / "personatalk_first_frame")),
+        scoring("personatalk_tiny", persona, "--out", str(out / "native"), "--protocol", "native"),
     ]
     return next((status for words in commands if (status := main(words))), 0)
 

@@ -58,7 +58,7 @@ class Examples(Dataset[Batch]):
         return len(self.batch)
 
     def __getitem__(self, index: int) -> Batch:
-        tensors = {
+        tensors: dict[str, Any] = {
             f.name: v[index : index + 1] for f in fields(Batch) if isinstance(v := getattr(self.batch, f.name), Tensor)
         }
         return replace(self.batch, **tensors, speakers=["speaker"], clips=[self.batch.clips[index]])
@@ -67,7 +67,7 @@ class Examples(Dataset[Batch]):
 def join(examples: Sequence[Batch]) -> Batch:
     """Undo `Examples`."""
     names = [f.name for f in fields(Batch) if isinstance(getattr(examples[0], f.name), Tensor)]
-    tensors = {name: torch.cat([getattr(example, name) for example in examples]) for name in names}
+    tensors: dict[str, Any] = {name: torch.cat([getattr(example, name) for example in examples]) for name in names}
     clips = [example.clips[0] for example in examples]
     return replace(examples[0], **tensors, speakers=["speaker"] * len(clips), clips=clips)
 

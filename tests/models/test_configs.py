@@ -33,7 +33,7 @@ def build(name: str) -> DubbingModel:
 def test_builds_on_no_memory(name: str) -> None:
     with torch.device("meta"):
         model = build(name)
-    assert model.window.mel is not None
+    assert model.window.mel is not None or model.window.geometry
     assert model.iterations > 0
     assert model.batch_size > 0
     expert = model.hparams.get("sync_expert")

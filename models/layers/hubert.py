@@ -1,0 +1,138 @@
+"""Speech features: HuBERT (Hsu et al. 2021) at the rate of the video frames (PersonaTalk 3.1)."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typing_extensions import Self
+
+from dubbench import assets
+from dubbench.errors import DubbenchError
+from dubbench.media import SAMPLES_PER_FRAME
+
+WEIGHTS = "hubert-base-ls960.bin"
+HOP, FIELD = 320, 400
+# One more feature than fits into T frames, so that each frame has two of its own.
+OVERHANG = FIELD - HOP
+# Feature k sees the samples 320 k to 320 k + 399, so its centre is 320 k + 200; frame t's is 640 t + 320.
+PHASE = (SAMPLES_PER_FRAME / 2 - FIELD / 2) / HOP
+
+TINY = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "conv_dim": (32,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+
+
+class SpeechFeatures(nn.Module):
+    """HuBERT's last layer, interpolated to 25 fps and projected.
+
+    ``base`` is facebook/hubert-base-ls960, which `load_pretrained` fills. Building it needs no file, so that a trained
+    model takes its weights from its own checkpoint. ``tiny`` is a small network of the same class, learnt from scratch:
+    for tests and two cores.
+
+    The waveform is brought to zero mean and unit variance as a whole, as the published model's preprocessor does (its
+    makers trained without; the group norm after the first convolution takes most of it out again). That norm and the
+    self-attention make a frame's features depend on the window it is in: give windows as long as in training.
+
+    Neither SpecAugment nor layer drop is used, so nothing but dropout is random, and that in training alone.
+
+    Args:
+        kind: ``base`` (94.4 M parameters) or ``tiny`` (0.1 M).
+        width: of the projected features.
+        trainable: whether the transformer is tuned. The convolutions of ``base`` stay as they are even then, as in
+            HuBERT's own fine-tuning; ``tiny`` has nothing to keep and learns them.
+    """
+
+    def __init__(self, kind: Literal["base", "tiny"], width: int, trainable: bool = True) -> None:
+        super().__init__()
+        from transformers import HubertConfig, HubertModel  # 2 s, which nobody else should wait for
+
+        self.kind, self.trainable = kind, trainable
+        config = HubertConfig(
+            **(TINY if kind == "tiny" else {}), apply_spec_augment=False, mask_time_prob=0.0, layerdrop=0.0
+        )
+        self.hubert = HubertModel(config)
+        if not trainable:
+            self.hubert.requires_grad_(False)
+        if kind == "base" or not trainable:
+            self.hubert.feature_extractor._freeze_parameters()
+        self.project = nn.Linear(config.hidden_size, width)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """As ever, but a HuBERT that is not trained stays without dropout."""
+        super().train(mode)
+        if not self.trainable:
+            self.hubert.eval()
+        return self
+
+    def load_pretrained(self) -> None:
+        """Fill ``base`` with the published weights; ``tiny`` stays random.
+
+        Raises:
+            DubbenchError: if the file is not here, or of another layout.
+        """
+        if self.kind == "base":
+            self.load_hubert(assets.load_tensors(assets.find(WEIGHTS)), WEIGHTS)
+
+    def load_hubert(self, state: Mapping[str, Tensor], where: str) -> None:
+        """Take over the weights of a HuBERT, also of one with a head on top; ``where`` names them in messages.
+
+        Raises:
+            DubbenchError: if a tensor is missing or has another shape.
+        """
+        prefix = "hubert." if any(name.startswith("hubert.") for name in state) else ""
+        body = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        body.pop("masked_spec_embed", None)  # what masked stretches are replaced by in pre-training
+        try:
+            self.hubert.load_state_dict(body)
+        except RuntimeError as error:
+            line = str(error).strip().splitlines()[1].strip()
+            raise DubbenchError(f"{where} is no HuBERT of this size ({line[:160]}); give {WEIGHTS}") from error
+
+    def forward(self, waveform: Tensor, frames: int) -> Tensor:
+        """Features of each video frame.
+
+        Args:
+            waveform: [B, N] speech at 16 kHz from the first frame on; silence follows where it is shorter than
+                ``frames`` * 640 samples, and what is longer is not looked at.
+            frames: T.
+
+        Returns:
+            [B, T, width].
+
+        Raises:
+            DubbenchError: if there is no sample or no frame.
+        """
+        if frames < 1 or waveform.ndim != 2 or not waveform.shape[1]:
+            raise DubbenchError(
+                f"speech of shape {list(waveform.shape)} has no features at {frames} frames; give [B, N] and a frame"
+            )
+        wave = normalise(waveform[:, : frames * SAMPLES_PER_FRAME])
+        wave = F.pad(wave, (0, frames * SAMPLES_PER_FRAME + OVERHANG - wave.shape[1]))
+        with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
+            features: Tensor = self.hubert(wave).last_hidden_state
+        projected: Tensor = self.project(at_frames(features))
+        return projected
+
+
+def normalise(waveform: Tensor) -> Tensor:
+    """Zero mean and unit variance of each row [B, N], in float32."""
+    waveform = waveform.float()
+    spread = (waveform.var(1, correction=0, keepdim=True) + 1e-7).sqrt()
+    return (waveform - waveform.mean(1, keepdim=True)) / spread
+
+
+def at_frames(features: Tensor) -> Tensor:
+    """Linear interpolation of features [B, 2 T, C] at 50 Hz at the centres of T frames: [B, T, C].
+
+    The centre of frame t is feature 2 t + 0.375, so each frame lies between two features of its own.
+    """
+    return features[:, 0::2].lerp(features[:, 1::2], PHASE)

@@ -1,0 +1,1 @@
+"""PersonaTalk: bring attention to your persona in visual dubbing (Zhang et al., SIGGRAPH Asia 2024)."""
