@@ -32,7 +32,7 @@ ENDS = {GROUND_TRUTH: 0, COPY_REFERENCE: 1}
 TIMING = "seconds_per_frame"
 ON_SCREEN = (
     "psnr", "ssim", "ms_ssim", "psnr_mouth", "ssim_mouth", "lpips_alex", "fid", "csim", "lmd", "lmd_iod", "f_lmd",
-    "sync_c", "sync_d", "sync_similarity", TIMING,
+    "sync_c", "sync_d", "sync_similarity", "style_sim", TIMING,
 )  # fmt: skip
 DECIMALS = {"dB": 2, "px@256": 3}
 NARROWEST = 132

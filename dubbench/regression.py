@@ -78,21 +78,24 @@ def read_results(places: Iterable[Path]) -> dict[Key, Score]:
     is no gain.
 
     Raises:
-        DubbenchError: if a place holds no results, or two rows have one key.
+        DubbenchError: if a place holds no results, or two rows with one key differ.
     """
     scores: dict[Key, Score] = {}
     for place in places:
+        found: dict[Key, Score] = {}
         counts: dict[Key, Score] = {}
         for row in read_summary(place):
             if not row.better:
                 continue
             score = Score(row.value, DEFAULT_ATOL.get(row.unit, 0.0), row.better, row.protocol_hash)
-            _add(scores, (row.method, row.dataset, row.protocol, row.metric), score, place)
+            found[row.method, row.dataset, row.protocol, row.metric] = score
             for key, value in _counts(row).items():
                 known = counts.get(key)
                 counts[key] = replace(value, value=max(value.value, known.value)) if known else value
-        for key, score in counts.items():
-            _add(scores, key, score, place)
+        for key, score in {**found, **counts}.items():
+            # Both ends of the scale stand in every folder; as text, for NaN is unequal to itself.
+            if key not in scores or str(scores[key]) != str(score):
+                _add(scores, key, score, place)
     return scores
 
 

@@ -115,6 +115,11 @@ def test_accept_keeps_the_tolerances_of_known_rows(baseline: Path, tmp_path: Pat
     assert main(["compare", str(baseline), str(results(tmp_path / "later", psnr=32.0))]) == 1
 
 
+def test_rows_that_stand_equal_in_two_folders_count_once(baseline: Path, tmp_path: Path) -> None:
+    now = tmp_path / "results"
+    assert compare(baseline, [now, now]) == compare(baseline, [now])
+
+
 def test_wrong_files_are_sentences(baseline: Path, tmp_path: Path) -> None:
     now = str(tmp_path / "results")
     with pytest.raises(DubbenchError, match=r"no baseline .*absent.csv; if these results shall be it: .*--accept"):
@@ -122,7 +127,7 @@ def test_wrong_files_are_sentences(baseline: Path, tmp_path: Path) -> None:
     with pytest.raises(DubbenchError, match="holds no results"):
         compare(baseline, [tmp_path])
     with pytest.raises(DubbenchError, match="a second time"):
-        compare(baseline, [Path(now), Path(now)])
+        compare(baseline, [Path(now), results(tmp_path / "other", psnr=31.0)])
     with pytest.raises(DubbenchError, match="cannot be accepted"):
         compare(baseline, [results(tmp_path / "empty", lmd=None)], accepting=True)
     text = baseline.read_text()
