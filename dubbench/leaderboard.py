@@ -47,6 +47,7 @@ class Entry:
         rows: by metric.
         facts: what ``run.json`` says: split, seed, device, version, checkpoint and parameters; empty without it.
         absent: metrics that the run could not compute, with the reason.
+        failed: clips that could not be scored, with the reason.
         style: how alike the styles of the ground truth's clips are, within and between speakers.
     """
 
@@ -54,6 +55,7 @@ class Entry:
     rows: dict[str, Row] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
     style: dict[str, dict[str, float | None]] = field(default_factory=dict)
 
     @property
@@ -114,7 +116,8 @@ def _entries(place: Path) -> list[Entry]:
         facts = _facts(record, row.method) if record else {}
         labels = dict(zip(LABELS, key, strict=True))
         absent, style = record.get("not_computed", {}), record.get("style_sim_of_ground_truth", {})
-        entry = found.setdefault(key, Entry(labels, facts=facts, absent=absent, style=style))
+        failed = record.get("methods", {}).get(row.method, {}).get("failed", {})
+        entry = found.setdefault(key, Entry(labels, facts=facts, absent=absent, failed=failed, style=style))
         if row.metric in entry.rows:
             raise DubbenchError(f"{place} holds {row.metric} of {row.method} twice; write it again with dubbench eval")
         entry.rows[row.metric] = row
@@ -236,11 +239,16 @@ def _caption(entries: Sequence[Entry]) -> str:
             if found["value"] is not None
         ]
         parts.append(f"style sim of ground truth's clips: {', '.join(told) or 'one clip alone'}")
+    failures = [
+        f"{len(entry.failed)} clips of {entry.labels['method']} failed, the first because {first}"
+        for entry in entries
+        for first in list(entry.failed.values())[:1]
+    ]
     reasons: defaultdict[str, list[str]] = defaultdict(list)
     for name, reason in {name: reason for entry in entries for name, reason in entry.absent.items()}.items():
         reasons[reason].append(name)
     absent = [f"without {', '.join(names)}: {reason}" for reason, names in reasons.items()]
-    return "\n".join(["; ".join(parts), *absent])
+    return "\n".join(["; ".join(parts), *failures, *absent])
 
 
 def _short(row: Row | None) -> str:

@@ -180,7 +180,7 @@ def test_run_json_names_the_networks_and_what_is_missing(
     assert run["networks"]["embedder"] == {"name": "squares", "sha256": "0" * 64}
     assert len(run["networks"]["lpips_alex"]["weights_sha256"]) == 64
     assert run["metrics"]["fid"]["version"] == 1
-    assert list(run["not_computed"]) == ["lpips_vgg", "sync_similarity"]
+    assert list(run["not_computed"]) == ["lpips_vgg", "style_sim", "sync_similarity"]
     assert "dubbench assets pull vgg16" in run["not_computed"]["lpips_vgg"]
     assert "DUBBENCH_ASSETS" in run["not_computed"]["lpips_vgg"]
     assert ("theirs", "lpips_vgg") not in table(scored)

@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
 from dubbench.candidates import Dubber
+from dubbench.cli import main
 from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
@@ -144,6 +145,11 @@ def test_frames_of_another_size_land_on_their_place(scored: Path, corpus: Path) 
             )
             assert np.hypot(right, down) < 0.05
     assert float(values(scored, "truth")["ms_ssim"]) > 0.9
+
+
+def test_the_leaderboard_says_what_failed(scored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["leaderboard", str(scored), "--out", str(tmp_path / "board.csv")]) == 0
+    assert "3 clips of short failed, the first because the method stopped before" in capsys.readouterr().out
 
 
 def test_what_goes_wrong_is_counted_with_its_reason(scored: Path) -> None:
