@@ -35,7 +35,7 @@ ON_SCREEN = (
     "sync_c", "sync_d", "sync_similarity", "style_sim", TIMING,
 )  # fmt: skip
 DECIMALS = {"dB": 2, "px@256": 3}
-NARROWEST = 132
+NARROWEST = 148
 
 
 @dataclass

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests import talking
 
@@ -28,6 +29,12 @@ def _no_files_of_the_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterat
             patch.delenv(name)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _the_same_draws_in_any_order() -> None:
+    """Which tests ran before in this process must not change what a test draws."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
