@@ -10,13 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dubbench import __version__
 from dubbench.datamodules import sources, splits
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
 from dubbench.datamodules.prepare_clip import PARTIAL, Job, Options, Outcome, existing, face_mesh, prepare_clip
+from dubbench.datamodules.prepare_progress import shown
 from dubbench.datamodules.prepare_workers import spread
 from dubbench.errors import DubbenchError
 from dubbench.files import atomic, inside, write_json
@@ -165,25 +164,8 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]:
     Raises:
         DubbenchError: when the disk is full.
     """
-    columns = (
-        TextColumn("prepare"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("clips, {task.fields[frames]} frames, {task.fields[failed]} failed"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    # Refreshed by hand: a refreshing thread would write into stderr while native libraries have it held back.
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
-        task = progress.add_task("", total=len(jobs), frames=0, failed=0)
-        frames = failed = 0
-
-        def tell(more: int) -> None:
-            nonlocal frames
-            frames += more
-            progress.update(task, frames=frames, refresh=True)
-
-        for end in spread(prepare_clip, iter(jobs), min(workers, len(jobs)), tell):
+    with shown("prepare", len(jobs)) as progress:
+        for end in spread(prepare_clip, iter(jobs), min(workers, len(jobs)), progress.tell):
             outcome = end.result or Outcome(None, reason=f"{end.died} while preparing it")
             if outcome.no_room:
                 raise DubbenchError(
@@ -191,12 +173,9 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]:
                     "again, finished clips are kept"
                 )
             if outcome.info is None:
-                failed += 1
-                progress.console.print(
-                    f"{end.job.raw.clip}: {outcome.reason}", style="red", markup=False, soft_wrap=True
-                )
+                progress.fail(end.job.raw.clip, outcome.reason)
             yield end.job, outcome
-            progress.update(task, advance=1, failed=failed, refresh=True)
+            progress.advance()
 
 
 def _write_tables(out: Path, jobs: list[Job], made: dict[str, Outcome]) -> tuple[Failure, ...]:

@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dubbench import assets
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, read_geometry, write_geometry
+from dubbench.datamodules.prepare_progress import shown
 from dubbench.datamodules.prepare_workers import Tell, spread
 from dubbench.errors import DubbenchError
 from dubbench.face.fitting import fit
@@ -229,27 +228,10 @@ def _evenly(count: int, most: int) -> NDArray[np.int64]:
 
 def _run(jobs: list[GeometryJob], workers: int) -> Iterator[tuple[GeometryJob, GeometryOutcome]]:
     """Do the jobs and show how they go."""
-    columns = (
-        TextColumn("geometry"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("clips, {task.fields[frames]} frames, {task.fields[failed]} failed"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
-        task = progress.add_task("", total=len(jobs), frames=0, failed=0)
-        frames = failed = 0
-
-        def tell(more: int) -> None:
-            nonlocal frames
-            frames += more
-            progress.update(task, frames=frames, refresh=True)
-
-        for end in spread(fit_clip, iter(jobs), max(min(workers, len(jobs)), 1), tell):
+    with shown("geometry", len(jobs)) as progress:
+        for end in spread(fit_clip, iter(jobs), max(min(workers, len(jobs)), 1), progress.tell):
             outcome = end.result or GeometryOutcome(reason=f"{end.died} while fitting it")
             if outcome.reason:
-                failed += 1
-                progress.console.print(f"{end.job.clip}: {outcome.reason}", style="red", markup=False, soft_wrap=True)
+                progress.fail(end.job.clip, outcome.reason)
             yield end.job, outcome
-            progress.update(task, advance=1, failed=failed, refresh=True)
+            progress.advance()

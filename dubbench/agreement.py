@@ -7,13 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.datamodules.mel import clip_windows
-from dubbench.errors import DubbenchError
 from dubbench.face.warp import warp
 from dubbench.files import sha256
 from dubbench.geometry import ALIGNED
 from dubbench.media.container import Image
 from dubbench.metrics import sync_similarity
-from dubbench.models.base import load_model
+from dubbench.models.base import load_kind
 from dubbench.models.sync_expert.module import SyncExpert
 
 WINDOW = SyncExpert.FRAMES
@@ -32,17 +31,15 @@ class Expert:
     """
 
     def __init__(self, path: Path, device: str | torch.device = "cpu") -> None:
-        model = load_model(path, device)
-        if not isinstance(model, SyncExpert):
-            raise DubbenchError(f"{path} is no sync expert but a {type(model).__name__}; train one with dubbench fit")
-        self.model, self._described = model, {"checkpoint": path.name, "sha256": sha256(path)}
+        self.model = load_kind(SyncExpert, "sync expert", path, device)
+        self._described = {"checkpoint": path.name, "sha256": sha256(path)}
 
     def describe(self) -> dict[str, str]:
         """File name and hash, for records."""
         return self._described
 
     def stream(self, speech: NDArray[np.int16]) -> "Stream":
-        """Begin a clip; see `dubbench.metrics.suite.SyncExpert`."""
+        """Begin a clip; see `dubbench.metrics.sync_rules.SyncExpert`."""
         return Stream(self.model, speech)
 
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dubbench.errors import DubbenchError
 from dubbench.face.fitting import clip_guess
 from dubbench.files import sha256
-from dubbench.models.base import load_model
+from dubbench.models.base import load_kind
 from dubbench.models.style_encoder.module import StyleEncoder
 
 SHORTEST = 2
@@ -30,9 +29,7 @@ class StyleExpert:
     """
 
     def __init__(self, path: Path, device: str | torch.device = "cpu") -> None:
-        model = load_model(path, device)
-        if not isinstance(model, StyleEncoder):
-            raise DubbenchError(f"{path} is no style encoder but a {type(model).__name__}; train one with dubbench fit")
+        model = load_kind(StyleEncoder, "style encoder", path, device)
         self.model, self.window = model, int(model.hparams["frames"])
         self._described = {"checkpoint": path.name, "sha256": sha256(path), "face_model": model.face.hash()}
 

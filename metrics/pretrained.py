@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 from torch import nn
 
 from dubbench import assets
-from dubbench.errors import DubbenchError
+from dubbench.errors import DubbenchError, misfit
 from dubbench.files import sha256
 from dubbench.metrics.embedder import ArcFace
 from dubbench.metrics.inception import FIDInception
@@ -95,8 +95,7 @@ def _filled(network: Network, name: str) -> Network:
     try:
         network.load_state_dict(assets.load_tensors(path))
     except RuntimeError as error:
-        first = str(error).splitlines()[1:2]
         raise DubbenchError(
-            f"{path} does not fit {type(network).__name__} ({''.join(first).strip()[:160]}); fetch it again"
+            f"{path} does not fit {type(network).__name__} ({misfit(error)}); fetch it again"
         ) from error
     return network

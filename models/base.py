@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import lightning as L
 import numpy as np
@@ -15,10 +15,13 @@ from torch import nn
 
 from dubbench import __version__
 from dubbench.datamodules.batch import Window
-from dubbench.errors import DubbenchError
+from dubbench.errors import DubbenchError, misfit
 
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
+
+
+Model = TypeVar("Model", bound="DubbingModel")
 
 
 class DubbingModel(L.LightningModule):
@@ -98,9 +101,8 @@ class DubbingModel(L.LightningModule):
         try:
             self.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:
-            line = str(error).strip().splitlines()[1].strip()
             raise DubbenchError(
-                f"{path} does not fit this {type(self).__name__} ({line[:160]}); "
+                f"{path} does not fit this {type(self).__name__} ({misfit(error)}); "
                 "give the model config and options that it was trained with, they are in its run's config.yaml"
             ) from error
 
@@ -176,6 +178,18 @@ def read_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote ({reason[:160]})") from error
     return checkpoint
+
+
+def load_kind(kind: type[Model], what: str, path: str | Path, map_location: torch.device | str = "cpu") -> Model:
+    """`load_model` of a checkpoint that must hold a ``kind``, which messages call ``what``.
+
+    Raises:
+        DubbenchError: as `load_model`, or if it holds another model.
+    """
+    model = load_model(path, map_location)
+    if not isinstance(model, kind):
+        raise DubbenchError(f"{path} is no {what} but a {type(model).__name__}; train one with dubbench fit")
+    return model
 
 
 def load_model(path: str | Path, map_location: torch.device | str = "cpu") -> DubbingModel:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from typing_extensions import Self
 
 from dubbench import assets
-from dubbench.errors import DubbenchError
+from dubbench.errors import DubbenchError, misfit
 from dubbench.media import SAMPLES_PER_FRAME
 
 WEIGHTS = "hubert-base-ls960.bin"
@@ -94,8 +94,7 @@ class SpeechFeatures(nn.Module):
         try:
             self.hubert.load_state_dict(body)
         except RuntimeError as error:
-            line = str(error).strip().splitlines()[1].strip()
-            raise DubbenchError(f"{where} is no HuBERT of this size ({line[:160]}); give {WEIGHTS}") from error
+            raise DubbenchError(f"{where} is no HuBERT of this size ({misfit(error)}); give {WEIGHTS}") from error
 
     def forward(self, waveform: Tensor, frames: int) -> Tensor:
         """Features of each video frame.

@@ -1,11 +1,12 @@
 """PersonaTalk's style-aware geometry construction (3.1): from speech and style to vertices."""
 
-import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from dubbench.models.layers.positions import positional_encoding
 
 UNIT = 0.02  # outer-eye distances: about how far speech moves a vertex; networks see and give offsets in it
 
@@ -144,13 +145,6 @@ class GeometryGenerator(nn.Module):
         decoded = self.decoder(self.norm(x)).float()
         offsets: Tensor = UNIT * decoded.view(*decoded.shape[:-1], -1, 3)
         return offsets
-
-
-def positional_encoding(frames: int, width: int) -> Tensor:
-    """Sinusoids of time [frames, width] (Vaswani et al. 2017); any length, nothing to learn."""
-    time = torch.arange(frames)[:, None]
-    angles = time * torch.exp(torch.arange(0, width, 2) * (-math.log(10_000) / width))
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width]
 
 
 def overlapping(make: Callable[[int, int], Tensor], frames: int, window: int) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from dubbench.datamodules.batch import Batch, Window
-from dubbench.errors import DubbenchError
+from dubbench.errors import DubbenchError, misfit
 from dubbench.models.adversarial import AdversarialModel
 from dubbench.models.base import class_path, read_checkpoint
 from dubbench.models.geometry_model import Geometry, GeometryModel
@@ -347,9 +347,8 @@ class PersonaTalk(GeometryModel, AdversarialModel):
         try:
             self.generator.load_state_dict(state)
         except RuntimeError as error:
-            line = str(error).strip().splitlines()[1].strip()
             raise DubbenchError(
-                f"{path} has other networks ({line[:160]}); give the sizes that it was trained with"
+                f"{path} has other networks ({misfit(error)}); give the sizes that it was trained with"
             ) from error
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialModel
-from dubbench.models.base import load_model
+from dubbench.models.base import load_kind
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.losses import PerceptualLoss, lip_map
 from dubbench.models.radio.networks import Generator, Variant
@@ -136,9 +136,7 @@ class Radio(AdversarialModel):
         """Sync expert and VGG, as far as their losses are wanted."""
         frozen: dict[str, nn.Module] = {}
         if self.hparams["sync_expert"]:
-            expert = load_model(self.hparams["sync_expert"])
-            if not isinstance(expert, SyncExpert):
-                raise DubbenchError(f"{self.hparams['sync_expert']} is no sync expert but a {type(expert).__name__}")
+            expert = load_kind(SyncExpert, "sync expert", self.hparams["sync_expert"])
             if (expert.window.size, expert.window.mel) != (self.window.size, self.window.mel):
                 raise DubbenchError(
                     f"{self.hparams['sync_expert']} judges frames of {expert.window.size} pixels and this model makes "

@@ -1,11 +1,12 @@
 """Style network and its loss, after DiffPoseTalk (Sun et al. 2023, 3.2), whose design PersonaTalk 4.2 takes over."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from dubbench.models.layers.positions import positional_encoding
 
 
 class StyleNetwork(nn.Module):
@@ -32,16 +33,9 @@ class StyleNetwork(nn.Module):
     def forward(self, motion: Tensor) -> Tensor:
         """Style [N, D] of motion [N, T, F], any T."""
         tokens = self.embed(motion)
-        tokens = self.dropout(tokens + positions(tokens.shape[1], tokens.shape[2]).to(tokens))
+        tokens = self.dropout(tokens + positional_encoding(tokens.shape[1], tokens.shape[2]).to(tokens))
         encoded: Tensor = self.encoder(tokens)
         return encoded.mean(1)
-
-
-def positions(count: int, width: int) -> Tensor:
-    """Sinusoidal positional encoding [count, width] (Vaswani et al. 2017, 3.5)."""
-    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    angles = torch.arange(count)[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width]
 
 
 def same_speaker(speakers: Sequence[str], device: torch.device | str = "cpu") -> Tensor:

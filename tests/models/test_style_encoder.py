@@ -19,8 +19,9 @@ from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
 from dubbench.face.model import REGIONS, LinearFaceModel
 from dubbench.models.base import load_model
+from dubbench.models.layers.positions import positional_encoding
 from dubbench.models.style_encoder.module import StyleEncoder, embed
-from dubbench.models.style_encoder.networks import StyleNetwork, pair_loss, positions, triplet_accuracy
+from dubbench.models.style_encoder.networks import StyleNetwork, pair_loss, triplet_accuracy
 from tests.datamodules import miniature
 from tests.datamodules.miniature import Clip
 
@@ -81,7 +82,7 @@ def windows(model: StyleEncoder, speakers: Sequence[str], seed: int = 0) -> Batc
 
 
 def test_positions_are_those_of_the_formula() -> None:
-    found = positions(50, 8).double().numpy()
+    found = positional_encoding(50, 8).double().numpy()
     for place in (0, 1, 49):
         for pair in range(4):
             angle = place / 10_000 ** (2 * pair / 8)
