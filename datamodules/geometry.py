@@ -13,6 +13,7 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 
 FIELDS = ("shape", "expression", "pose", "error")
+GUESS = "guess"
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class ClipGeometry:
         pose: [T, 6].
         error: [T], mean distance of the 68 projected points to the landmarks over the outer-eye distance; NaN where
             no face was found.
+        guess: sha256 of the network's file that gave the first guess; empty for the closed form.
     """
 
     shape: NDArray[np.float32]
     expression: NDArray[np.float32]
     pose: NDArray[np.float32]
     error: NDArray[np.float32]
+    guess: str = ""
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -62,7 +65,10 @@ def geometry_name(model_hash: str) -> str:
 
 def write_geometry(clip: PreparedClip, model_hash: str, geometry: ClipGeometry) -> None:
     """Write a clip's coefficients; the file appears whole or not at all."""
-    write_arrays(clip.folder / geometry_name(model_hash), {name: getattr(geometry, name) for name in FIELDS})
+    arrays: dict[str, NDArray[Any]] = {name: getattr(geometry, name) for name in FIELDS}
+    if geometry.guess:
+        arrays[GUESS] = np.array(geometry.guess)
+    write_arrays(clip.folder / geometry_name(model_hash), arrays)
 
 
 def read_geometry(clip: PreparedClip, model_hash: str) -> ClipGeometry:
@@ -80,7 +86,8 @@ def read_geometry(clip: PreparedClip, model_hash: str) -> ClipGeometry:
     arrays = read_arrays(path)
     if fault := _fault(arrays, clip.info.frames):
         raise DubbenchError(f"{path} {fault}; remove it and run dubbench prepare again with --geometry")
-    return ClipGeometry(**{name: np.asarray(arrays[name], np.float32) for name in FIELDS})
+    shape, expression, pose, error = (np.asarray(arrays[name], np.float32) for name in FIELDS)
+    return ClipGeometry(shape, expression, pose, error, str(arrays.get(GUESS, "")))
 
 
 def _fault(arrays: dict[str, NDArray[Any]], frames: int) -> str:

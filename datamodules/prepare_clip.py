@@ -1,6 +1,5 @@
 """One raw clip to one prepared clip, or the reason why not."""
 
-import errno
 import shutil
 import traceback
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from dubbench.datamodules.track import TrackWriter
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.face.warp import warp
-from dubbench.files import inside, sha256, write_json
+from dubbench.files import inside, no_room, sha256, write_json
 from dubbench.media.audio import write_speech
 from dubbench.media.container import Image
 from dubbench.media.video import VideoWriter, probe, read_frames
@@ -25,7 +24,6 @@ PARTIAL = ".partial"
 FILES = ("video.mp4", "audio.wav", "track.npz", "clip.json")
 SHORTEST = 5
 TELL_EVERY = 25
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True)
@@ -110,11 +108,11 @@ def prepare_clip(job: Job, tell: Tell) -> Outcome:
     except UnicodeEncodeError:
         return Outcome(None, reason="the file name is not valid UTF-8; rename the file")
     except DubbenchError as error:
-        return Outcome(None, reason=str(error), no_room=_no_room(error))
+        return Outcome(None, reason=str(error), no_room=no_room(error))
     except Exception as error:  # one clip's surprise must not end a run of days: it is listed with its place
         place = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
-        return Outcome(None, reason=reason, no_room=_no_room(error))
+        return Outcome(None, reason=reason, no_room=no_room(error))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -202,12 +200,3 @@ def _publish(partial: Path, final: Path) -> None:
         shutil.rmtree(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     partial.replace(final)
-
-
-def _no_room(error: BaseException | None) -> bool:
-    """Whether a full disk, quota or file-size limit lies at the bottom of an error."""
-    while error is not None:
-        if getattr(error, "errno", None) in NO_ROOM:
-            return True
-        error = error.__cause__ or error.__context__
-    return False

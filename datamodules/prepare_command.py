@@ -73,9 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_geometry(arguments: argparse.Namespace) -> None:
     """Find out before hours of preparing whether the geometry asked for can be had."""
     if arguments.geometry:
+        from dubbench.datamodules.geometry_guess import settled_guess
         from dubbench.datamodules.prepare_geometry import given_model
 
         given_model(arguments.out, arguments.geometry, arguments.geometry_file)
+        settled_guess(arguments.out, arguments.geometry, arguments.geometry_file)
     elif arguments.geometry_file:
         raise DubbenchError("--geometry_file wants --geometry beside it: mesh, ict or bfm")
 
@@ -88,7 +90,6 @@ def _fit(arguments: argparse.Namespace) -> bool:
     with claimed(arguments.out):
         report = prepare_geometry(arguments.out, arguments.geometry, arguments.workers, arguments.geometry_file)
     failed = f"{len(report.failures)} failed" + (f" (see {arguments.out / FAILURES})" if report.failures else "")
-    print(
-        f"{arguments.out}: {report.done} fitted with {arguments.geometry}, {report.skipped} finished before, {failed}"
-    )
+    how = f"{arguments.geometry} (first guess: {report.guess})" if report.guess else arguments.geometry
+    print(f"{arguments.out}: {report.done} fitted with {how}, {report.skipped} finished before, {failed}")
     return report.done + report.skipped > 0

@@ -11,17 +11,21 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dubbench import assets
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, read_geometry, write_geometry
+from dubbench.datamodules.geometry_guess import FirstGuess, record_guess, settled_guess
 from dubbench.datamodules.prepare_progress import shown
 from dubbench.datamodules.prepare_workers import Tell, spread
 from dubbench.errors import DubbenchError
+from dubbench.face.d3dfr import ReconNet, load_d3dfr, network_guess
+from dubbench.face.first_guess import Coefficients
 from dubbench.face.fitting import fit
 from dubbench.face.model import POSE_SIZE, SOURCES, LinearFaceModel
 from dubbench.face.sources import learn_mesh, load_bfm, load_ict
-from dubbench.files import atomic
+from dubbench.files import atomic, no_room
 
 FAILURES = "geometry_failures.csv"
 ICT_FILES = ("ict_facekit_face9409.npz", "ict_vertex_indices.json")
@@ -40,36 +44,53 @@ class GeometryFailure:
 
 @dataclass(frozen=True)
 class GeometryReport:
-    """What a run did: clips fitted now, fitted before, and those that could not be, as the failures file lists them."""
+    """What a run did.
+
+    Attributes:
+        done: clips fitted now.
+        skipped: clips fitted before.
+        failures: clips that could not be, as the failures file lists them.
+        guess: what the fit starts from, where there is a choice.
+    """
 
     done: int
     skipped: int
     failures: tuple[GeometryFailure, ...]
+    guess: str = ""
 
 
 @dataclass(frozen=True)
 class GeometryJob:
-    """A clip to fit: the prepared root, its id, and the face model's file with its hash."""
+    """A clip to fit: the prepared root, its id, the face model's file with its hash, and where the fit starts."""
 
     root: Path
     clip: str
     model: Path
     model_hash: str
+    guess: FirstGuess
 
 
 @dataclass(frozen=True)
 class GeometryOutcome:
-    """What became of a clip: whether it was fitted now, and the reason if it could not be."""
+    """What became of a clip.
+
+    Attributes:
+        fresh: whether it was fitted now rather than found fitted.
+        reason: why it could not be.
+        no_room: whether that is because nothing more can be written, so that going on is pointless.
+    """
 
     fresh: bool = True
     reason: str = ""
+    no_room: bool = False
 
 
 def prepare_geometry(root: Path | str, source: str, workers: int = 1, file: Path | None = None) -> GeometryReport:
     """Fit every clip of a prepared folder that is not fitted yet.
 
-    The face model is made once and kept as ``face_<source>.npz``; what is written depends on it and the clips only, not
-    on ``workers``. Nobody else may write to the folder meanwhile. Progress goes to stderr.
+    The face model is made once and kept as ``face_<source>.npz``; what is written depends on it, the first guess and
+    the clips only, not on ``workers``. The guess is settled with the face model, see `settled_guess`, and a clip of
+    another one is fitted anew. Nobody else may write to the folder meanwhile. Progress goes to stderr.
 
     Args:
         root: prepared folder.
@@ -78,14 +99,17 @@ def prepare_geometry(root: Path | str, source: str, workers: int = 1, file: Path
         file: of the face model, see `given_model`.
 
     Raises:
-        DubbenchError: if the folder is not prepared, the face model is absent or damaged, or the folder has another.
+        DubbenchError: if the folder is not prepared, the face model or the first guess's network is absent or damaged
+            or the folder has another, or the disk is full.
     """
     root = Path(root).resolve()
     if workers < 1:
         raise DubbenchError(f"--workers {workers} is too small; give 1 or more")
     manifest = read_manifest(root)
-    model = settled_model(root, manifest, source, given_model(root, source, file))
-    jobs = [GeometryJob(root, str(clip), model_path(root, source), model.hash()) for clip in manifest["clip"]]
+    given, guess = given_model(root, source, file), settled_guess(root, source, file)
+    record_guess(root, source, guess)
+    model = settled_model(root, manifest, source, given)
+    jobs = [GeometryJob(root, str(clip), model_path(root, source), model.hash(), guess) for clip in manifest["clip"]]
     done = skipped = 0
     failures = []
     for job, outcome in _run(jobs, workers):
@@ -96,7 +120,7 @@ def prepare_geometry(root: Path | str, source: str, workers: int = 1, file: Path
     failures.sort(key=lambda failure: failure.clip)
     with atomic(root / FAILURES) as temporary:
         pd.DataFrame(failures, columns=["clip", "reason"]).to_csv(temporary, index=False, lineterminator="\n")
-    return GeometryReport(done, skipped, tuple(failures))
+    return GeometryReport(done, skipped, tuple(failures), guess.words)
 
 
 def given_model(root: Path | None, source: str, file: Path | None) -> LinearFaceModel | None:
@@ -153,7 +177,7 @@ def fit_clip(job: GeometryJob, tell: Tell) -> GeometryOutcome:
     """Fit a clip unless it is fitted already; its file appears whole or not at all.
 
     Args:
-        job: which clip, with which face model.
+        job: which clip, with which face model and first guess.
         tell: gets the number of frames when they are done.
     """
     threads = torch.get_num_threads()
@@ -161,7 +185,7 @@ def fit_clip(job: GeometryJob, tell: Tell) -> GeometryOutcome:
         clip = PreparedClip(job.root, job.clip)
         for stray in clip.folder.glob(f".{Path(geometry_name(job.model_hash)).stem}.*.tmp.npz"):
             stray.unlink()
-        if _finished(clip, job.model_hash):
+        if _finished(clip, job):
             return GeometryOutcome(fresh=False)
         # Sums in another number of threads differ in their last bits, and the bytes must not depend on workers.
         torch.set_num_threads(1)
@@ -169,16 +193,20 @@ def fit_clip(job: GeometryJob, tell: Tell) -> GeometryOutcome:
             torch.from_numpy(array)
             for array in (clip.aligned_points(None, POSE_SIZE), clip.aligned_mesh(None, POSE_SIZE), clip.detected())
         )
-        found = fit(_model(job.model, job.model_hash), points, detected, mesh)
-        fields = (found.shape, found.expression, found.pose, found.error)
-        write_geometry(clip, job.model_hash, ClipGeometry(*(field.numpy() for field in fields)))
+        model = _model(job.model, job.model_hash)
+        found = fit(model, points, detected, mesh, guess=_guess(job, model, clip, points, detected))
+        shape, expression, pose, error = (
+            field.numpy() for field in (found.shape, found.expression, found.pose, found.error)
+        )
+        write_geometry(clip, job.model_hash, ClipGeometry(shape, expression, pose, error, job.guess.digest))
         tell(len(clip))
         return GeometryOutcome()
     except DubbenchError as error:
-        return GeometryOutcome(reason=str(error))
+        return GeometryOutcome(reason=str(error), no_room=no_room(error))
     except Exception as error:  # one clip's surprise must not end a run of days: it is listed with its place
         place = traceback.extract_tb(error.__traceback__)[-1]
-        return GeometryOutcome(reason=f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}")
+        reason = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
+        return GeometryOutcome(reason=reason, no_room=no_room(error))
     finally:
         torch.set_num_threads(threads)
 
@@ -189,12 +217,27 @@ def _model(path: Path, model_hash: str) -> LinearFaceModel:
     return LinearFaceModel.load(path)
 
 
-def _finished(clip: PreparedClip, model_hash: str) -> bool:
+@lru_cache(maxsize=1)
+def _network(path: Path, digest: str) -> ReconNet:
+    """D3DFR's network of this process."""
+    return load_d3dfr(path)
+
+
+def _guess(
+    job: GeometryJob, model: LinearFaceModel, clip: PreparedClip, points: Tensor, detected: Tensor
+) -> Coefficients | None:
+    """The network's coefficients of a clip; None where the fit is to make its own, or to say that there is no face."""
+    if job.guess.weights is None or not bool(detected.any()):
+        return None
+    network = _network(job.guess.weights, job.guess.digest)
+    return network_guess(network, model, clip.stream(), points, detected)
+
+
+def _finished(clip: PreparedClip, job: GeometryJob) -> bool:
     try:
-        read_geometry(clip, model_hash)
+        return read_geometry(clip, job.model_hash).guess == job.guess.digest
     except DubbenchError:
         return False
-    return True
 
 
 def _own_copy(name: str) -> Path:
@@ -227,10 +270,19 @@ def _evenly(count: int, most: int) -> NDArray[np.int64]:
 
 
 def _run(jobs: list[GeometryJob], workers: int) -> Iterator[tuple[GeometryJob, GeometryOutcome]]:
-    """Do the jobs and show how they go."""
+    """Do the jobs and show how they go.
+
+    Raises:
+        DubbenchError: when the disk is full.
+    """
     with shown("geometry", len(jobs)) as progress:
         for end in spread(fit_clip, iter(jobs), max(min(workers, len(jobs)), 1), progress.tell):
             outcome = end.result or GeometryOutcome(reason=f"{end.died} while fitting it")
+            if outcome.no_room:
+                raise DubbenchError(
+                    f"no room left to write {end.job.root} ({outcome.reason}); make room and run the same command "
+                    "again, fitted clips are kept"
+                )
             if outcome.reason:
                 progress.fail(end.job.clip, outcome.reason)
             yield end.job, outcome

@@ -1,5 +1,6 @@
 """Files that are whole or absent, fingerprints, and paths that stay in their folder."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dubbench.errors import DubbenchError
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
@@ -44,6 +47,15 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def no_room(error: BaseException | None) -> bool:
+    """Whether a full disk, quota or file-size limit lies at the bottom of an error."""
+    while error is not None:
+        if getattr(error, "errno", None) in NO_ROOM:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def inside(root: Path, relative: str) -> Path:

@@ -39,7 +39,7 @@ def selected(model: LinearFaceModel, points: Tensor, mesh: Tensor | None) -> tup
 def first_guess(
     model: LinearFaceModel, points: Tensor, mesh: Tensor | None = None, shape: Tensor | None = None
 ) -> Coefficients:
-    """Coefficients of frames, each by itself; PersonaTalk takes them from a network (Deng et al. 2019).
+    """Coefficients of frames, each by itself; PersonaTalk takes them from a network, see `d3dfr`.
 
     Pose comes from the weak-perspective least squares of all points on the present face (POS, DeMenthon and Davis 1995,
     its scaled rows made orthonormal); given the pose, the coefficients from ridge least squares; four rounds of both.

@@ -82,19 +82,30 @@ def clip_guess(model: LinearFaceModel, points: Tensor, detected: Tensor, mesh: T
     faces = None if mesh is None else mesh[seen]
     alone = first_guess(model, points[seen], faces)
     guess = first_guess(model, points[seen], faces, alone.shape.mean(0))
-    shape, expression, pose = (
-        _between(rows, seen, len(points)) for rows in (guess.shape, guess.expression, guess.pose)
-    )
+    shape, expression, pose = (between(rows, seen, len(points)) for rows in (guess.shape, guess.expression, guess.pose))
     return Coefficients(shape, expression, pose)
 
 
 def reprojection_error(model: LinearFaceModel, found: Coefficients, points: Tensor) -> Tensor:
     """Mean distance of the 68 projected landmarks to points [T, 68, 2] at 256, over their outer-eye distance: [T]."""
-    projected = project(model.vertices(found.shape, found.expression)[:, model.landmarks], found.pose)[..., :2]
+    # The landmarks' rows of the bases alone: all vertices of a long clip would take gigabytes with some models.
+    bases = zip((found.shape, found.expression), (model.shape_basis, model.expression_basis), strict=True)
+    moved = [torch.einsum("tn,nkc->tkc", rows, basis[:, model.landmarks]) for rows, basis in bases]
+    projected = project(model.mean[model.landmarks] + moved[0] + moved[1], found.pose)[..., :2]
     eyes = points[:, OUTER_EYES[0]] - points[:, OUTER_EYES[1]]
     distance: Tensor = torch.linalg.vector_norm(projected - points, dim=-1).mean(-1)
     relative: Tensor = distance / torch.linalg.vector_norm(eyes, dim=-1)
     return relative
+
+
+def between(rows: Tensor, seen: Tensor, count: int) -> Tensor:
+    """Rows [N, C] of the frames ``seen`` [N], ascending, to rows of all frames: linear in between, constant beyond."""
+    frames = torch.arange(count, device=rows.device)
+    after = torch.searchsorted(seen, frames).clamp_max(len(seen) - 1)
+    before = (torch.searchsorted(seen, frames, right=True) - 1).clamp_min(0)
+    gap = (seen[after] - seen[before]).clamp_min(1)
+    share = ((frames - seen[before]).clamp_min(0) / gap).clamp_max(1).to(rows.dtype)
+    return torch.lerp(rows[before], rows[after], share[:, None])
 
 
 def _descend(energy: Energy, state: State, steps: int, *, pose_only: bool) -> State:
@@ -114,13 +125,3 @@ def _descend(energy: Energy, state: State, steps: int, *, pose_only: bool) -> St
         if settled:
             return state
     return state
-
-
-def _between(rows: Tensor, seen: Tensor, count: int) -> Tensor:
-    """Rows [N, C] of the frames ``seen`` [N], ascending, to rows of all frames: linear in between, constant beyond."""
-    frames = torch.arange(count, device=rows.device)
-    after = torch.searchsorted(seen, frames).clamp_max(len(seen) - 1)
-    before = (torch.searchsorted(seen, frames, right=True) - 1).clamp_min(0)
-    gap = (seen[after] - seen[before]).clamp_min(1)
-    share = ((frames - seen[before]).clamp_min(0) / gap).clamp_max(1).to(rows.dtype)
-    return torch.lerp(rows[before], rows[after], share[:, None])

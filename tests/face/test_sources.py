@@ -13,6 +13,7 @@ from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import MESH_TO_68
 from dubbench.face.model import LinearFaceModel
 from dubbench.face.sources import learn_mesh, load_bfm, load_ict
+from tests.face.basel import packed
 
 CLEAR = 0.5  # of the nose base, whose height the mean of speakers decides
 Meshes = list[tuple[str, NDArray[np.float32]]]
@@ -155,20 +156,6 @@ def test_other_files_are_not_ict_facekit(tmp_path: Path) -> None:
     for name in ("face.npz", "none.npz"):
         with pytest.raises(DubbenchError, match=rf"{name}.*(not ICT-FaceKit|is not there)"):
             load_ict(tmp_path / name, table)
-
-
-def packed(vertices: int = 200) -> dict[str, NDArray[np.float64]]:
-    """A file of Deep3DFaceRecon's layout: landmarks first, x right, y up, z to the camera."""
-    random = np.random.default_rng(5)
-    mean = random.uniform(-1, 1, (vertices, 3))
-    mean[[0, 16, 36, 45, 8, 30]] = [[-1, 0, -1], [1, 0, -1], [-0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0, -1, 0], [0, 0, 0.6]]
-    return {
-        "meanshape": mean.reshape(1, -1),
-        "idBase": random.normal(0, 0.1, (3 * vertices, 80)),
-        "exBase": random.normal(0, 0.1, (3 * vertices, 64)),
-        "tri": np.array([[1.0, 2, 3], [4, 5, vertices]]),
-        "keypoints": np.arange(1.0, 69)[None],
-    }
 
 
 def test_the_basel_model_is_read_from_its_packing(tmp_path: Path) -> None:
