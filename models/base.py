@@ -11,7 +11,7 @@ import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from dubbench import __version__
 from dubbench.datamodules.batch import Window
@@ -129,6 +129,16 @@ class DubbingModel(L.LightningModule):
         """
         raise DubbenchError(f"{type(self).__name__} generates no frames, so there is nothing to dub or score")
 
+    def exportable(self) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
+        """What `dubbench export` writes: a network, an example of its inputs by name, and names of its outputs.
+
+        Inputs of two rows or more have a batch of any length in the file; one row stays one, for all of the batch.
+
+        Raises:
+            DubbenchError: here, if the method has nothing to export.
+        """
+        raise DubbenchError(f"{type(self).__name__} has no ONNX export; RealTalk's renderer has one")
+
     def paste_mask(self) -> NDArray[np.float32]:
         """What part of an aligned frame is generated: [size, size] in [0, 1], soft at its edges."""
         return np.ones((self.window.size, self.window.size), np.float32)
@@ -151,6 +161,14 @@ class DubbingModel(L.LightningModule):
                 f"{where} was trained on other windows ({stamp['window']} against {asdict(self.window)}); "
                 "give the model config and options that it was trained with, they are in its run's config.yaml"
             )
+
+
+def lower_half(size: int) -> NDArray[np.float32]:
+    """Paste mask of the lower half: it fades over a sixteenth of the side at the seam and at the square's edges."""
+    centre = (np.arange(size, dtype=np.float32) + 0.5) / size
+    across = np.clip(16 * np.minimum(centre, 1 - centre), 0, 1)
+    down = np.clip(16 * np.minimum(centre - 0.5, 1 - centre), 0, 1)
+    return np.outer(down, across).astype(np.float32)
 
 
 def _asked_for(window: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from dubbench.face.model import LinearFaceModel
 from dubbench.models.base import DubbingModel
 
 Geometry: TypeAlias = Literal["mesh", "ict", "bfm"]
+# Outer-eye distances: about how far speech moves a vertex.
+UNIT = 0.02
 VERTICES: dict[str, int] = {"mesh": 468, "ict": 9409, "bfm": 35709}
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.face.model import LinearFaceModel, project
-from dubbench.models.personatalk.geometry import overlapping
-from dubbench.models.personatalk.networks import TwoStages
+from dubbench.models.layers.overlap import overlapping
+from dubbench.models.parts import part
+from dubbench.models.personatalk.networks import PersonaTalkStages
 from dubbench.models.personatalk.references import Frames, at_random, by_opening, mouth_opening, nearest
 from dubbench.models.personatalk.renderer import Tokens
 
@@ -53,7 +54,7 @@ class Dubbing:
 
     def __init__(
         self,
-        stages: TwoStages,
+        stages: PersonaTalkStages,
         face: LinearFaceModel,
         clip: "PreparedClip",
         speech: NDArray[np.float32],
@@ -102,7 +103,7 @@ class Dubbing:
         """Style [1, D] and template vertices [L, 3] of the frames that may be seen (3.1: of the reference video)."""
         some = self.allowed[:: -(-len(self.allowed) // STYLE_FRAMES)]
         expression, shape = self.expression[some].to(self.device), self.shape[some].to(self.device)
-        with self._casting():
+        with self._casting(), part("speech to geometry"):
             offsets = self.face.expression_only(expression) - self.face.mean
             style = self.stages.geometry.embed_style(offsets[None])
         return style, self.face.vertices(shape.mean(0), torch.zeros_like(expression[0]))
@@ -112,7 +113,7 @@ class Dubbing:
         """Offsets [stop - start, L, 3] from the template for the frames start to stop - 1."""
         heard = self.speech[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]
         waveform = np.pad(heard, (0, (stop - start) * SAMPLES_PER_FRAME - len(heard)))
-        with self._casting():
+        with self._casting(), part("speech to geometry"):
             offsets: Tensor = self.stages.geometry(
                 torch.from_numpy(waveform).to(self.device)[None], style, (template - self.face.mean)[None]
             )
@@ -125,8 +126,9 @@ class Dubbing:
         lower = self.face.regions["lower_face"]
         vertices[:, lower] = spoken[:, lower]
         pncc, lips = self._maps(vertices, list(numbers))
-        with self._casting():
-            images = self.stages.renderer.render(pncc, lips, self._face_source(numbers), lip)
+        face = self._face_source(numbers)
+        with self._casting(), part("renderer"):
+            images = self.stages.renderer.render(pncc, lips, face, lip)
         levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return levels.permute(0, 2, 3, 1).cpu().numpy()
 
@@ -142,9 +144,9 @@ class Dubbing:
             chosen = by_opening(openings.cpu().numpy(), self.allowed, count)
         else:
             chosen = at_random(0, self.allowed, count)
-        parts = [self._encode(part.tolist()) for part in np.array_split(chosen, -(-len(chosen) // ENCODED_AT_ONCE))]
+        parts = [self._encode(group.tolist()) for group in np.array_split(chosen, -(-len(chosen) // ENCODED_AT_ONCE))]
         geometry, texture, lips = (torch.cat(tensors)[None] for tensors in zip(*parts, strict=True))
-        with self._casting():
+        with self._casting(), part("renderer"):
             return self.stages.renderer.lip_source(geometry, texture, lips)
 
     def _face_source(self, numbers: range) -> Tokens | None:
@@ -157,8 +159,8 @@ class Dubbing:
             rows = rows[:1]
         needed = sorted({number for row in rows for number in row})
         missing = [number for number in needed if number not in self._encoded]
-        for part in range(0, len(missing), ENCODED_AT_ONCE):
-            some = missing[part : part + ENCODED_AT_ONCE]
+        for first in range(0, len(missing), ENCODED_AT_ONCE):
+            some = missing[first : first + ENCODED_AT_ONCE]
             geometry, texture, _ = self._encode(some)
             self._encoded |= dict(zip(some, zip(geometry, texture, strict=True), strict=True))
         # Neighbours share most references: what these frames needed is kept for the next, and nothing older.
@@ -167,13 +169,14 @@ class Dubbing:
             torch.stack([torch.stack([self._encoded[number][kind] for number in row]) for row in rows])
             for kind in (0, 1)
         )
-        return self.stages.renderer.face_source(geometry, texture)
+        with self._casting(), part("renderer"):
+            return self.stages.renderer.face_source(geometry, texture)
 
     def _encode(self, numbers: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Geometry tokens, texture tokens [N, K, C] and lip masks [N, 1, size, size] of the clip's own frames."""
         pixels = torch.from_numpy(self.clip.frames(numbers, self.settings.size)).to(self.device)
         pncc, lips = self._maps(self._vertices(numbers), numbers)
-        with self._casting():
+        with self._casting(), part("renderer"):
             return *self.stages.renderer.encode(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, pncc), lips
 
     def _vertices(self, numbers: list[int]) -> Tensor:
@@ -185,9 +188,10 @@ class Dubbing:
         from dubbench.face import raster  # brings numba along, which training's main process can do without
 
         size = self.settings.size
-        posed = project(vertices, self.pose[numbers].to(self.device), size).cpu().numpy()
-        maps = raster.pncc_maps(self._pncc, posed, self._triangles, size)
-        lips = raster.lip_masks(posed[:, self._lips], size)
+        with part("maps"):
+            posed = project(vertices, self.pose[numbers].to(self.device), size).cpu().numpy()
+            maps = raster.pncc_maps(self._pncc, posed, self._triangles, size)
+            lips = raster.lip_masks(posed[:, self._lips], size)
         return torch.from_numpy(maps).to(self.device), torch.from_numpy(lips).to(self.device)
 
     def _casting(self) -> torch.autocast | nullcontext[None]:

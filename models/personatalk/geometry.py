@@ -1,14 +1,10 @@
 """PersonaTalk's style-aware geometry construction (3.1): from speech and style to vertices."""
 
-from collections.abc import Callable, Iterator
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from dubbench.models.geometry_model import UNIT
 from dubbench.models.layers.positions import positional_encoding
-
-UNIT = 0.02  # outer-eye distances: about how far speech moves a vertex; networks see and give offsets in it
 
 
 class VertexEncoder(nn.Module):
@@ -145,37 +141,3 @@ class GeometryGenerator(nn.Module):
         decoded = self.decoder(self.norm(x)).float()
         offsets: Tensor = UNIT * decoded.view(*decoded.shape[:-1], -1, 3)
         return offsets
-
-
-def overlapping(make: Callable[[int, int], Tensor], frames: int, window: int) -> Iterator[Tensor]:
-    """Generate a clip in windows of the training's length that overlap by half, faded into one another.
-
-    Attention has never seen a place beyond the training's windows, and a clip may have any length; what is held is one
-    window at a time.
-
-    Args:
-        make: gives [stop - start, ...] for the frames start to stop - 1.
-        frames: of the clip.
-        window: longest stretch that ``make`` is asked for.
-
-    Yields:
-        [n, ...], in order, ``frames`` in all.
-    """
-    last = max(frames - window, 0)
-    starts = [*range(0, last, max(window // 2, 1)), last]
-    total: Tensor | None = None
-    weight = torch.zeros(0)
-    for start, following in zip(starts, [*starts[1:], frames], strict=True):
-        made = make(start, min(start + window, frames))
-        fade = torch.arange(1, len(made) + 1, device=made.device)
-        fade = torch.minimum(fade, fade.flip(0)).to(made.dtype)
-        faded = made * fade.view(-1, *[1] * (made.dim() - 1))
-        if total is None:
-            total, weight = faded, fade
-        else:
-            grown = len(made) - len(total)
-            total = F.pad(total, (0, 0) * (total.dim() - 1) + (0, grown)) + faded
-            weight = F.pad(weight, (0, grown)) + fade
-        done = following - start
-        yield total[:done] / weight[:done].view(-1, *[1] * (total.dim() - 1))
-        total, weight = total[done:], weight[done:]

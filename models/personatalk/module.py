@@ -1,35 +1,30 @@
 """How PersonaTalk trains and dubs (3.1, 3.2, 4.1)."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
 
 from dubbench.datamodules.batch import Batch, Window
-from dubbench.errors import DubbenchError, misfit
-from dubbench.models.adversarial import AdversarialModel
-from dubbench.models.base import class_path, read_checkpoint
-from dubbench.models.geometry_model import Geometry, GeometryModel
+from dubbench.errors import DubbenchError
+from dubbench.models.base import lower_half
+from dubbench.models.geometry_model import UNIT, Geometry
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
-from dubbench.models.losses import PerceptualLoss, lip_map
 from dubbench.models.personatalk.dubbing import Dubbing, Settings
-from dubbench.models.personatalk.geometry import UNIT, GeometryGenerator
-from dubbench.models.personatalk.networks import TwoStages, stages_of
+from dubbench.models.personatalk.geometry import GeometryGenerator
+from dubbench.models.personatalk.networks import PersonaTalkStages, stages_of
 from dubbench.models.personatalk.renderer import DualAttentionRenderer
+from dubbench.models.two_stages import TwoStageModel, given
 
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
 
-STAGES = ("geometry", "rendering")
 
-
-class PersonaTalk(GeometryModel, AdversarialModel):
+class PersonaTalk(TwoStageModel):
     """PersonaTalk (Zhang et al., SIGGRAPH Asia 2024).
 
     The renderer learns from ground-truth geometry, so neither stage waits for the other: both train in one run, each by
@@ -80,6 +75,7 @@ class PersonaTalk(GeometryModel, AdversarialModel):
 
     # Algorithm 1 sorts the frames of a whole clip: a protocol that allows all of them gives all of them to `dub`.
     chooses_references = True
+    stages = ("geometry", "rendering")
 
     def __init__(
         self,
@@ -137,8 +133,7 @@ class PersonaTalk(GeometryModel, AdversarialModel):
                 f"{pictures} pictures of {frames} frames with {face_references} and {lip_references} references do not "
                 "go together: each is at least 1, and pictures are some of the frames"
             )
-        self.trained = tuple(name for name in STAGES if stages in ("both", name))
-        rendering = "rendering" in self.trained
+        self.trained = tuple(name for name in self.stages if stages in ("both", name))
         self.window = Window(
             frames=frames,
             references=face_references + lip_references,
@@ -147,97 +142,43 @@ class PersonaTalk(GeometryModel, AdversarialModel):
             face_references=face_references if frame_selection else 0,
             reach=reach,
             geometry=geometry,
-            pictures=pictures if rendering else 0,
-            pncc=rendering,
-            lips=rendering,
+            pictures=pictures if self.draws else 0,
+            pncc=self.draws,
+            lips=self.draws,
         )
         self.batch_size, self.iterations = batch_size, iterations
-        generator = TwoStages(
-            GeometryGenerator(
-                self.expect(geometry, vertices), width, layers, heads, SpeechFeatures(speech, width), style, dropout
+        self.build_stages(
+            PersonaTalkStages(
+                GeometryGenerator(
+                    self.expect(geometry, vertices), width, layers, heads, SpeechFeatures(speech, width), style, dropout
+                ),
+                DualAttentionRenderer(size, channels, blocks, face_attention, lip_attention),
             ),
-            DualAttentionRenderer(size, channels, blocks, face_attention, lip_attention),
-        )
-        for name, network in zip(STAGES, (generator.geometry, generator.renderer), strict=True):
-            if name not in self.trained:
-                network.requires_grad_(False)
-        self.build(
-            generator,
             lambda: Discriminator(size, discriminator_widths),
-            {
-                "l1": 1.0,
-                "perceptual": float(perceptual != "none"),
-                "adversarial": adversarial_weight if rendering else 0.0,
-            },
+            {"l1": 1.0, "perceptual": float(perceptual != "none"), "adversarial": adversarial_weight},
+            {"vertices": 1.0, "velocity": velocity_weight},
         )
-
-    def setup(self, stage: str) -> None:
-        """Take the face model, and start from ``initial`` or from HuBERT's published weights."""
-        super().setup(stage)
-        if stage != "fit" or self.ema.n_averaged:
-            return
-        if self.hparams["initial"]:
-            self._start_from(Path(self.hparams["initial"]))
-        elif "geometry" in self.trained:
-            cast(SpeechFeatures, stages_of(self.generator).geometry.speech).load_pretrained()
-
-    def build_frozen(self) -> dict[str, nn.Module]:
-        """VGG, if its loss is wanted."""
-        if self.hparams["perceptual"] == "vgg19" and "rendering" in self.trained:
-            return {"perceptual": PerceptualLoss.pretrained()}
-        return {}
-
-    def compiled(self) -> list[nn.Module]:
-        """The networks that are called; the generator as a whole never is."""
-        stages = stages_of(self.generator)
-        return [net for net in (stages.geometry, stages.renderer, self.discriminator) if net is not None]
-
-    def configure_optimizers(self) -> list[Optimizer]:
-        """Renderer's and discriminator's as in `AdversarialModel`, then the geometry generator's, as far as trained."""
-        options, stages = self.hparams, stages_of(self.generator)
-        betas = tuple(options["betas"])
-        optimizers: list[Optimizer] = []
-        if "rendering" in self.trained:
-            optimizers.append(Adam(stages.renderer.parameters(), options["lr"], betas=betas))
-        if self.discriminator is not None:
-            optimizers.append(Adam(self.discriminator.parameters(), options["discriminator_lr"], betas=(0.0, 0.99)))
-        if "geometry" in self.trained:
-            learning = [p for p in stages.geometry.parameters() if p.requires_grad]
-            optimizers.append(Adam(learning, options["geometry_lr"], betas=betas))
-        return optimizers
-
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Geometry, then rendering, as far as they are trained."""
-        self.check_face(batch)
-        begun = torch.tensor([name in self.trained for name in STAGES], device=self.device)
-        stages_of(self.generator).begun.logical_or_(begun)
-        if "geometry" in self.trained:
-            self._train_geometry(batch, batch_idx)
-        if "rendering" in self.trained:
-            super().training_step(batch, batch_idx)
 
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Draw the batch's pictures from their ground-truth geometry."""
         frames: Tensor = stages_of(generator).renderer(
-            _given(batch.pncc),
-            _given(batch.lips),
+            given(batch.pncc),
+            given(batch.lips),
             batch.references,
-            _given(batch.reference_pncc),
-            _given(batch.reference_lips),
+            given(batch.reference_pncc),
+            given(batch.reference_lips),
             self.hparams["face_references"],
         )
         return frames
 
     def losses(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The renderer's: L1 with more weight on the lips, and VGG features. The paper prints none."""
-        fake = fake.float()
-        error = (fake - batch.frames).abs().flatten(0, 1)
-        if self.hparams["lip_weight"] != 1:
-            error = error * lip_map(batch.points.flatten(0, 1).float(), fake.shape[-1], self.hparams["lip_weight"])
-        terms = {"l1": error.mean()}
-        if "perceptual" in self.frozen:
-            terms["perceptual"] = self.frozen["perceptual"](fake.flatten(0, 1), batch.frames.flatten(0, 1))
-        return terms
+        return self.pixel_losses(fake.float(), batch)
+
+    def speech_losses(self, generator: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """See `geometry_losses`; in training, of some references drawn at random."""
+        keep = _some(len(batch), batch.references.shape[1], self.device) if self.training else None
+        return self.geometry_losses(generator, batch, keep)
 
     def geometry_losses(self, generator: nn.Module, batch: Batch, keep: Tensor | None = None) -> dict[str, Tensor]:
         """The geometry generator's: distance of the lower face's vertices and of their velocities.
@@ -251,8 +192,8 @@ class PersonaTalk(GeometryModel, AdversarialModel):
             keep: bool [B, R], the references that style and template are taken from; None for all.
         """
         stages, face = stages_of(generator), self.face
-        shape, expression = _given(batch.shape), _given(batch.expression)
-        reference_shape, reference_expression = _given(batch.reference_shape), _given(batch.reference_expression)
+        shape, expression = given(batch.shape), given(batch.expression)
+        reference_shape, reference_expression = given(batch.reference_shape), given(batch.reference_expression)
         style = stages.geometry.embed_style(face.expression_only(reference_expression) - face.mean, keep)
         template = face.vertices(_mean(reference_shape, keep), expression.new_zeros(expression.shape[-1]))
         made = template[:, None] + stages.geometry(batch.waveform, style, template - face.mean)
@@ -263,20 +204,6 @@ class PersonaTalk(GeometryModel, AdversarialModel):
         weights = weights[lower] / weights[lower].mean()
         terms = {"vertices": error, "velocity": error.diff(dim=1)}
         return {name: (weights * torch.linalg.vector_norm(e, dim=-1)).mean() for name, e in terms.items()}
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Score the average: what `AdversarialModel` does of the renderer, and the geometry's terms."""
-        self.check_face(batch)
-        if "rendering" in self.trained:
-            super().validation_step(batch, batch_idx)
-        if "geometry" in self.trained:
-            terms = self.geometry_losses(self.ema.module, batch)
-            self.log_dict(
-                {f"val_{name}": value for name, value in terms.items()},
-                on_epoch=True,
-                sync_dist=True,
-                batch_size=len(batch),
-            )
 
     def dub(
         self,
@@ -292,13 +219,8 @@ class PersonaTalk(GeometryModel, AdversarialModel):
         Raises:
             DubbenchError: here, if a stage is untrained or the clip has no coefficients of this face model.
         """
+        self.check_trained()
         stages = stages_of(self.ema.module).eval()
-        if not stages.begun.all():
-            missing = " and ".join(n for n, b in zip(STAGES, stages.begun, strict=True) if not b)
-            raise DubbenchError(
-                f"this PersonaTalk's {missing} was never trained; fit with --model.stages both, or the missing stage "
-                "with --model.initial and this one's checkpoint"
-            )
         options = self.hparams
         settings = Settings(
             size=self.window.size,
@@ -311,50 +233,8 @@ class PersonaTalk(GeometryModel, AdversarialModel):
         return Dubbing(stages, self.face, clip, speech, references, settings).frames()
 
     def paste_mask(self) -> NDArray[np.float32]:
-        """Lower half, fading over a sixteenth of the side at the seam and at the square's edges.
-
-        The paper renders the whole crop and does not say how it goes back. Only the lower face is generated, so the
-        target's own upper half is what the renderer could at best reproduce.
-        """
-        size = self.window.size
-        centre = (np.arange(size, dtype=np.float32) + 0.5) / size
-        across = np.clip(16 * np.minimum(centre, 1 - centre), 0, 1)
-        down = np.clip(16 * np.minimum(centre - 0.5, 1 - centre), 0, 1)
-        return np.outer(down, across).astype(np.float32)
-
-    def _train_geometry(self, batch: Batch, batch_idx: int) -> None:
-        last = (batch_idx + 1) % self.hparams["accumulate"] == 0 or self.trainer.is_last_batch
-        found = self.optimizers()
-        optimizer = found[-1] if isinstance(found, list) else found
-        keep = _some(len(batch), batch.references.shape[1], self.device)
-        with self.optimizing(optimizer, last) as backward:
-            terms = self.geometry_losses(self.generator, batch, keep)
-            total = terms["vertices"] + self.hparams["velocity_weight"] * terms["velocity"]
-            backward(total)
-        if last and "rendering" not in self.trained:
-            self.ema.update_parameters(self.generator)
-        logs = {"geometry": total, **terms}
-        self._log({f"train_{name}": value.detach() for name, value in logs.items()})
-
-    def _start_from(self, path: Path) -> None:
-        """Take over the averaged networks of another run of this method."""
-        checkpoint = read_checkpoint(path)
-        if checkpoint.get("dubbench", {}).get("class_path") != class_path(type(self)):
-            raise DubbenchError(f"{path} is no checkpoint of {type(self).__name__}; give --model.initial one that is")
-        self._adopt_from(checkpoint, f"the face model of {path}")
-        prefix = "ema.module."
-        state = {n.removeprefix(prefix): v for n, v in checkpoint["state_dict"].items() if n.startswith(prefix)}
-        try:
-            self.generator.load_state_dict(state)
-        except RuntimeError as error:
-            raise DubbenchError(
-                f"{path} has other networks ({misfit(error)}); give the sizes that it was trained with"
-            ) from error
-
-
-def _given(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None
-    return tensor
+        """The lower half, all that is generated: the paper renders the whole crop and does not say how it goes back."""
+        return lower_half(self.window.size)
 
 
 def _mean(shape: Tensor, keep: Tensor | None) -> Tensor:

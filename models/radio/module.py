@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialModel
-from dubbench.models.base import load_kind
+from dubbench.models.base import load_kind, lower_half
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.losses import PerceptualLoss, lip_map
+from dubbench.models.parts import part
 from dubbench.models.radio.networks import Generator, Variant
 from dubbench.models.sync_expert.module import SyncExpert
 from dubbench.models.sync_expert.networks import SyncNetwork
@@ -183,24 +184,23 @@ class Radio(AdversarialModel):
         def casting() -> torch.autocast | nullcontext[None]:
             return torch.autocast(self.device.type, precision) if precision else nullcontext()
 
-        with torch.inference_mode(), casting():
-            style = generator.encode_style(self._images(clip.frames(list(references[:1]), self.window.size)))
+        reference = self._images(clip.frames(list(references[:1]), self.window.size))
+        with torch.inference_mode(), casting(), part("generator"):
+            style = generator.encode_style(reference)
         stream, start = clip.stream(self.window.size), 0
         while frames := list(islice(stream, DUB_BATCH)):
-            windows = torch.as_tensor(clip_windows(speech, mel, start, start + len(frames)))
-            with torch.inference_mode(), casting():
-                images = generator.render(self._images(np.stack(frames)), style, windows.to(self.device))
+            with part("mel"):
+                windows = torch.as_tensor(clip_windows(speech, mel, start, start + len(frames)))
+            targets, windows = self._images(np.stack(frames)), windows.to(self.device)
+            with torch.inference_mode(), casting(), part("generator"):
+                images = generator.render(targets, style, windows)
                 levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
             yield from levels.permute(0, 2, 3, 1).cpu().numpy()
             start += len(frames)
 
     def paste_mask(self) -> NDArray[np.float32]:
-        """Lower half, fading over a sixteenth of the side at the seam and at the square's edges."""
-        size = self.window.size
-        centre = (np.arange(size, dtype=np.float32) + 0.5) / size
-        across = np.clip(16 * np.minimum(centre, 1 - centre), 0, 1)
-        down = np.clip(16 * np.minimum(centre - 0.5, 1 - centre), 0, 1)
-        return np.outer(down, across).astype(np.float32)
+        """RADIO draws the whole frame; only its lower half is new."""
+        return lower_half(self.window.size)
 
     def _images(self, frames: NDArray[np.uint8]) -> Tensor:
         """Put [N, H, W, 3] uint8 on the device as [N, 3, H, W] in [-1, 1]."""
