@@ -42,14 +42,16 @@ class Window:
         frames: consecutive target frames T.
         references: reference frames R of the same clip, 0 for none.
         reference_rule: ``random`` anywhere in the clip; ``first`` the clip's first frames; ``adjacent`` first
-            ``face_references`` around the middle target frame, then the others anywhere (PersonaTalk 3.2).
+            ``face_references`` around the middle target frame, then the others anywhere (PersonaTalk 3.2); ``history``
+            the clip's first frame, then the others as ``random`` (RealTalk 4.1).
         size: side of the square aligned frames in pixels.
         mel: audio features, or None.
         mesh: whether the 478-point meshes are read.
         geometry: face model whose coefficients are read, ``mesh``, ``ict`` or ``bfm``; empty for none.
         pictures: how many target frames are decoded, the middle ones; None for all T.
-        pncc: whether PNCC maps of pictures and references are drawn; needs ``geometry``.
-        lips: whether lip masks of pictures and references are drawn; needs ``geometry``.
+        reference_pictures: how many references are decoded, the first ones; None for all R.
+        pncc: whether PNCC maps of decoded targets and references are drawn; needs ``geometry``.
+        lips: whether lip masks of decoded targets and references are drawn; needs ``geometry``.
         face_references: how many of the references lie around the middle target frame, by the rule ``adjacent``.
         reach: how many frames away from it they lie at most.
 
@@ -60,7 +62,7 @@ class Window:
     frames: int
     references: int
     size: int
-    reference_rule: Literal["random", "first", "adjacent"] = "random"
+    reference_rule: Literal["random", "first", "adjacent", "history"] = "random"
     mel: Mel | None = None
     mesh: bool = False
     geometry: str = ""
@@ -69,6 +71,7 @@ class Window:
     lips: bool = False
     face_references: int = 0
     reach: int = 12
+    reference_pictures: int | None = None
 
     def __post_init__(self) -> None:
         if self.geometry not in ("", "mesh", "ict", "bfm"):
@@ -79,6 +82,13 @@ class Window:
             raise DubbenchError(
                 f"{self.pictures} pictures of {self.frames} frames cannot be taken; take as many or fewer"
             )
+        if self.reference_pictures is not None and not 0 <= self.reference_pictures <= self.references:
+            raise DubbenchError(
+                f"{self.reference_pictures} pictures of {self.references} references cannot be taken; take as many or "
+                "fewer"
+            )
+        if self.reference_rule == "history" and not self.references:
+            raise DubbenchError("the rule history begins with the clip's first frame; take a reference or another rule")
         if not 0 <= self.face_references <= self.references or self.reach < 0:
             raise DubbenchError(
                 f"{self.face_references} of {self.references} references within {self.reach} frames cannot be drawn; "
@@ -96,10 +106,15 @@ class Window:
         first = (self.frames - count) // 2
         return slice(first, first + count)
 
+    @property
+    def references_pictured(self) -> slice:
+        """Which of the R references are decoded."""
+        return slice(self.references if self.reference_pictures is None else self.reference_pictures)
+
 
 @dataclass
 class Batch:
-    """One batch for every method: B examples of T target frames, P of them pictured, and R references.
+    """One batch for every method: B examples of T target frames, P of them pictured, and R references, Q pictured.
 
     Coefficients are in standard deviations; a pose is [rotation vector (3, radians), translation x, y (pixels of the
     256-pixel aligned square), natural logarithm of those pixels a model unit], as `dubbench.face.model.project` takes
@@ -107,13 +122,14 @@ class Batch:
 
     Attributes:
         frames: [B, P, 3, size, size] aligned target frames, RGB in [-1, 1]; P is T unless ``pictures`` says otherwise.
-        references: [B, R, 3, size, size] aligned reference frames, RGB in [-1, 1].
+        references: [B, Q, 3, size, size] aligned reference frames, RGB in [-1, 1]; Q is R unless
+            ``reference_pictures`` says otherwise.
         mel: [B, T, bands, columns] log-mel window around each target frame, or None.
         waveform: [B, T * 640] speech of the target frames, 16 kHz, in [-1, 1].
         points: [B, P, 68, 2] landmarks of ``frames`` (x right, y down), aligned pixels of ``size``.
-        reference_points: [B, R, 68, 2] landmarks of the references, as ``points``.
+        reference_points: [B, Q, 68, 2] landmarks of ``references``, as ``points``.
         mesh: [B, T, 478, 3] face mesh of the targets, aligned pixels of ``size`` with depth alike, or None.
-        reference_mesh: [B, R, 478, 3] face mesh of the references, or None.
+        reference_mesh: [B, R, 478, 3] face mesh of all references, or None.
         indices: [B, T] int64 frame numbers of the targets in their clip.
         reference_indices: [B, R] int64 frame numbers of the references.
         speakers: B names.
@@ -125,9 +141,9 @@ class Batch:
         reference_expression: [B, R, E] expression coefficients of the references, or None.
         reference_pose: [B, R, 6] poses of the references, or None.
         pncc: [B, P, 3, size, size] PNCC maps of ``frames`` in [0, 1], or None.
-        reference_pncc: [B, R, 3, size, size] PNCC maps of the references, or None.
+        reference_pncc: [B, Q, 3, size, size] PNCC maps of ``references``, or None.
         lips: [B, P, 1, size, size] lip masks of ``frames``, 0 or 1, or None.
-        reference_lips: [B, R, 1, size, size] lip masks of the references, or None.
+        reference_lips: [B, Q, 1, size, size] lip masks of ``references``, or None.
         picture_indices: [B, P] int64 frame numbers of ``frames``, or None where ``frames`` are all targets.
         face: hash of the face model that the coefficients belong to; empty without ``geometry``.
     """

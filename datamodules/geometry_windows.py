@@ -86,10 +86,11 @@ def read_geometry_windows(clips: Sequence[PreparedClip], numbers: Tensor, window
     targets = {name: values[:, : window.frames].contiguous() for name, values in whole.items()}
     references = {name: values[:, window.frames :].contiguous() for name, values in whole.items()}
     pictures = {name: values[:, window.pictured] for name, values in targets.items()}
+    shown = {name: values[:, window.references_pictured] for name, values in references.items()}
     fields: dict[str, Any] = {"face": hash_, **targets}
     fields |= {f"reference_{name}": values for name, values in references.items()}
     fields |= _drawn(model, pictures, window)
-    fields |= {f"reference_{name}": values for name, values in _drawn(model, references, window).items()}
+    fields |= {f"reference_{name}": values for name, values in _drawn(model, shown, window).items()}
     return fields
 
 

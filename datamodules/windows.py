@@ -155,13 +155,19 @@ def reference_frames(window: Window, start: int, usable: NDArray[np.bool_], rand
 
     ``adjacent`` likewise leaves out the pictured target frames alone, first among the frames within ``reach`` of the
     middle one, then in the whole clip. PersonaTalk 3.2 does not say whether its window holds the target itself.
+
+    ``history`` begins with the first frame that has a face, also where it is a target frame: RealTalk 4.1 takes a
+    clip's first frame as its identity whatever is dubbed. The others are drawn as by ``random``.
     """
     if window.reference_rule == "first":
         return np.minimum(np.arange(window.references), len(usable) - 1)
     outside = np.ones(len(usable), dtype=bool)
-    if window.reference_rule == "random":
+    if window.reference_rule in ("random", "history"):
         outside[start : start + window.frames] = False
-        return _draw(outside, usable, window.references, random)
+        # argmax of a clip without any face is its first frame.
+        identity = [int(usable.argmax())] if window.reference_rule == "history" else []
+        drawn = _draw(outside, usable, window.references - len(identity), random)
+        return np.array([*identity, *drawn], dtype=np.int64)
     outside[start : start + window.frames][window.pictured] = False
     middle = start + (window.frames - 1) // 2
     first = max(middle - window.reach, 0)
@@ -187,14 +193,14 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
         DubbenchError: if the window asks for geometry that the prepared folder or a clip does not have.
     """
     count, size = len(places), window.size
-    pictured = range(window.frames)[window.pictured]
+    pictured, references_pictured = range(window.frames)[window.pictured], window.references_pictured
     # Pictures go straight into the batch: joining them afterwards would touch each of its megabytes twice.
     frames = torch.empty(count, len(pictured), 3, size, size)
-    references = torch.empty(count, window.references, 3, size, size)
+    references = torch.empty(count, references_pictured.stop, 3, size, size)
     numbers, points, meshes, waveforms, mels = [], [], [], [], []
     for row, (clip, start, reference) in enumerate(places):
         stop = start + window.frames
-        shown = [*(start + k for k in pictured), *reference.tolist()]
+        shown = [*(start + k for k in pictured), *reference[references_pictured].tolist()]
         if shown:
             pixels = clip.frames(shown, size)
             _fill(frames[row], pixels[: len(pictured)])

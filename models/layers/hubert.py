@@ -1,4 +1,4 @@
-"""Speech features: HuBERT (Hsu et al. 2021) at the rate of the video frames (PersonaTalk 3.1)."""
+"""Speech features: HuBERT (Hsu et al. 2021) at the video frames (PersonaTalk 3.1) or at its own rate (RealTalk 4.1)."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -31,7 +31,7 @@ TINY = {
 
 
 class SpeechFeatures(nn.Module):
-    """HuBERT's last layer, interpolated to 25 fps and projected.
+    """HuBERT's last layer, interpolated to 25 fps or at its own 50 Hz, and projected.
 
     ``base`` is facebook/hubert-base-ls960, which `load_pretrained` fills. Building it needs no file, so that a trained
     model takes its weights from its own checkpoint. ``tiny`` is a small network of the same class, learnt from scratch:
@@ -48,13 +48,17 @@ class SpeechFeatures(nn.Module):
         width: of the projected features.
         trainable: whether the transformer is tuned. The convolutions of ``base`` stay as they are even then, as in
             HuBERT's own fine-tuning; ``tiny`` has nothing to keep and learns them.
+        per_frame: features a video frame: 1 at its centre (PersonaTalk 3.1), or 2 as HuBERT gives them (RealTalk 4.1:
+            l = 32 for T = 16).
     """
 
-    def __init__(self, kind: Literal["base", "tiny"], width: int, trainable: bool = True) -> None:
+    def __init__(
+        self, kind: Literal["base", "tiny"], width: int, trainable: bool = True, per_frame: Literal[1, 2] = 1
+    ) -> None:
         super().__init__()
         from transformers import HubertConfig, HubertModel  # 2 s, which nobody else should wait for
 
-        self.kind, self.trainable = kind, trainable
+        self.kind, self.trainable, self.per_frame = kind, trainable, per_frame
         config = HubertConfig(
             **(TINY if kind == "tiny" else {}), apply_spec_augment=False, mask_time_prob=0.0, layerdrop=0.0
         )
@@ -105,7 +109,7 @@ class SpeechFeatures(nn.Module):
             frames: T.
 
         Returns:
-            [B, T, width].
+            [B, T * per_frame, width].
 
         Raises:
             DubbenchError: if there is no sample or no frame.
@@ -118,7 +122,7 @@ class SpeechFeatures(nn.Module):
         wave = F.pad(wave, (0, frames * SAMPLES_PER_FRAME + OVERHANG - wave.shape[1]))
         with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
             features: Tensor = self.hubert(wave).last_hidden_state
-        projected: Tensor = self.project(at_frames(features))
+        projected: Tensor = self.project(at_frames(features) if self.per_frame == 1 else features)
         return projected
 
 

@@ -123,6 +123,19 @@ def aligned_mesh(clip: Clip) -> NDArray[np.float64]:
     return mesh
 
 
+def _landmarks() -> NDArray[np.float32]:
+    """The 68 landmarks of a plain face in [-1, 1], y down."""
+    around = np.linspace(np.pi, 0, 17)
+    jaw = np.stack([0.9 * np.cos(around), -0.1 + np.sin(around)], 1)
+    brows = [(x, -0.75) for x in (-0.8, -0.65, -0.5, -0.35, -0.2, 0.2, 0.35, 0.5, 0.65, 0.8)]
+    nose = [(0, y) for y in (-0.45, -0.25, -0.1, 0.1)] + [(x, 0.2) for x in (-0.2, -0.1, 0, 0.1, 0.2)]
+    eye = np.array([(-0.2, 0), (-0.07, -0.1), (0.07, -0.1), (0.2, 0), (0.07, 0.1), (-0.07, 0.1)])
+    turns = np.linspace(np.pi, 3 * np.pi, 13)[:12]
+    ring = np.stack([np.cos(turns), 0.5 * np.sin(turns)], 1)
+    lips = [*np.add(0.35 * ring, (0, 0.5)), *np.add(0.2 * ring[[0, 1, 3, 5, 6, 7, 9, 11]], (0, 0.5))]
+    return np.array([*jaw, *brows, *nose, *np.add(eye, (-0.45, -0.4)), *np.add(eye, (0.45, -0.4)), *lips], np.float32)
+
+
 def face_model(seed: int = 0) -> LinearFaceModel:
     """A bulging sheet of 8 by 8 vertices with 3 shape and 2 expression components."""
     draw = torch.Generator().manual_seed(seed)
@@ -137,7 +150,7 @@ def face_model(seed: int = 0) -> LinearFaceModel:
         "shape_basis": torch.randn(3, 64, 3, generator=draw) * 0.02,
         "expression_basis": torch.randn(2, 64, 3, generator=draw) * 0.02,
         "triangles": triangles,
-        "landmarks": torch.arange(68) % 64,
+        "landmarks": torch.cdist(torch.from_numpy(_landmarks()), torch.stack([x, y], -1).flatten(0, 1)).argmin(1),
         "region_lips": torch.tensor([42, 43, 44, 45, 50, 51, 52, 53]),
         "region_inner_mouth": torch.tensor([43, 44, 51, 52]),
         "region_lower_face": torch.arange(32, 64),

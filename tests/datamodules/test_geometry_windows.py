@@ -3,6 +3,7 @@ import shutil
 from collections import Counter
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,6 +97,33 @@ def test_only_what_is_asked_for(root: Path) -> None:
     assert style.expression is not None
     assert style.expression.shape == (1, 4, 2)
     assert style.pncc is style.lips is style.reference_pncc is style.reference_lips is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_maps_of_the_decoded_references_alone_are_drawn(root: Path, model: LinearFaceModel, count: int) -> None:
+    clip, references = CLIPS[0], [29, 0, 11, 11, 3]
+    window = replace(WINDOW, pictures=0, reference_pictures=count)
+    batch = read_windows([Place(PreparedClip(root, clip.clip), 7, np.array(references))], window)
+    assert batch.reference_pncc is not None
+    assert batch.reference_lips is not None
+    assert batch.reference_pncc.shape == (1, count, 3, SIZE, SIZE)
+    maps, lips = drawn(model, clip, references[:count])
+    assert torch.equal(batch.reference_pncc[0], maps)
+    assert torch.equal(batch.reference_lips[0], lips)
+    for name, values in miniature.coefficients(clip).items():
+        if name != "error":
+            assert torch.equal(getattr(batch, f"reference_{name}")[0], torch.from_numpy(values[references]))
+    assert batch.reference_indices[0].tolist() == references
+
+
+def test_coefficients_of_references_without_pictures_open_no_video(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "root")
+    (tmp_path / "root/anna/one/video.mp4").unlink()
+    rule = Window(4, 3, SIZE, "history", geometry="mesh", pictures=0, reference_pictures=0)
+    batch = read_windows([Place(PreparedClip(tmp_path / "root", "anna/one"), 3, np.array([0, 20, 9]))], rule)
+    assert batch.references.shape == (1, 0, 3, SIZE, SIZE)
+    assert batch.reference_expression is not None
+    assert batch.reference_expression.shape == (1, 3, 2)
 
 
 def test_a_window_without_pictures_opens_no_video(root: Path, tmp_path: Path) -> None:
@@ -209,6 +237,10 @@ def test_clips_without_geometry(root: Path, tmp_path: Path, model: LinearFaceMod
         ({"geometry": "flame"}, "no geometry 'flame'; take mesh, ict or bfm"),
         ({"geometry": ""}, "drawn from geometry; name one"),
         ({"pictures": 10}, "10 pictures of 9 frames"),
+        ({"reference_pictures": 6}, "6 pictures of 5 references"),
+        ({"reference_pictures": -1}, "-1 pictures of 5 references"),
+        ({"reference_rule": "history", "references": 0, "face_references": 0}, "history begins with .* first frame"),
+        ({"reference_rule": "history"}, "face references belong to the rule adjacent, not history"),
         ({"face_references": 6}, "6 of 5 references within 3 frames"),
         ({"reach": -1}, "2 of 5 references within -1 frames"),
         ({"reference_rule": "random"}, "face references belong to the rule adjacent, not random"),
@@ -232,7 +264,8 @@ def test_a_checkpoint_from_before_these_fields_still_loads() -> None:
     old = {name: asdict(plain)[name] for name in ("frames", "references", "size", "reference_rule", "mel", "mesh")}
     checkpoint = {"dubbench": {"class_path": class_path(Still), "window": old}, "state_dict": {}}
     Still(plain).load_checkpoint(checkpoint, Path("old.ckpt"))
-    for other in (replace(plain, frames=6), replace(plain, geometry="mesh"), replace(plain, pictures=5)):
+    changes: list[dict[str, Any]] = [{"frames": 6}, {"geometry": "mesh"}, {"pictures": 5}, {"reference_pictures": 1}]
+    for other in (replace(plain, **change) for change in changes):
         with pytest.raises(DubbenchError, match=r"old.ckpt was trained on other windows"):
             Still(other).load_checkpoint(checkpoint, Path("old.ckpt"))
         newer = {"dubbench": {"class_path": class_path(Still), "window": asdict(other)}, "state_dict": {}}

@@ -2,6 +2,7 @@ import builtins
 import io
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -162,6 +163,69 @@ def test_first_references_are_the_first_frames() -> None:
     rule = replace(WINDOW, reference_rule="first")
     assert reference_frames(rule, 1, np.ones(9, bool), np.random.default_rng(0)).tolist() == [0, 1, 2]
     assert reference_frames(rule, 0, np.ones(2, bool), np.random.default_rng(0)).tolist() == [0, 1, 1]
+
+
+def test_history_begins_with_the_first_frame_and_goes_on_at_random() -> None:
+    rule, usable = replace(WINDOW, reference_rule="history"), np.ones(12, bool)
+    drawn = Counter[int]()
+    for seed in range(600):
+        random = np.random.default_rng(seed)
+        references = reference_frames(rule, 4, usable, random).tolist()
+        alike = reference_frames(replace(WINDOW, references=2), 4, usable, np.random.default_rng(seed)).tolist()
+        assert references == [0, *alike]
+        drawn.update(references[1:])
+    assert set(drawn) == {0, 1, 2, 3, 9, 10, 11}
+    # The first frame is the identity even where it is dubbed; the others never are.
+    assert reference_frames(rule, 0, usable, np.random.default_rng(0))[0] == 0
+    assert min(reference_frames(rule, 0, usable, np.random.default_rng(0))[1:]) >= 5
+    alone = reference_frames(replace(rule, references=1), 4, usable, np.random.default_rng(0))
+    assert alone.tolist() == [0]
+
+
+def test_history_begins_with_the_first_face() -> None:
+    rule, usable = replace(WINDOW, reference_rule="history"), np.ones(12, bool)
+    usable[:2] = False
+    references = reference_frames(rule, 4, usable, np.random.default_rng(0)).tolist()
+    assert references[0] == 2
+    assert set(references[1:]) <= {2, 3, 9, 10, 11}
+    assert reference_frames(rule, 4, np.zeros(12, bool), np.random.default_rng(0))[0] == 0
+
+
+def test_history_of_a_part_begins_with_its_first_frame(root: Path) -> None:
+    rule = replace(WINDOW, reference_rule="history")
+    dataset = WindowDataset(root, rule, "train", 20, part=(0.5, 1))
+    for index in range(20):
+        clip, _, references = dataset[index]
+        assert references[0] == round(0.5 * len(clip))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_only_the_first_references_are_decoded(root: Path, count: int) -> None:
+    clip, references = clip_named("bert/one"), [33, 2, 7]
+    place = Place(PreparedClip(root, clip.clip), 11, np.array(references))
+    some, every = (read_windows([place], replace(WINDOW, reference_pictures=n)) for n in (count, None))
+    assert some.references.shape == (1, count, 3, SIZE, SIZE)
+    assert some.reference_points.shape == (1, count, 68, 2)
+    for field in fields(Batch):
+        value, whole = getattr(some, field.name), getattr(every, field.name)
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, whole[:, :count] if field.name in ("references", "reference_points") else whole)
+
+
+def test_references_that_are_not_shown_are_not_decoded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    original = PreparedClip.frames
+
+    def noting(clip: PreparedClip, frames: Sequence[int], size: int | None = None) -> NDArray[np.uint8]:
+        decoded.extend(frames)
+        return original(clip, frames, size)
+
+    monkeypatch.setattr(PreparedClip, "frames", noting)
+    place = Place(PreparedClip(root, "bert/one"), 11, np.array([33, 2, 7]))
+    read_windows([place], replace(WINDOW, pictures=1, reference_pictures=1))
+    assert decoded == [13, 33]
+    read_windows([place], replace(WINDOW, pictures=0, reference_pictures=0))
+    assert decoded == [13, 33]
 
 
 def test_frames_without_a_face_are_avoided(tmp_path: Path) -> None:

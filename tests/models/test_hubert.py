@@ -58,6 +58,16 @@ def test_a_frames_features_are_those_at_its_centre() -> None:
     assert_allclose(found[:-1], expected[:-1], atol=1e-4)
 
 
+def test_two_features_a_frame_are_huberts_own() -> None:
+    features, waves = SpeechFeatures("tiny", 64, per_frame=2).eval(), speech(2, 16)
+    with torch.no_grad():
+        found = features(waves, 16)
+        scaled = (waves - waves.mean(1, keepdim=True)) / waves.std(1, correction=0, keepdim=True)
+        known = features.project(features.hubert(nn.functional.pad(scaled, (0, 80))).last_hidden_state)
+    assert found.shape == (2, 32, 64)
+    assert_allclose(found, known, atol=1e-4)
+
+
 def test_its_fields_are_as_long_and_as_far_apart_as_the_alignment_says() -> None:
     convolutions = [layer.conv for layer in tiny().hubert.feature_extractor.conv_layers]
     wave = torch.zeros(1, 1, 2000)

@@ -1,7 +1,6 @@
 """PersonaTalk through Lightning's trainer and `dub`, on miniature prepared clips with geometry."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,51 +9,29 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from dubbench.datamodules.batch import Batch
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.datamodules.geometry import geometry_name
 from dubbench.datamodules.windows import Place, read_windows
 from dubbench.errors import DubbenchError
-from dubbench.face import raster
-from dubbench.face.model import project
-from dubbench.media.video import VideoWriter
 from dubbench.models.base import load_model
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.personatalk.module import PersonaTalk
 from dubbench.models.personatalk.networks import stages_of
 from tests.datamodules import miniature
-from tests.datamodules.miniature import SIZE, Clip
+from tests.datamodules.miniature import Clip
 from tests.models.conftest import trainer
+from tests.models.talkers import FACE, Features, Steps, Unseen, data, dubbed, fitted, make, state
 
 CLIPS = [Clip("anna/one", 30), Clip("anna/val", 14, "val"), Clip("bert/one", 20), Clip("bert/two", 3)]
-FACE = miniature.face_model()
-
-
-def pictures(clip: Clip) -> NDArray[np.uint8]:
-    """Frames whose faces wear the colours of their vertices, and a mouth that is darker from frame to frame."""
-    values = {name: torch.from_numpy(array) for name, array in miniature.coefficients(clip).items()}
-    posed = project(FACE.vertices(values["shape"], values["expression"]), values["pose"], SIZE).numpy()
-    colours = 0.3 + 0.6 * FACE.pncc().numpy()
-    colours[FACE.regions["lips"].numpy()] = 0.1 + 0.1 * len(clip.speaker)
-    drawn = raster.rasterise(posed, FACE.triangles.numpy(), colours, SIZE, background=0.2)
-    drawn[:, :, 40:48, 20:44] *= np.linspace(1, 0.5, clip.frames)[:, None, None, None]
-    return np.ascontiguousarray((drawn * 255).round().astype(np.uint8).transpose(0, 2, 3, 1))
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = miniature.make(tmp_path_factory.mktemp("personatalk"), CLIPS)
-    miniature.write_geometry(folder, CLIPS, FACE)
-    for clip in CLIPS:
-        with VideoWriter(folder / clip.clip / "video.mp4", SIZE, SIZE, intra=True) as video:
-            for frame in pictures(clip):
-                video.write(frame)
-    return folder
+    return make(tmp_path_factory.mktemp("personatalk"), CLIPS)
 
 
 def small(**options: Any) -> PersonaTalk:  # noqa: ANN401
@@ -81,31 +58,6 @@ def small(**options: Any) -> PersonaTalk:  # noqa: ANN401
         "ema_decay": 0.9,
     }
     return PersonaTalk(**{**values, **options})
-
-
-def data(root: Path, **options: Any) -> DubbingDataModule:  # noqa: ANN401
-    values: dict[str, Any] = {"batch_size": 2, "num_workers": 0, "windows_per_epoch": 4, "val_windows": 2}
-    return DubbingDataModule(str(root), "mini", **{**values, **options})
-
-
-class Steps(L.Callback):
-    """What training logged, a row a batch."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, float]] = []
-
-    def on_train_batch_end(self, trainer: L.Trainer, *args: object) -> None:
-        self.rows.append({name: float(value) for name, value in trainer.callback_metrics.items()})
-
-
-def fitted(root: Path, folder: Path, model: PersonaTalk, epochs: int = 1, **options: Any) -> L.Trainer:  # noqa: ANN401
-    fitting = trainer(folder, max_epochs=epochs, limit_val_batches=0, **options)
-    fitting.fit(model, datamodule=data(root))
-    return fitting
-
-
-def state(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 def window(model: PersonaTalk, root: Path) -> Batch:
@@ -175,18 +127,6 @@ def test_losses_are_distances_of_the_lower_face(root: Path) -> None:
     assert float(terms["velocity"]) == pytest.approx(moving / weights, rel=1e-4)
 
 
-class Features(nn.Module):
-    """In place of VGG: L1 between what a convolution makes of two images."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(3, 4, 3)
-
-    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
-        distance: Tensor = (self.convolution(fake) - self.convolution(real)).abs().mean()
-        return distance
-
-
 def test_perceptual_term_is_frozen_and_stays_out(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PerceptualLoss, "pretrained", classmethod(lambda cls: Features()))
     model, steps = small(perceptual="vgg19", stages="rendering"), Steps()
@@ -227,20 +167,6 @@ def loaded(path: Path) -> PersonaTalk:
     return model
 
 
-def dubbed(
-    model: PersonaTalk,
-    root: Path,
-    clip: str = "anna/one",
-    references: list[int] | None = None,
-    speech: NDArray[np.float32] | None = None,
-    precision: torch.dtype | None = None,
-) -> NDArray[np.uint8]:
-    prepared = PreparedClip(root, clip)
-    every = list(range(len(prepared))) if references is None else references
-    heard = prepared.speech() if speech is None else speech
-    return np.stack(list(model.dub(prepared, heard, every, precision)))
-
-
 def test_resumed_training_equals_undisturbed(root: Path, tmp_path: Path) -> None:
     def run(epochs: int, start: Path | None = None) -> tuple[PersonaTalk, L.Trainer]:
         model = small(adversarial_weight=0.01)
@@ -276,21 +202,10 @@ def test_each_ablation_trains_and_dubs(root: Path, tmp_path: Path, options: dict
     assert dubbed(model, root, "bert/two").shape == (3, 32, 32, 3)
 
 
-class Seen(PreparedClip):
-    """A clip that keeps account of the frames that are decoded."""
-
-    def frames(self, indices: Any, size: int | None = None) -> NDArray[np.uint8]:  # noqa: ANN401
-        self.decoded = [*getattr(self, "decoded", []), list(indices)]
-        return super().frames(indices, size)
-
-    def stream(self, size: int | None = None) -> Iterator[NDArray[np.uint8]]:
-        raise AssertionError("the target's own frames are not to be seen")
-
-
 def test_only_allowed_frames_are_seen_and_each_face_once(root: Path, checkpoint: Path) -> None:
     model = loaded(checkpoint)
     for allowed in ([0], [3, 4, 17], list(range(30))):
-        clip = Seen(root, "anna/one")
+        clip = Unseen(root, "anna/one")
         list(model.dub(clip, clip.speech(), allowed))
         lips, *faces = clip.decoded
         assert len(lips) == min(4, len(allowed))

@@ -1,0 +1,332 @@
+"""How RealTalk trains and dubs (3.1, 3.2, 4.1)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dubbench.datamodules.batch import SAMPLES_PER_FRAME, Batch, Window
+from dubbench.datamodules.geometry import read_geometry
+from dubbench.errors import DubbenchError
+from dubbench.face.model import LinearFaceModel
+from dubbench.models.base import lower_half
+from dubbench.models.geometry_model import Geometry
+from dubbench.models.layers.discriminator import Discriminator
+from dubbench.models.layers.hubert import SpeechFeatures
+from dubbench.models.realtalk.expression import AudioToExpression, expression_losses
+from dubbench.models.realtalk.mask import teeth_mask
+from dubbench.models.realtalk.networks import RealTalkStages, kept, stages_of, told
+from dubbench.models.realtalk.renderer import Renderer, blend
+from dubbench.models.realtalk.streaming import Settings, Speaker, Stream, Target
+from dubbench.models.two_stages import TwoStageModel, given
+
+if TYPE_CHECKING:
+    from dubbench.datamodules.clip import PreparedClip
+
+
+class RealTalk(TwoStageModel):
+    """RealTalk (Ji et al., 2024).
+
+    The renderer learns from ground-truth coefficients, so neither stage waits for the other: both train in one run,
+    each by its own losses and optimiser, or one a run. The paper prints no widths,
+    depths, learning rates or lengths.
+
+    Args:
+        size: side of the frames, 256 in the paper.
+        geometry: source of the face model.
+        vertices: V, for a face model of another size than the source's own.
+        shapes: S, shape coefficients that the networks take; a face model may have fewer.
+        expressions: E, expression coefficients that the networks take and give; a face model may have fewer.
+        stages: what is trained.
+        initial: checkpoint of this method to start from, as one of the other stage; null starts anew.
+        speech: HuBERT ``base`` from its published weights, frozen, or ``tiny`` from nothing.
+        width: of the transformer's tokens.
+        heads: attention heads of it.
+        encoder_layers: N1.
+        decoder_layers: N2.
+        dropout: in the transformer.
+        frames: T, expressions that are predicted at once; they are heard as l = 2 T features.
+        history: N, historical expressions.
+        shape_prior: False leaves the shape out (Table 5).
+        history_prior: False leaves the historical expressions out (Table 5).
+        widths: channels of the renderer at 1/2, 1/4, 1/8 and 1/16.
+        stem: channels of the renderer at full size.
+        blocks: residual blocks of an FIA module, 1 to 3 in Table 7.
+        alignment: what brings the reference's texture into an FIA module (Table 7).
+        renderer_heads: attention heads of that.
+        mask: the paper's learnable one, or the naive lower half (Table 6).
+        pictures: how many of the T frames the renderer draws.
+        vertex_weight: of eq. 4 beside eq. 3.
+        adversarial_weight: lambda 3; 0 trains without a discriminator.
+        perceptual: `vgg19`, lambda 2 = 1, or `none`.
+        teeth_weight: lambda 4.
+        lip_weight: weight of the L1 term's pixels around the lips, 1 in the paper.
+        discriminator_widths: channels at size, size/2, ...
+        r1_gamma: R1 penalty of the discriminator.
+        expression_lr: learning rate of the transformer.
+        lr: learning rate of the renderer.
+        discriminator_lr: learning rate of the discriminator.
+        betas: of both generators' Adam.
+        ema_decay: of the running average.
+        accumulate: batches an optimiser step.
+        clip: largest gradient norm, 0 for none.
+        compile: true, or a torch.compile backend, speeds the networks up, also when dubbing.
+        batch_size: windows a batch, when the data module is told none.
+        iterations: batches of training when the command line gives no length.
+    """
+
+    # The historical expressions are drawn from all frames of the clip (4.1): a protocol that allows them gives them.
+    chooses_references = True
+    stages = ("expression", "rendering")
+
+    def __init__(
+        self,
+        size: int = 256,
+        geometry: Geometry = "mesh",
+        vertices: int | None = None,
+        shapes: int = 80,
+        expressions: int = 64,
+        stages: Literal["both", "expression", "rendering"] = "both",
+        initial: str | None = None,
+        speech: Literal["base", "tiny"] = "base",
+        width: int = 512,
+        heads: int = 8,
+        encoder_layers: int = 4,
+        decoder_layers: int = 2,
+        dropout: float = 0.1,
+        frames: int = 16,
+        history: int = 16,
+        shape_prior: bool = True,
+        history_prior: bool = True,
+        widths: Sequence[int] = (128, 256, 512, 768),
+        stem: int = 64,
+        blocks: int = 2,
+        alignment: Literal["attention", "flow", "deformation"] = "attention",
+        renderer_heads: int = 8,
+        mask: Literal["learnable", "naive"] = "learnable",
+        pictures: int = 1,
+        vertex_weight: float = 0.1,
+        adversarial_weight: float = 0.1,
+        perceptual: Literal["none", "vgg19"] = "vgg19",
+        teeth_weight: float = 1.0,
+        lip_weight: float = 1.0,
+        discriminator_widths: Sequence[int] = (64, 128, 256, 512, 512, 512),
+        r1_gamma: float = 0.5,
+        expression_lr: float = 1e-4,
+        lr: float = 1e-4,
+        discriminator_lr: float = 1e-3,
+        betas: Sequence[float] = (0.9, 0.99),
+        ema_decay: float = 0.999,
+        accumulate: int = 1,
+        clip: float = 1.0,
+        compile: bool | str = False,
+        batch_size: int = 8,
+        iterations: int = 200_000,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if size % 16 or width % heads or width % 2:
+            raise DubbenchError(
+                f"size {size} must be divisible by 16, and width {width} by 2 and {heads} heads; choose others"
+            )
+        if not 1 <= pictures <= frames or history < 1:
+            raise DubbenchError(
+                f"{pictures} pictures of {frames} frames with {history} historical expressions do not go together: "
+                "each is at least 1, and pictures are some of the frames"
+            )
+        self.expect(geometry, vertices)
+        self.trained = tuple(name for name in self.stages if stages in ("both", name))
+        self.window = Window(
+            frames=frames,
+            references=1 + history,
+            reference_rule="history",
+            reference_pictures=int(self.draws),
+            size=size,
+            geometry=geometry,
+            pictures=pictures if self.draws else 0,
+        )
+        self.batch_size, self.iterations = batch_size, iterations
+        self.build_stages(
+            RealTalkStages(
+                AudioToExpression(
+                    shapes,
+                    expressions,
+                    # 3.1 extracts HuBERT's features and speaks of no tuning; a small one has nothing to extract yet.
+                    SpeechFeatures(speech, width, trainable=speech == "tiny", per_frame=2),
+                    width,
+                    heads,
+                    encoder_layers,
+                    decoder_layers,
+                    frames,
+                    shape_prior,
+                    history_prior,
+                    dropout,
+                ),
+                Renderer(size, shapes + expressions + 6, widths, stem, blocks, alignment, renderer_heads),
+            ),
+            lambda: Discriminator(size, discriminator_widths),
+            {
+                "l1": 1.0,
+                "perceptual": float(perceptual != "none"),
+                "teeth": teeth_weight,
+                "adversarial": adversarial_weight,
+            },
+            {"expression": 1.0, "vertices": vertex_weight},
+        )
+
+    def adopt(self, face: LinearFaceModel, where: str = "the face model") -> None:
+        """Take over a face model that has no more coefficients than the networks; see `GeometryModel.adopt`."""
+        _, shapes, expressions = face.sizes
+        if shapes > self.hparams["shapes"] or expressions > self.hparams["expressions"]:
+            raise DubbenchError(
+                f"{where} has {shapes} shape and {expressions} expression coefficients, this RealTalk takes "
+                f"{self.hparams['shapes']} and {self.hparams['expressions']}; give --model.shapes {shapes} "
+                f"--model.expressions {expressions}"
+            )
+        super().adopt(face, where)
+
+    def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
+        """Draw the batch's pictures from their ground-truth coefficients and the clip's first frame (eqs. 5 to 8)."""
+        shape, expression, pose = (
+            given(field)[:, self.window.pictured].flatten(0, 1) for field in (batch.shape, batch.expression, batch.pose)
+        )
+        mask = kept(self.face, shape, expression, pose, self.window.size, self.hparams["mask"] == "learnable")
+        source = batch.frames.flatten(0, 1)
+        coefficients = told(shape, expression, pose, (self.hparams["shapes"], self.hparams["expressions"]))
+        drawn = stages_of(generator).renderer(source * mask, batch.references[:, 0], coefficients)
+        return blend(source, drawn, mask).view_as(batch.frames)
+
+    def losses(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Eq. 9 but for the adversarial term.
+
+        The paper writes sums over the pixels; means over all of them keep its weights at any size, and the teeth then
+        count as often as there.
+        """
+        fake = fake.float()
+        teeth = teeth_mask(batch.points.flatten(0, 1).float(), fake.shape[-1])
+        error = (fake - batch.frames).abs().flatten(0, 1)
+        return {**self.pixel_losses(fake, batch), "teeth": (teeth * error).mean()}
+
+    def speech_losses(self, generator: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Eqs. 3 and 4 of the window's expressions, with shape and history of the references.
+
+        In training some of the N historical expressions, any number from one on, stand for all: a protocol may show a
+        single frame, and the network must know how that looks.
+        """
+        history = given(batch.reference_expression)[:, 1:]
+        if self.training:
+            history = _fewer(history)
+        made = stages_of(generator).expression(batch.waveform, given(batch.reference_shape)[:, 0], history)
+        return expression_losses(self.face, made, given(batch.expression))
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """As every method of two stages, and the ends of the scale of eq. 3 beside it.
+
+        These are the error of another window's speech and of what no speech is needed for, the mean of the historical
+        expressions.
+        """
+        super().validation_step(batch, batch_idx)
+        if not self.speaks:
+            return
+        other = self.speech_losses(self.ema.module, replace(batch, waveform=batch.waveform.roll(1, 0)))["expression"]
+        mean = given(batch.reference_expression)[:, 1:].mean(1, keepdim=True)
+        still = expression_losses(self.face, mean, given(batch.expression))["expression"]
+        logs = {"val_expression_mean": still}
+        if len(batch) > 1:
+            logs["val_expression_other_speech"] = other
+        self.log_dict(logs, on_epoch=True, sync_dist=True, batch_size=len(batch))
+
+    def dub(
+        self,
+        clip: "PreparedClip",
+        speech: NDArray[np.float32],
+        references: Sequence[int],
+        precision: torch.dtype | None = None,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Dub a clip as a stream; identity and shape come from the first of ``references`` that shows a face.
+
+        The historical expressions are drawn from all ``references``; pose and everything outside the mask are the
+        target frame's. See `DubbingModel.dub` and `Stream`.
+
+        Raises:
+            DubbenchError: here, if a stage is untrained, the clip has no coefficients of this face model, or none of
+                ``references`` shows a face.
+        """
+        self.check_trained()
+        coefficients = read_geometry(clip, self.face.hash())
+        allowed = np.unique(np.asarray(references, np.int64))
+        seen = allowed[clip.detected(allowed.tolist())]
+        if not len(seen):
+            raise DubbenchError(
+                f"{clip.info.clip} shows no face in {_few(allowed)}, the only frames that may be looked at; "
+                "leave the clip out or allow more references"
+            )
+        size, count = self.window.size, self.hparams["history"]
+        history = np.random.default_rng(0).choice(seen, count, replace=len(seen) < count)
+        speaker = Speaker(
+            clip.frames(seen[:1].tolist(), size)[0],
+            torch.from_numpy(coefficients.rows("shape", seen[:1].tolist())[0]),
+            torch.from_numpy(coefficients.rows("expression", history.tolist())),
+        )
+        shape, pose = (torch.from_numpy(coefficients.rows(name)) for name in ("shape", "pose"))
+        stream = self.stream(speaker, precision)
+
+        def frames() -> Iterator[NDArray[np.uint8]]:
+            for number, picture in enumerate(clip.stream(size)):
+                heard = speech[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME]
+                yield from stream.push(heard, [Target(picture, shape[number], pose[number])])
+            yield from stream.finish()
+
+        return frames()
+
+    def stream(self, speaker: Speaker, precision: torch.dtype | None = None) -> Stream:
+        """Begin to dub frames that come in piece by piece.
+
+        Args:
+            speaker: who is dubbed.
+            precision: run under autocast of this type.
+
+        Raises:
+            DubbenchError: if a stage is untrained.
+        """
+        self.check_trained()
+        settings = Settings(
+            size=self.window.size,
+            frames=self.window.frames,
+            learnable=self.hparams["mask"] == "learnable",
+            precision=precision,
+            compile=self.hparams["compile"],
+        )
+        return Stream(stages_of(self.ema.module).eval(), self.face, speaker, settings)
+
+    def exportable(self) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
+        """The renderer: masked frame, reference and coefficients to a frame; see `DubbingModel.exportable`."""
+        self.check_trained()
+        size, count = self.window.size, self.hparams["shapes"] + self.hparams["expressions"] + 6
+        pictures = {name: torch.zeros(2, 3, size, size) for name in ("masked", "reference")}
+        return (
+            stages_of(self.ema.module).renderer.eval(),
+            {**pictures, "coefficients": torch.zeros(2, count)},
+            ["frame"],
+        )
+
+    def paste_mask(self) -> NDArray[np.float32]:
+        """The lower half, which the mask's region lies in but for the bridge of the nose; outside it nothing is new."""
+        return lower_half(self.window.size)
+
+
+def _fewer(history: Tensor) -> Tensor:
+    """History [B, N, E] of which only the first one to N expressions, drawn for each row, are used, in turn."""
+    batch, count, _ = history.shape
+    used = torch.randint(1, count + 1, (batch, 1), device=history.device)
+    rows = torch.arange(count, device=history.device) % used
+    return history.gather(1, rows[..., None].expand_as(history))
+
+
+def _few(numbers: NDArray[Any]) -> str:
+    some = ", ".join(map(str, numbers[:3].tolist()))
+    return f"frame {some}" if len(numbers) == 1 else f"frames {some}{', ...' if len(numbers) > 3 else ''}"

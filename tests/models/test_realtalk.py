@@ -1,0 +1,435 @@
+"""RealTalk through Lightning's trainer, `dub` and its stream, on miniature prepared clips with geometry."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader
+
+from dubbench.datamodules.batch import SAMPLES_PER_FRAME, Batch
+from dubbench.datamodules.clip import PreparedClip
+from dubbench.datamodules.geometry import read_geometry
+from dubbench.datamodules.windows import Place, read_windows
+from dubbench.errors import DubbenchError
+from dubbench.models.base import load_model
+from dubbench.models.losses import PerceptualLoss
+from dubbench.models.realtalk.mask import face_mask, teeth_mask
+from dubbench.models.realtalk.module import RealTalk
+from dubbench.models.realtalk.networks import stages_of
+from dubbench.models.realtalk.streaming import Speaker, Target
+from dubbench.models.two_stages import given
+from tests.datamodules import miniature
+from tests.datamodules.miniature import SIZE, Clip
+from tests.models.conftest import trainer
+from tests.models.talkers import FACE, Features, Seen, Steps, data, dubbed, fitted, make, state
+
+CLIPS = [Clip("anna/one", 30), Clip("anna/val", 14, "val"), Clip("bert/one", 20), Clip("bert/two", 3)]
+COUNT = 4 + 3 + 6  # coefficients that the renderer of `small` is told
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("realtalk"), CLIPS)
+
+
+def small(**options: Any) -> RealTalk:  # noqa: ANN401
+    torch.manual_seed(0)
+    values: dict[str, Any] = {
+        "size": 32,
+        "vertices": 64,
+        "shapes": 4,
+        "expressions": 3,
+        "speech": "tiny",
+        "width": 32,
+        "heads": 4,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "dropout": 0.0,
+        "frames": 8,
+        "history": 4,
+        "widths": [8, 8, 16, 16],
+        "stem": 8,
+        "blocks": 1,
+        "renderer_heads": 4,
+        "pictures": 2,
+        "adversarial_weight": 0.0,
+        "perceptual": "none",
+        "discriminator_widths": [4, 8, 8],
+        "expression_lr": 3e-3,
+        "lr": 3e-3,
+        "ema_decay": 0.9,
+    }
+    return RealTalk(**{**values, **options})
+
+
+def window(model: RealTalk, root: Path) -> Batch:
+    """One window of anna's clip."""
+    return read_windows([Place(PreparedClip(root, "anna/one"), 8, np.array([0, 25, 2, 28, 20]))], model.window)
+
+
+def test_one_window_overfits(root: Path, tmp_path: Path) -> None:
+    model, steps = small(), Steps()
+    model.adopt(FACE)
+    again: DataLoader[Batch] = DataLoader([window(model, root)] * 40, batch_size=None)  # type: ignore[arg-type]
+    trainer(tmp_path, max_epochs=1, callbacks=[steps]).fit(model, again)
+    first, last = steps.rows[0], steps.rows[-1]
+    assert last["train_expression"] < 0.5 * first["train_expression"]
+    assert last["train_l1"] < 0.5 * first["train_l1"]
+    assert [row["step"] for row in steps.rows] == [float(k) for k in range(40)]
+
+
+@pytest.mark.parametrize("stages", ["both", "expression", "rendering"])
+def test_only_what_is_trained_moves_and_all_of_it_does(root: Path, tmp_path: Path, stages: str) -> None:
+    model = small(stages=stages, adversarial_weight=0.01)
+    start = state(model)
+    fitted(root, tmp_path, model, 2)
+    moved = {name for name, value in state(model).items() if not torch.equal(value, start[name])}
+    for part, on in (("expression", stages != "rendering"), ("renderer", stages != "expression")):
+        learning = {name for name, _ in model.named_parameters() if name.startswith(f"generator.{part}.")}
+        # Keys' bias shifts all scores of a query alike, which no softmax sees.
+        learning = {name for name in learning if "k_proj.bias" not in name}
+        assert learning - moved == (set() if on else learning)
+    assert (model.discriminator is None) is (stages == "expression")
+    assert stages_of(model.ema.module).begun.tolist() == [stages != "rendering", stages != "expression"]
+
+
+def test_a_frozen_hubert_stays(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dubbench.models.layers.hubert import SpeechFeatures
+
+    monkeypatch.setattr(SpeechFeatures, "load_pretrained", lambda self: None)
+    model = small(stages="expression")
+    speech = stages_of(model.generator).expression.speech
+    frozen = SpeechFeatures("tiny", 32, trainable=False, per_frame=2)
+    stages_of(model.generator).expression.speech = frozen
+    assert speech.per_frame == frozen.per_frame
+    before = state(frozen.hubert)
+    fitted(root, tmp_path, model, 2)
+    assert all(torch.equal(value, before[name]) for name, value in state(frozen.hubert).items())
+
+
+def test_frames_keep_the_source_outside_the_mask(root: Path) -> None:
+    model = small()
+    model.adopt(FACE)
+    batch = window(model, root)
+    fake = model.generate(model.generator, batch)
+    shape, expression, pose = (
+        given(field)[:, model.window.pictured].flatten(0, 1) for field in (batch.shape, batch.expression, batch.pose)
+    )
+    mask = face_mask(FACE, shape, expression, pose, 32)
+    assert 0 < mask.mean() < 1
+    outside = mask.expand(2, 3, 32, 32) == 1
+    assert torch.equal(fake.flatten(0, 1)[outside], batch.frames.flatten(0, 1)[outside])
+    assert not torch.isclose(fake.flatten(0, 1)[~outside], batch.frames.flatten(0, 1)[~outside]).any()
+
+
+def test_what_the_mask_hides_is_not_seen(root: Path) -> None:
+    model = small(mask="naive")
+    model.adopt(FACE)
+    batch = window(model, root)
+    other = batch.frames.clone()
+    other[..., 16:, :] = 0.7
+    fake = model.generate(model.generator, batch)
+    assert torch.equal(fake[..., 16:, :], model.generate(model.generator, replace(batch, frames=other))[..., 16:, :])
+    assert torch.equal(fake[..., :16, :], batch.frames[..., :16, :])
+
+
+def test_losses_are_those_of_the_paper(root: Path) -> None:
+    model = small()
+    model.adopt(FACE)
+    batch = window(model, root)
+    fake = batch.frames + 0.1
+    terms = model.losses(fake, batch)
+    teeth = teeth_mask(batch.points.flatten(0, 1), 32)
+    assert float(terms["l1"]) == pytest.approx(0.1, rel=1e-5)
+    assert float(terms["teeth"]) == pytest.approx(0.1 * float(teeth.mean()), rel=1e-4)
+    assert model.weights == {"l1": 1.0, "perceptual": 0.0, "teeth": 1.0, "adversarial": 0.0}
+    assert RealTalk.__init__.__kwdefaults__ is None
+    assert model.speech_weights == {"expression": 1.0, "vertices": 0.1}
+    assert RealTalk(speech="tiny", vertices=64).weights == {
+        "l1": 1.0,
+        "perceptual": 1.0,
+        "teeth": 1.0,
+        "adversarial": 0.1,
+    }
+
+
+def test_perceptual_term_is_frozen_and_stays_out(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PerceptualLoss, "pretrained", classmethod(lambda cls: Features()))
+    model, steps = small(perceptual="vgg19", stages="rendering"), Steps()
+    keys = set(model.state_dict())
+    fitted(root, tmp_path, model, callbacks=[steps])
+    row = steps.rows[-1]
+    assert row["train_perceptual"] > 0
+    total = row["train_l1"] + row["train_perceptual"] + row["train_teeth"]
+    assert row["train_loss"] == pytest.approx(total, rel=1e-4)
+    assert set(model.state_dict()) == keys
+
+
+def test_validation_tells_the_scale(root: Path, tmp_path: Path) -> None:
+    model = small(stages="expression")
+    module = data(root, val_windows=4, batch_size=4)
+    found = trainer(tmp_path).validate(model, datamodule=module, verbose=False)[0]
+    assert set(found) == {"val_expression", "val_vertices", "val_expression_mean", "val_expression_other_speech"}
+    (batch,) = list(module.val_dataloader())
+    truth = batch.expression.double()
+    mean = batch.reference_expression[:, 1:].double().mean(1, keepdim=True)
+    assert found["val_expression_mean"] == pytest.approx(float((truth - mean).square().sum(-1).mean()), rel=1e-5)
+    shape, history = batch.reference_shape[:, 0], batch.reference_expression[:, 1:]
+    errors = []
+    for shift in (0, 1):
+        heard = torch.cat([batch.waveform[-shift:], batch.waveform[:-shift]]) if shift else batch.waveform
+        with torch.no_grad():
+            made = stages_of(model.ema.module).eval().expression(heard, shape, history)[..., :2]
+        errors.append(float((made.double() - truth).square().sum(-1).mean()))
+    assert [found["val_expression"], found["val_expression_other_speech"]] == pytest.approx(errors, rel=1e-4)
+
+
+def test_training_knows_histories_of_a_single_frame(root: Path) -> None:
+    model = small(stages="expression")
+    model.adopt(FACE)
+    batch, seen = window(model, root), []
+    network = stages_of(model.generator).expression
+    network.register_forward_pre_hook(lambda module, given: seen.append(given[2]))
+    for _ in range(40):
+        model.train()
+        model.speech_losses(model.generator, batch)
+    assert {len(torch.unique(history[0], dim=0)) for history in seen} == {1, 2, 3, 4}
+    seen.clear()
+    model.eval()
+    model.speech_losses(model.generator, batch)
+    assert batch.reference_expression is not None
+    assert torch.equal(seen[0], batch.reference_expression[:, 1:])
+
+
+@pytest.fixture(scope="module")
+def checkpoint(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model after a few batches of both stages."""
+    folder = tmp_path_factory.mktemp("trained")
+    fitted(root, folder, small(), 4).save_checkpoint(folder / "both.ckpt")
+    return folder / "both.ckpt"
+
+
+def loaded(path: Path) -> RealTalk:
+    """The model of a checkpoint, whose speech has more to say than a few batches taught it."""
+    model = load_model(path)
+    assert isinstance(model, RealTalk)
+    nn.init.normal_(stages_of(model.ema.module).expression.head.weight, std=0.5)
+    return model
+
+
+def test_resumed_training_equals_undisturbed(root: Path, tmp_path: Path) -> None:
+    def run(epochs: int, start: Path | None = None) -> tuple[RealTalk, L.Trainer]:
+        model = small(adversarial_weight=0.01)
+        fitting = trainer(tmp_path, max_epochs=epochs, limit_val_batches=0)
+        fitting.fit(model, datamodule=data(root), ckpt_path=start, weights_only=True)
+        return model, fitting
+
+    straight, _ = run(2)
+    _, half = run(1)
+    half.save_checkpoint(tmp_path / "half.ckpt")
+    resumed, _ = run(2, tmp_path / "half.ckpt")
+    for name, value in state(straight).items():
+        assert torch.equal(value, state(resumed)[name]), name
+
+
+def test_a_checkpoint_alone_dubs(root: Path, checkpoint: Path) -> None:
+    model = load_model(checkpoint)
+    frames = dubbed(model, root)
+    assert frames.shape == (30, 32, 32, 3)
+    assert frames.dtype == np.uint8
+    assert np.array_equal(frames, dubbed(model, root))
+    assert model.paste_mask().shape == (32, 32)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shape_prior": False},
+        {"history_prior": False},
+        {"mask": "naive"},
+        {"alignment": "flow"},
+        {"alignment": "deformation"},
+        {"blocks": 2},
+    ],
+)
+def test_each_ablation_trains_and_dubs(root: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    model = small(**options)
+    fitted(root, tmp_path, model)
+    assert dubbed(model, root, "bert/two").shape == (3, 32, 32, 3)
+
+
+def test_speech_moves_the_masked_region_alone(root: Path, checkpoint: Path) -> None:
+    model = loaded(checkpoint)
+    out, silent = dubbed(model, root), dubbed(model, root, speech=np.zeros(0, np.float32))
+    assert (out != silent).any((1, 2, 3)).all()
+    truth = np.stack(list(PreparedClip(root, "anna/one").stream(32)))
+    assert np.array_equal(out[:, :2], truth[:, :2])
+
+
+def pieces(rng: np.random.Generator, total: int) -> list[int]:
+    """Random lengths, some of them 0, that sum to ``total``."""
+    cuts = np.sort(rng.integers(0, total + 1, 12))
+    return [int(length) for length in np.diff([0, *cuts, total])]
+
+
+def parts(root: Path, model: RealTalk, clip: str) -> tuple[Speaker, list[Target], NDArray[np.float32]]:
+    prepared = PreparedClip(root, clip)
+    rows = read_geometry(prepared, FACE.hash())
+    shape, expression, pose = (torch.from_numpy(rows.rows(name)) for name in ("shape", "expression", "pose"))
+    frames = list(prepared.stream(32))
+    speaker = Speaker(frames[0], shape[0], expression[[0] * 4])
+    return speaker, [Target(*row) for row in zip(frames, shape, pose, strict=True)], prepared.speech()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_stream_gives_the_offline_frames_however_it_is_fed(root: Path, checkpoint: Path, seed: int) -> None:
+    model, random = loaded(checkpoint), np.random.default_rng(seed)
+    speaker, targets, speech = parts(root, model, "anna/one")
+    offline = dubbed(model, root, references=[0])
+    stream, made = model.stream(speaker), []
+    shown, heard = pieces(random, len(targets)), pieces(random, len(speech))
+    frame = sample = 0
+    for count, samples in zip(shown, heard, strict=True):
+        made += stream.push(speech[sample : sample + samples], targets[frame : frame + count])
+        frame, sample = frame + count, sample + samples
+    made += stream.finish()
+    assert np.array_equal(np.stack(made), offline)
+
+
+@pytest.mark.parametrize("frames", [1, 3, 7, 8, 9, 11, 12, 13, 16, 17, 30])
+def test_offline_frames_are_those_of_the_windows(root: Path, checkpoint: Path, frames: int) -> None:
+    """Expressions against windows of the whole speech, each drawn by itself."""
+    model = loaded(checkpoint)
+    speaker, targets, speech = parts(root, model, "anna/one")
+    stages, window, spoken = stages_of(model.ema.module).eval(), 8, []
+    stages.expression.head.register_forward_hook(lambda module, given, out: spoken.append(out[0]))
+    stream = model.stream(speaker)
+    made = stream.push(speech[: frames * SAMPLES_PER_FRAME], targets[:frames]) + stream.finish()
+    assert len(made) == frames
+    last = max(frames - window, 0)
+    starts = [*range(0, last, 4), last]
+    assert len(spoken) == len(starts)
+    heard = np.pad(speech[: frames * SAMPLES_PER_FRAME], (0, max(window - frames, 0) * SAMPLES_PER_FRAME))
+    for start, found in zip(starts, list(spoken), strict=True):
+        wave = torch.from_numpy(heard[start * SAMPLES_PER_FRAME : (start + window) * SAMPLES_PER_FRAME])
+        with torch.inference_mode():
+            expected = stages.expression(wave[None], speaker.shape[None], speaker.history[None])[0]
+        torch.testing.assert_close(found, expected)
+
+
+def test_frames_leave_with_bounded_delay_and_little_is_held(root: Path, checkpoint: Path) -> None:
+    model = loaded(checkpoint)
+    speaker, targets, speech = parts(root, model, "anna/one")
+    stream, out, held = model.stream(speaker), 0, 0
+    for number in range(300):
+        target = targets[number % 30]
+        heard = speech[: 30 * SAMPLES_PER_FRAME].reshape(30, -1)[number % 30]
+        out += len(stream.push(heard, [target]))
+        assert number + 1 - out <= 8 + 4
+        held = max(held, len(stream._speech), len(stream._targets) * SAMPLES_PER_FRAME)
+    assert held <= 16 * SAMPLES_PER_FRAME
+    assert out + len(stream.finish()) == 300
+
+
+def test_short_long_and_silent_speech(root: Path, checkpoint: Path) -> None:
+    model = loaded(checkpoint)
+    speech = PreparedClip(root, "anna/one").speech()
+    longer = np.concatenate([speech, np.ones(50 * SAMPLES_PER_FRAME, np.float32)])
+    assert np.array_equal(dubbed(model, root, speech=longer), dubbed(model, root, speech=speech))
+    half = speech[: 12 * SAMPLES_PER_FRAME]
+    padded = np.concatenate([half, np.zeros(len(speech) - len(half), np.float32)])
+    assert np.array_equal(dubbed(model, root, speech=half), dubbed(model, root, speech=padded))
+    assert np.isfinite(dubbed(model, root, speech=np.zeros_like(speech))).all()
+    assert dubbed(model, root, speech=speech[:100]).shape == (30, 32, 32, 3)
+
+
+def test_only_allowed_frames_tell_of_the_speaker(root: Path, checkpoint: Path, tmp_path: Path) -> None:
+    model = loaded(checkpoint)
+    for allowed in ([0], [3, 4, 17], list(range(30))):
+        clip = Seen(root, "anna/one")
+        list(model.dub(clip, clip.speech(), allowed))
+        assert clip.decoded == [[allowed[0]]]
+    assert not np.array_equal(dubbed(model, root, references=[0]), dubbed(model, root, references=[0, 9]))
+
+
+class Faceless(PreparedClip):
+    """A clip whose first five frames show no face."""
+
+    def detected(self, indices: Any = None) -> NDArray[np.bool_]:  # noqa: ANN401
+        every = np.arange(len(self)) >= 5
+        return every if indices is None else every[np.asarray(indices, np.int64)]
+
+
+def test_a_first_frame_without_a_face(root: Path, checkpoint: Path) -> None:
+    model, clip = loaded(checkpoint), Faceless(root, "anna/one")
+    with pytest.raises(DubbenchError, match="anna/one shows no face in frame 0, the only frames that may be looked at"):
+        model.dub(clip, clip.speech(), [0])
+    with pytest.raises(DubbenchError, match=r"no face in frames 0, 1, 2, \.\.\."):
+        model.dub(clip, clip.speech(), [0, 1, 2, 3])
+    frames = np.stack(list(model.dub(clip, clip.speech(), [0, 6])))
+    assert np.array_equal(frames, dubbed(model, root, references=[6]))
+
+
+def test_autocast_and_short_clips(root: Path, checkpoint: Path) -> None:
+    model = loaded(checkpoint)
+    full, half = dubbed(model, root, "bert/two"), dubbed(model, root, "bert/two", precision=torch.bfloat16)
+    assert np.abs(full.astype(float) - half).mean() < 4
+    assert not np.array_equal(full, half)
+
+
+def test_compiled_dubbing_gives_the_same_frames(root: Path, checkpoint: Path) -> None:
+    model = loaded(checkpoint)
+    plain = dubbed(model, root)
+    model.hparams["compile"] = "eager"
+    assert np.array_equal(dubbed(model, root), plain)
+
+
+def test_stages_of_their_own_runs_make_one_model(root: Path, tmp_path: Path) -> None:
+    first = small(stages="expression")
+    fitted(root, tmp_path, first).save_checkpoint(tmp_path / "expression.ckpt")
+    with pytest.raises(DubbenchError, match=r"rendering was never trained; fit with --model\.stages both"):
+        dubbed(load_model(tmp_path / "expression.ckpt"), root)
+    second = small(stages="rendering", initial=str(tmp_path / "expression.ckpt"))
+    fitted(root, tmp_path, second).save_checkpoint(tmp_path / "both.ckpt")
+    (tmp_path / "expression.ckpt").unlink()
+    whole = load_model(tmp_path / "both.ckpt")
+    assert dubbed(whole, root).shape == (30, 32, 32, 3)
+
+
+def test_face_models_of_other_sizes_are_told(root: Path, checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(DubbenchError, match=r"3 shape and 2 expression coefficients.*--model.shapes 3"):
+        fitted(root, tmp_path, small(shapes=2))
+    with pytest.raises(DubbenchError, match="64 vertices, but this RealTalk is for mesh with 468"):
+        fitted(root, tmp_path, small(vertices=None))
+    bare = miniature.make(tmp_path / "bare", CLIPS[-1:])
+    with pytest.raises(DubbenchError, match="has no geometry of face model"):
+        dubbed(loaded(checkpoint), bare, "bert/two")
+
+
+def test_frames_of_another_size_are_told(root: Path, checkpoint: Path) -> None:
+    model = loaded(checkpoint)
+    speaker, targets, speech = parts(root, model, "bert/two")
+    wrong = targets[0]._replace(picture=np.zeros((SIZE, SIZE, 3), np.uint8))
+    stream = model.stream(speaker)
+    with pytest.raises(DubbenchError, match=r"a frame of shape \[64, 64, 3\] came; give \[32, 32, 3\]"):
+        stream.push(speech, [wrong] * 20)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 40}, "must be divisible by 16"),
+        ({"width": 30}, "width 30 by 2 and 4 heads"),
+        ({"pictures": 9}, "9 pictures of 8 frames"),
+        ({"history": 0}, "do not go together"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_told(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DubbenchError, match=message):
+        small(**options)
