@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("prepare", "loader", "training", "syncnet", "fid", "suite", "raster")
+BENCHMARKS = ("prepare", "loader", "training", "syncnet", "fid", "suite", "raster", "renderer")
 
 if __name__ == "__main__":
     for name in BENCHMARKS:

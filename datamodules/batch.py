@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dubbench.errors import DubbenchError
+from dubbench.face.crops import crop_shape
 from dubbench.media import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 __all__ = ["FPS", "SAMPLES_PER_FRAME", "SAMPLE_RATE", "Batch", "Mel", "Window"]
@@ -44,7 +45,7 @@ class Window:
         reference_rule: ``random`` anywhere in the clip; ``first`` the clip's first frames; ``adjacent`` first
             ``face_references`` around the middle target frame, then the others anywhere (PersonaTalk 3.2); ``history``
             the clip's first frame, then the others as ``random`` (RealTalk 4.1).
-        size: side of the square aligned frames in pixels.
+        size: side of the square aligned frames in pixels; with crop ``face`` side of the mouth region in it.
         mel: audio features, or None.
         mesh: whether the 478-point meshes are read.
         geometry: face model whose coefficients are read, ``mesh``, ``ict`` or ``bfm``; empty for none.
@@ -54,6 +55,8 @@ class Window:
         lips: whether lip masks of decoded targets and references are drawn; needs ``geometry``.
         face_references: how many of the references lie around the middle target frame, by the rule ``adjacent``.
         reach: how many frames away from it they lie at most.
+        crop: what is cut out of the aligned frames: ``square``, all of them; ``face``, the crop of
+            `dubbench.face.crops.face_boxes` (DINet, G4G), with one radius for all frames of a window.
 
     Raises:
         DubbenchError: if these do not go together.
@@ -72,6 +75,7 @@ class Window:
     face_references: int = 0
     reach: int = 12
     reference_pictures: int | None = None
+    crop: Literal["square", "face"] = "square"
 
     def __post_init__(self) -> None:
         if self.geometry not in ("", "mesh", "ict", "bfm"):
@@ -98,6 +102,19 @@ class Window:
             raise DubbenchError(
                 f"face references belong to the rule adjacent, not {self.reference_rule}; take that rule or none"
             )
+        if self.crop not in ("square", "face"):
+            raise DubbenchError(f"there is no crop {self.crop!r}; take square or face")
+        if self.crop == "face":
+            crop_shape(self.size)
+            if self.pncc or self.lips or self.mesh:
+                raise DubbenchError(
+                    "PNCC maps, lip masks and meshes belong to whole aligned frames; take crop square or none of them"
+                )
+
+    @property
+    def picture_shape(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        return crop_shape(self.size) if self.crop == "face" else (self.size, self.size)
 
     @property
     def pictured(self) -> slice:
@@ -116,17 +133,19 @@ class Window:
 class Batch:
     """One batch for every method: B examples of T target frames, P of them pictured, and R references, Q pictured.
 
+    Pictures are [H, W]: `Window.picture_shape`, [size, size] unless the window asks for face crops.
+
     Coefficients are in standard deviations; a pose is [rotation vector (3, radians), translation x, y (pixels of the
     256-pixel aligned square), natural logarithm of those pixels a model unit], as `dubbench.face.model.project` takes
     it.
 
     Attributes:
-        frames: [B, P, 3, size, size] aligned target frames, RGB in [-1, 1]; P is T unless ``pictures`` says otherwise.
-        references: [B, Q, 3, size, size] aligned reference frames, RGB in [-1, 1]; Q is R unless
-            ``reference_pictures`` says otherwise.
+        frames: [B, P, 3, H, W] aligned target frames, RGB in [-1, 1]; P is T unless ``pictures`` says otherwise.
+        references: [B, Q, 3, H, W] aligned reference frames, RGB in [-1, 1]; Q is R unless ``reference_pictures`` says
+            otherwise.
         mel: [B, T, bands, columns] log-mel window around each target frame, or None.
         waveform: [B, T * 640] speech of the target frames, 16 kHz, in [-1, 1].
-        points: [B, P, 68, 2] landmarks of ``frames`` (x right, y down), aligned pixels of ``size``.
+        points: [B, P, 68, 2] landmarks of ``frames`` (x right, y down), pixels of the pictures, continuous.
         reference_points: [B, Q, 68, 2] landmarks of ``references``, as ``points``.
         mesh: [B, T, 478, 3] face mesh of the targets, aligned pixels of ``size`` with depth alike, or None.
         reference_mesh: [B, R, 478, 3] face mesh of all references, or None.

@@ -41,6 +41,8 @@ def log_mel(waveform: Tensor, mel: Mel) -> Tensor:
         DubbenchError: if the constants do not fit 25 frames a second.
     """
     _check(mel)
+    if SAMPLES_PER_FRAME // 2 % mel.hop:
+        raise DubbenchError(f"{mel} has no whole number of columns a frame: hop must divide 320")
     samples, before = waveform.shape[-1], (mel.fft - mel.hop) // 2
     columns = samples // mel.hop
     if columns == 0:
@@ -55,17 +57,17 @@ def context(mel: Mel, start: int, stop: int) -> tuple[int, int]:
     Both count from the clip's first sample and can lie beyond its ends.
     """
     _check(mel)
-    first_column = start * mel.columns_per_frame + (mel.columns_per_frame - mel.columns) // 2
-    columns = (stop - start - 1) * mel.columns_per_frame + mel.columns
-    first = first_column * mel.hop - (mel.fft - mel.hop) // 2
-    return first, first + (columns - 1) * mel.hop + mel.fft
+    span = (mel.columns - 1) * mel.hop + mel.fft
+    first = start * SAMPLES_PER_FRAME + (SAMPLES_PER_FRAME - span) // 2
+    return first, first + (stop - start - 1) * SAMPLES_PER_FRAME + span
 
 
 def clip_windows(speech: NDArray[np.float32] | Tensor, mel: Mel, start: int, stop: int, first: int = 0) -> Tensor:
     """Log-mel windows of the frames ``start`` to ``stop - 1`` of a clip, each centred on its frame's middle.
 
-    With 4 columns a frame and 20 a window, frame t sees the columns 4t - 8 to 4t + 11 of the clip's `log_mel`. Only the
-    samples of `context` are touched, so a clip can be gone through piece by piece.
+    With 4 columns a frame and 20 a window, frame t sees the columns 4t - 8 to 4t + 11 of the clip's `log_mel`. Where a
+    frame is no whole number of columns long (hop 200: 3.2), each has columns of its own. Only the samples of `context`
+    are touched, so a clip can be gone through piece by piece.
 
     Args:
         speech: [S] float32, 16 kHz, in [-1, 1]: the clip's speech or any part that holds `context`.
@@ -86,6 +88,8 @@ def clip_windows(speech: NDArray[np.float32] | Tensor, mel: Mel, start: int, sto
     inside = torch.as_tensor(speech[max(begin, 0) : max(end, 0)], dtype=torch.float32)
     before = min(max(-begin, 0), end - begin)
     padded = functional.pad(inside, (before, end - begin - before - len(inside)))
+    if SAMPLES_PER_FRAME // 2 % mel.hop:
+        return _spectrogram(padded.unfold(0, (mel.columns - 1) * mel.hop + mel.fft, SAMPLES_PER_FRAME), mel)
     columns = _spectrogram(padded, mel)
     return columns.unfold(1, mel.columns, mel.columns_per_frame).transpose(0, 1).contiguous()
 
@@ -120,7 +124,7 @@ def _filters(mel: Mel) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[
 
 
 def _check(mel: Mel) -> None:
-    # 320: a frame is then an even number of columns long, and a window's middle can be the frame's middle.
-    fits = mel.hop > 0 and SAMPLES_PER_FRAME // 2 % mel.hop == 0 and mel.hop <= mel.fft
-    if not (fits and mel.fft % 2 == 0 and mel.columns > 0 and mel.columns % 2 == 0):
-        raise DubbenchError(f"{mel} does not fit 25 frames a second: hop must divide 320, fft and columns must be even")
+    # Even numbers, so that a window's middle can be the frame's middle.
+    numbers = (mel.hop, mel.fft, mel.columns)
+    if mel.hop > mel.fft or any(number <= 0 or number % 2 for number in numbers):
+        raise DubbenchError(f"{mel} cannot be centred on frames: hop, fft and columns must be even, hop at most fft")

@@ -17,17 +17,20 @@ from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry_windows import read_geometry_windows, with_geometry
 from dubbench.datamodules.mel import clip_windows, context
 from dubbench.errors import DubbenchError
+from dubbench.face.crops import FACE_SCALES, cut_faces, face_boxes, face_points, face_radius
+from dubbench.media.container import Image
 
 Indices = NDArray[np.int64]
 LEVELS = np.arange(256, dtype=np.float32) / np.float32(127.5) - np.float32(1)
 
 
 class Place(NamedTuple):
-    """Where a window lies: its clip, first target frame, and reference frames, int64 [R]."""
+    """Where a window lies: its clip, first target frame, reference frames, int64 [R], and scale of its face crops."""
 
     clip: PreparedClip
     start: int
     references: Indices
+    scale: float = FACE_SCALES[0]
 
 
 class WindowDataset(Dataset[Place]):
@@ -107,7 +110,9 @@ class WindowDataset(Dataset[Place]):
         wanted = position - int(self._ends[number]) + starts
         start = _start(usable[begin:end], self.window.frames, wanted)
         references = reference_frames(self.window, start, usable[begin:end], random)
-        return Place(clip, begin + start, begin + references)
+        place = Place(clip, begin + start, begin + references)
+        # Only face crops draw a scale, and last, so that no other window's draws change.
+        return place._replace(scale=random.uniform(*FACE_SCALES)) if self.window.crop == "face" else place
 
     def _stretch(self, frames: int) -> tuple[int, int]:
         """Begin and end of what is used of a clip."""
@@ -192,24 +197,26 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
     Raises:
         DubbenchError: if the window asks for geometry that the prepared folder or a clip does not have.
     """
-    count, size = len(places), window.size
+    count, shape = len(places), window.picture_shape
     pictured, references_pictured = range(window.frames)[window.pictured], window.references_pictured
     # Pictures go straight into the batch: joining them afterwards would touch each of its megabytes twice.
-    frames = torch.empty(count, len(pictured), 3, size, size)
-    references = torch.empty(count, references_pictured.stop, 3, size, size)
+    frames = torch.empty(count, len(pictured), 3, *shape)
+    references = torch.empty(count, references_pictured.stop, 3, *shape)
     numbers, points, meshes, waveforms, mels = [], [], [], [], []
-    for row, (clip, start, reference) in enumerate(places):
+    for row, (clip, start, reference, scale) in enumerate(places):
         stop = start + window.frames
         shown = [*(start + k for k in pictured), *reference[references_pictured].tolist()]
-        if shown:
-            pixels = clip.frames(shown, size)
-            _fill(frames[row], pixels[: len(pictured)])
-            _fill(references[row], pixels[len(pictured) :])
         wanted = [*range(start, stop), *reference.tolist()]
+        if window.crop == "face":
+            pixels, marks = _faces(clip, shown, wanted, window.size, scale)
+        else:
+            pixels, marks = _frames(clip, shown, window.size), clip.aligned_points(shown, window.size)
+        _fill(frames[row], pixels[: len(pictured)])
+        _fill(references[row], pixels[len(pictured) :])
         numbers.append(torch.tensor(wanted))
-        points.append(torch.from_numpy(clip.aligned_points(shown, size)))
+        points.append(torch.from_numpy(marks))
         if window.mesh:
-            meshes.append(torch.from_numpy(clip.aligned_mesh(wanted, size)))
+            meshes.append(torch.from_numpy(clip.aligned_mesh(wanted, window.size)))
         waveform, mel = _speech(clip, window.mel, start, stop)
         waveforms.append(waveform)
         if mel is not None:
@@ -236,8 +243,26 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
     )
 
 
+def _frames(clip: PreparedClip, shown: Sequence[int], size: int) -> Image:
+    """Aligned frames uint8 [N, size, size, 3]; a video of which nothing is shown is not even opened."""
+    return clip.frames(shown, size) if shown else np.empty((0, size, size, 3), np.uint8)
+
+
+def _faces(
+    clip: PreparedClip, shown: Sequence[int], wanted: Sequence[int], mouth: int, scale: float
+) -> tuple[Image, NDArray[np.float32]]:
+    """Face crops uint8 [N, H, W, 3] of the frames ``shown`` and their landmarks [N, 68, 2] in crop pixels.
+
+    Their radius is the largest of all ``wanted`` frames, so it does not depend on which of them are decoded.
+    """
+    points = clip.aligned_points(shown)
+    boxes = face_boxes(points, face_radius(clip.aligned_points(wanted), scale), mouth)
+    # Straight from the prepared pixels: frames shrunk first would be resampled twice.
+    return cut_faces(_frames(clip, shown, clip.info.size), boxes, mouth), face_points(points, boxes)
+
+
 def _fill(images: Tensor, pixels: NDArray[np.uint8]) -> None:
-    """Write uint8 [N, S, S, 3] into float32 [N, 3, S, S] as values in [-1, 1]; the table touches each value once."""
+    """Write uint8 [N, H, W, 3] into float32 [N, 3, H, W] as values in [-1, 1]; the table touches each value once."""
     for image, planes in zip(pixels, images.numpy(), strict=True):
         for channel, plane in enumerate(cv2.split(image)):
             cv2.LUT(plane, LEVELS, dst=planes[channel])

@@ -16,6 +16,8 @@ VERBS: dict[str, tuple[str, str | None, str]] = {
     "validate": ("dubbench.fitting", "validate", "measure a checkpoint's losses on held-out windows"),
     "eval": ("dubbench.eval_command", "main", "score a checkpoint, or anybody's videos, under a protocol"),
     "score": ("dubbench.score_command", None, "compare any two videos or folders of videos, prepared or not"),
+    "speed": ("dubbench.speed_command", "main", "time a method's dubbing on this machine, part by part"),
+    "export": ("dubbench.export_command", None, "write a trained renderer as ONNX, checked with onnxruntime"),
     "leaderboard": ("dubbench.leaderboard", None, "put results side by side"),
     "compare": ("dubbench.regression", None, "check results against a baseline; exit 1 unless all are as they were"),
     "assets": ("dubbench.assets_command", None, "pretrained files: list, pull, verify"),

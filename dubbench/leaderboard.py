@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dubbench import speed_report
 from dubbench.errors import DubbenchError
 from dubbench.files import write_text
 from dubbench.metrics.definitions import DEFINITIONS
@@ -95,13 +96,16 @@ COUNTS = ("clips", "failed", "missed")
 def collect(places: Iterable[Path]) -> list[Entry]:
     """Read results folders or ``summary.csv`` files into ordered entries.
 
-    Entries that agree in everything but time are one: every run brings its own ground-truth row.
+    Entries that agree in everything but time are one: every run brings its own ground-truth row. Places that hold
+    nothing but speeds have none.
 
     Raises:
         DubbenchError: if a place holds no results, or a file names a metric of a method twice.
     """
     entries: dict[tuple[tuple[str, str], ...], Entry] = {}
     for place in places:
+        if speed_report.alone(place):
+            continue
         for entry in _entries(place):
             cells = entry.cells(name for name in entry.rows if name != TIMING)
             entries.setdefault(tuple(sorted(cells.items())), entry)
@@ -157,7 +161,8 @@ def write(path: Path, entries: Sequence[Entry]) -> None:
 def show(places: Iterable[Path], console: Console | None = None) -> None:
     """Print one table for each corpus, protocol and set of clips; best values of a column are bold.
 
-    Both ends of the scale are marked and dim, and take no part in the ranking.
+    Both ends of the scale are marked and dim, and take no part in the ranking. Speeds in these places follow as a
+    table of their own.
 
     Args:
         places: as `collect` takes them.
@@ -166,6 +171,7 @@ def show(places: Iterable[Path], console: Console | None = None) -> None:
     Raises:
         DubbenchError: as `collect` does.
     """
+    places = list(places)
     console = console or Console()
     if console.width < NARROWEST:
         console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
@@ -175,6 +181,7 @@ def show(places: Iterable[Path], console: Console | None = None) -> None:
     for group in groups.values():
         console.print(_table(group))
         console.print(_caption(group), style="dim", soft_wrap=True)
+    speed_report.show(places, console)
 
 
 def _table(entries: Sequence[Entry]) -> Table:
@@ -262,15 +269,21 @@ def _millions(parameters: str) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
-    parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote, or summary.csv files")
+    parser.add_argument(
+        "results",
+        nargs="+",
+        type=Path,
+        help="folders that dubbench eval or speed wrote, or their summary.csv, speed.csv",
+    )
     parser.add_argument("--out", type=Path, default=Path("leaderboard.csv"), help="wide CSV to write")
 
 
 def run(namespace: argparse.Namespace) -> int:
     """Collect, write and show; returns the exit status."""
     entries = collect(namespace.results)
-    if not entries:
+    if entries:
+        write(namespace.out, entries)
+    elif not all(map(speed_report.alone, namespace.results)):
         raise DubbenchError(f"{namespace.results[0]} holds no row; run dubbench eval again")
-    write(namespace.out, entries)
     show(namespace.results)
     return 0

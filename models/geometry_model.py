@@ -73,18 +73,26 @@ class GeometryModel(DubbingModel):
             )
         self._faces = [face.to(self.device).requires_grad_(False)]
 
+    def adopt_from(self, root: Path) -> None:
+        """Take over a prepared folder's face model.
+
+        Raises:
+            DubbenchError: as `adopt`, or if the folder has none.
+        """
+        path = model_path(root, self.geometry)
+        if not path.is_file():
+            raise DubbenchError(
+                f"{root} holds no face model {path.name}; run dubbench prepare on it again with "
+                f"--geometry {self.geometry}"
+            )
+        self.adopt(LinearFaceModel.load(path), str(path))
+
     def setup(self, stage: str) -> None:
         """Take the face model of the data when there is a data module, and build the frozen helpers."""
         super().setup(stage)
         root: Path | None = getattr(getattr(self.trainer, "datamodule", None), "root", None)
         if root is not None:
-            path = model_path(root, self.geometry)
-            if not path.is_file():
-                raise DubbenchError(
-                    f"{root} holds no face model {path.name}; run dubbench prepare on it again with "
-                    f"--geometry {self.geometry}"
-                )
-            self.adopt(LinearFaceModel.load(path), str(path))
+            self.adopt_from(root)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the face model beside the stamp."""

@@ -1,4 +1,4 @@
-"""Between a source frame and its aligned square: one resampling each way."""
+"""Between a picture and a part of it, as a source frame and its aligned square: one resampling each way."""
 
 from typing import Literal, TypeVar
 
@@ -11,35 +11,47 @@ Pixel = TypeVar("Pixel", np.uint8, np.float32)
 BORDERS = {"black": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101}
 
 
+def on_pixels(transform: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn [..., 2, 3] into a picture's continuous coordinates (pixel j centred at j + 0.5) into one into its indices.
+
+    Aligned squares and crops have continuous coordinates, source frames are measured in pixel indices; `warp` and
+    `paste` want the latter of the picture that they read or change.
+    """
+    return np.asarray(transform - np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5]]))
+
+
 def warp(
-    image: NDArray[np.uint8],
+    image: NDArray[Pixel],
     transform: NDArray[np.float64],
-    size: int,
+    size: int | tuple[int, int],
     border: Literal["black", "reflect"] = "black",
-) -> NDArray[np.uint8]:
-    """Sample a square from an image.
+) -> NDArray[Pixel]:
+    """Sample a square or rectangle from an image.
 
     Bilinear where it enlarges; where it shrinks, several samples a pixel are averaged.
 
     Args:
-        image: uint8 [H, W, 3].
-        transform: [2, 3] from (u, v, 1), 0..size continuous, to landmark coordinates of the image (pixel indices).
-        size: side of the square in pixels.
+        image: uint8 or float32 [H, W] or [H, W, 3].
+        transform: [2, 3] from (u, v, 1), 0..w and 0..h continuous, to landmark coordinates of the image (pixel
+            indices); a similarity.
+        size: side of the square in pixels, or height and width.
         border: what lies beyond the image.
 
     Returns:
-        uint8 [size, size, 3].
+        [h, w] or [h, w, 3] of the image's type.
     """
+    height, width = (size, size) if isinstance(size, int) else size
     finer = max(1, round(_scale(transform)))
     step = np.array([[1 / finer, 0, 0.5 / finer], [0, 1 / finer, 0.5 / finer], [0, 0, 1]])
     fine = cv2.warpAffine(
         image,
         transform @ step,
-        (size * finer, size * finer),
+        (width * finer, height * finer),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=BORDERS[border],
     )
-    return np.asarray(fine if finer == 1 else cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+    whole = fine if finer == 1 else cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(whole, image.dtype)
 
 
 def paste(
@@ -48,32 +60,28 @@ def paste(
     transform: NDArray[np.float64],
     mask: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
-    """Put an aligned square back into its source frame; pixels outside the mask stay as they are.
+    """Put an aligned square or rectangle back into its source frame; pixels outside the mask stay as they are.
 
     Args:
         source: uint8 [H, W, 3].
-        aligned: uint8 [s, s, 3].
-        transform: [2, 3] from (u, v, 1), 0..s continuous, to landmark coordinates of the source.
-        mask: float32 [s, s] in [0, 1], 1 where the aligned square is shown.
+        aligned: uint8 [h, w, 3].
+        transform: [2, 3] from (u, v, 1), 0..w and 0..h continuous, to landmark coordinates of the source; a similarity.
+        mask: float32 [h, w] in [0, 1], 1 where the aligned picture is shown.
 
     Returns:
         uint8 [H, W, 3], a new array.
     """
     result = source.copy()
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return result
-    left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    corners = np.array([[left, top, 1], [right, top, 1], [right, bottom, 1], [left, bottom, 1]]) @ transform.T
-    x0, y0 = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0)
-    x1, y1 = np.minimum(np.ceil(corners.max(0)).astype(int) + 2, [source.shape[1], source.shape[0]])
+    x0, y0, x1, y1 = shown(mask, transform, source.shape[:2])
     if x0 >= x1 or y0 >= y1:
         return result
-    side = len(aligned)
-    shrunk = min(side, max(1, round(side * _scale(transform))))
-    to_source = transform * np.array([side / shrunk, side / shrunk, 1])
+    height, width = mask.shape
+    scale = _scale(transform)
+    shrunk = min(height, max(1, round(height * scale))), min(width, max(1, round(width * scale)))
+    # Rounding may shrink the two sides by a little different factors.
+    to_source = transform * np.array([width / shrunk[1], height / shrunk[0], 1])
     to_aligned = np.linalg.inv(np.vstack([to_source, [0, 0, 1]]))[:2]
-    # From pixel indices of the box to pixel indices of the shrunk square.
+    # From pixel indices of the box to pixel indices of the shrunk picture.
     to_aligned[:, 2] += to_aligned[:, :2] @ [x0, y0] - 0.5
     box = result[y0:y1, x0:x1]
     face = _placed(aligned, shrunk, to_aligned, box.shape[:2], cv2.BORDER_REPLICATE)
@@ -82,13 +90,33 @@ def paste(
     return result
 
 
+def shown(
+    mask: NDArray[np.float32], transform: NDArray[np.float64], shape: tuple[int, ...]
+) -> tuple[int, int, int, int]:
+    """Box of the pixels that a mask can reach: x0, y0, x1, y1, ends excluded, empty where there are none.
+
+    Args:
+        mask: [h, w].
+        transform: [2, 3] from (u, v, 1), 0..w and 0..h continuous, to pixel indices of the picture behind.
+        shape: height and width of that picture.
+    """
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    corners = np.array([[left, top, 1], [right, top, 1], [right, bottom, 1], [left, bottom, 1]]) @ transform.T
+    x0, y0 = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0).tolist()
+    x1, y1 = np.minimum(np.ceil(corners.max(0)).astype(int) + 2, [shape[1], shape[0]]).tolist()
+    return x0, y0, x1, y1
+
+
 def _placed(
-    image: NDArray[Pixel], side: int, to_image: NDArray[np.float64], shape: tuple[int, ...], border: int
+    image: NDArray[Pixel], size: tuple[int, int], to_image: NDArray[np.float64], shape: tuple[int, ...], border: int
 ) -> NDArray[Pixel]:
-    """Shrink a square to ``side`` by area averaging, then warp it into a box of [h, w]."""
-    square = image if side == len(image) else cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    """Shrink a picture to ``size`` (height, width) by area averaging, then warp it into a box of [h, w]."""
+    small = image if size == image.shape[:2] else cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(square, to_image, shape[::-1], flags=flags, borderMode=border), image.dtype)
+    return np.asarray(cv2.warpAffine(small, to_image, shape[::-1], flags=flags, borderMode=border), image.dtype)
 
 
 def _scale(transform: NDArray[np.float64]) -> float:

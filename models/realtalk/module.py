@@ -307,12 +307,9 @@ class RealTalk(TwoStageModel):
         """The renderer: masked frame, reference and coefficients to a frame; see `DubbingModel.exportable`."""
         self.check_trained()
         size, count = self.window.size, self.hparams["shapes"] + self.hparams["expressions"] + 6
-        pictures = {name: torch.zeros(2, 3, size, size) for name in ("masked", "reference")}
-        return (
-            stages_of(self.ema.module).renderer.eval(),
-            {**pictures, "coefficients": torch.zeros(2, count)},
-            ["frame"],
-        )
+        inputs = {"masked": torch.zeros(2, 3, size, size), "reference": torch.zeros(1, 3, size, size)}
+        inputs["coefficients"] = torch.zeros(2, count)
+        return stages_of(self.ema.module).renderer.eval(), inputs, ["frame"]
 
     def paste_mask(self) -> NDArray[np.float32]:
         """The lower half, which the mask's region lies in but for the bridge of the nose; outside it nothing is new."""

@@ -141,3 +141,42 @@ def test_a_face_outside_the_frame() -> None:
     partly = paste(source, aligned, similarity(1, 0, 39.5, -30.5), mask)
     assert not partly[:19, 41:].any()
     np.testing.assert_array_equal(partly[21:], source[21:])
+
+
+@pytest.mark.parametrize("scale", [0.6, 2.4])
+def test_a_rectangle_is_a_part_of_the_square(scale: float) -> None:
+    source, transform = blobs(240, 260), similarity(scale, 0.2, 70, 20)
+    square = warp(source, transform, 60)
+    np.testing.assert_array_equal(warp(source, transform, (60, 36)), square[:, :36])
+    np.testing.assert_array_equal(warp(source, transform, (44, 60)), square[:44])
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 36), (44, 60)])
+def test_a_rectangle_pastes_as_a_square_of_which_it_is_shown(height: int, width: int) -> None:
+    source, transform = blobs(240, 260), similarity(1.7, 0.2, 70, 20)
+    square, mask = blobs(60, 60, 7), np.zeros((60, 60), np.float32)
+    mask[2 : height - 2, 2 : width - 2] = 0.8
+    whole = paste(source, square, transform, mask)
+    part = paste(source, np.ascontiguousarray(square[:height, :width]), transform, mask[:height, :width].copy())
+    np.testing.assert_array_equal(part, whole)
+    assert (part != source).any()
+
+
+def test_a_fine_rectangle_pastes_where_the_transform_says() -> None:
+    aligned, mask = np.full((416, 320, 3), 240, np.uint8), np.ones((416, 320), np.float32)
+    pasted = paste(np.zeros((200, 300, 3), np.uint8), aligned, similarity(0.31, 0, 99.5, 29.5), mask)
+    # Columns 100 to 199.2, rows 30 to 158.96.
+    assert (pasted[32:157, 102:198] == 240).all()
+    assert pasted.sum() == pytest.approx(0.31 * 320 * 0.31 * 416 * 3 * 240, rel=0.01)
+    pasted[29:161, 99:201] = 0
+    assert not pasted.any()
+
+
+def test_sides_that_shrink_by_different_factors_stay_in_place() -> None:
+    # 33 columns at 0.38 are 12.54 pixels and shrink to 13, 400 rows are 152: one factor for both shifts the columns.
+    aligned = np.tile(np.arange(0, 231, 7, dtype=np.uint8)[:, None], (400, 1, 3))
+    mask = np.ones((400, 33), np.float32)
+    pasted = paste(np.zeros((200, 60, 3), np.uint8), aligned, similarity(0.38, 0, 19.5, 9.5), mask)
+    k = np.arange(22, 31)
+    wanted = 7 * ((k + 0.5 - 20) / 0.38 - 0.5)
+    assert np.abs(pasted[20:150, 22:31, 0] - wanted).max() < 2

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -176,11 +176,11 @@ def test_validation_tells_the_scale(root: Path, tmp_path: Path) -> None:
     module = data(root, val_windows=4, batch_size=4)
     found = trainer(tmp_path).validate(model, datamodule=module, verbose=False)[0]
     assert set(found) == {"val_expression", "val_vertices", "val_expression_mean", "val_expression_other_speech"}
-    (batch,) = list(module.val_dataloader())
-    truth = batch.expression.double()
-    mean = batch.reference_expression[:, 1:].double().mean(1, keepdim=True)
+    (batch,) = cast(list[Batch], list(module.val_dataloader()))
+    truth, history = given(batch.expression).double(), given(batch.reference_expression)[:, 1:]
+    mean = history.double().mean(1, keepdim=True)
     assert found["val_expression_mean"] == pytest.approx(float((truth - mean).square().sum(-1).mean()), rel=1e-5)
-    shape, history = batch.reference_shape[:, 0], batch.reference_expression[:, 1:]
+    shape = given(batch.reference_shape)[:, 0]
     errors = []
     for shift in (0, 1):
         heard = torch.cat([batch.waveform[-shift:], batch.waveform[:-shift]]) if shift else batch.waveform

@@ -1,0 +1,94 @@
+"""The clip that a speed is measured on: one of a prepared folder, or of the demo corpus made for it."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from dubbench.arrays import read_arrays, write_arrays
+from dubbench.datamodules.clip import PreparedClip, read_manifest
+from dubbench.datamodules.geometry import model_path
+from dubbench.errors import DubbenchError
+from dubbench.face.model import LinearFaceModel
+from dubbench.files import write_json
+
+SENTENCE = "de-1"
+
+
+def find_clip(root: Path, name: str | None, frames: int) -> PreparedClip:
+    """A clip by its id, or the first one with so many frames, or else the longest.
+
+    Raises:
+        DubbenchError: if ``root`` is not a prepared folder, is empty, or has no such clip.
+    """
+    table = read_manifest(root)
+    if name is not None and name not in set(table["clip"]):
+        known = ", ".join(sorted(table["clip"])[:3])
+        raise DubbenchError(f"{root} has no clip {name!r} but {len(table)} others, such as {known}; choose with --clip")
+    if not len(table):
+        raise DubbenchError(f"{root} holds no clip; run dubbench prepare again, failures.csv says what is wrong")
+    if name is None:
+        enough = table[table["frames"] >= min(frames, table["frames"].max())]
+        name = str(enough.sort_values("clip")["clip"].iloc[0])
+    return PreparedClip(root, name)
+
+
+def demo_clip(size: int, geometry: str = "", face: LinearFaceModel | None = None) -> Path:
+    """Prepare a clip of the demo corpus in the user's cache, unless it is there.
+
+    Another process makes it: what it takes must not show in the measurement.
+
+    Args:
+        size: side of the aligned frames.
+        geometry: face model that is fitted, empty for none.
+        face: take this one instead of learning one from the clip.
+
+    Returns:
+        The prepared folder, with one clip.
+
+    Raises:
+        DubbenchError: if the extra ``demo`` or the face model's file is not here.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dubbench" / "speed"
+    root = cache / "-".join(map(str, filter(None, (size, geometry, face and face.hash()))))
+    if face is not None and not model_path(root, geometry).is_file():
+        root.mkdir(parents=True, exist_ok=True)
+        face.save(model_path(root, geometry))
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(_prepare, cache / "corpus", root, size, geometry).result()
+    return root
+
+
+def _prepare(corpus: Path, root: Path, size: int, geometry: str) -> None:
+    """Make and prepare the clip as far as it is not done."""
+    from dubbench.datamodules.demo.portraits import PORTRAITS
+    from dubbench.datamodules.prepare import claimed, prepare
+    from dubbench.datamodules.prepare_geometry import prepare_geometry
+    from dubbench.datamodules.sources.demo import make_clip, talking_face
+
+    portrait = PORTRAITS[0]
+    video = corpus / portrait.speaker / f"{SENTENCE}.mp4"
+    if not video.is_file():
+        make_clip(video, portrait, talking_face(portrait), SENTENCE, seed=0)
+    reasons = [failure.reason for failure in prepare("folder", corpus, root, size=size).failures]
+    if geometry and not reasons:
+        with claimed(root):
+            reasons = [failure.reason for failure in prepare_geometry(root, geometry).failures]
+    if reasons:
+        raise DubbenchError(f"the demo clip could not be prepared ({reasons[0]}); give --root and a clip of your own")
+
+
+def shortened(clip: PreparedClip, frames: int, folder: Path) -> PreparedClip:
+    """The clip's first frames as a clip of their own below ``folder``; the clip itself if it is no longer."""
+    if len(clip) <= frames:
+        return clip
+    out = folder / clip.info.clip
+    out.mkdir(parents=True)
+    for name in ("video.mp4", "audio.wav"):
+        (out / name).symlink_to((clip.folder / name).resolve())
+    for path in (clip.folder / "track.npz", *clip.folder.glob("geometry.*.npz")):
+        rows = {k: v[:frames] if v.ndim and len(v) == len(clip) else v for k, v in read_arrays(path).items()}
+        write_arrays(out / path.name, rows)
+    write_json(out / "clip.json", replace(clip.info, frames=frames).as_dict())
+    return PreparedClip(folder, clip.info.clip)

@@ -1,0 +1,176 @@
+"""Speeds as a file, ``speed.csv``, and as a table beside what papers print."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dubbench.errors import DubbenchError
+from dubbench.files import write_text
+from dubbench.papers import Printed, printed
+from dubbench.results import as_csv, number, read_csv
+
+if TYPE_CHECKING:
+    from dubbench.speed import Cost, Speed
+
+NAME = "speed.csv"
+TOTAL, REST = "total", "rest"
+KEY = ("model", "device", "precision", "compile")
+COSTS = ("part", "parameters", "multiply_adds", "ms", "ms_low", "ms_high", "fps", "memory_mib")
+FACTS = ("size", "frames", "repeats", "threads", "weights", "torch", "version")
+COLUMNS = (*KEY, *COSTS, *FACTS)
+NUMBERS = ("parameters", "multiply_adds", "ms", "ms_low", "ms_high", "fps", "memory_mib")
+NARROWEST = 148
+# By paper and table: what to call it, which part of a method its times are of, and the columns of a speed in it.
+PRINTED = {
+    ("realtalk", "1"): ("RealTalk, Table 1", TOTAL, {"fps": "Speed (FPS)"}),
+    ("realtalk", "7"): ("RealTalk, Table 7", "renderer", {"ms": "Runtime (ms)", "parameters": "Param. (M)"}),
+}
+CAPTION = (
+    "† printed in a paper, on its authors' machines and not measured here; {notes}\n"
+    "parameters, multiply-adds (of convolutions, matrix products and attention) and ms add up to the total's; "
+    "memory: a GPU's allocator at its peak, else the process's resident set"
+)
+
+Line = Mapping[str, str]
+
+
+def lines(speed: "Speed", labels: Mapping[str, str]) -> list[Line]:
+    """The file's lines of one measurement: the total, the parts, and the rest.
+
+    Args:
+        speed: what was measured.
+        labels: the other columns, `KEY` and those of `FACTS` that a speed does not know.
+    """
+    facts = {**labels, "frames": str(speed.frames), "repeats": str(speed.repeats)}
+    whole = {"fps": number(1 / speed.total.seconds), "memory_mib": number(speed.memory / 2**20)}
+    return [
+        {**dict.fromkeys(COLUMNS, ""), **facts, **_cells(cost), **(whole if cost is speed.total else {})}
+        for cost in (speed.total, *speed.parts, speed.rest)
+    ]
+
+
+def _cells(cost: "Cost") -> Line:
+    times = {"ms": cost.seconds, "ms_low": cost.low, "ms_high": cost.high}
+    return {
+        "part": cost.part,
+        "parameters": str(cost.parameters),
+        "multiply_adds": f"{cost.multiply_adds:.0f}",
+        **{name: number(1000 * seconds) for name, seconds in times.items()},
+    }
+
+
+def record(folder: Path, new: Sequence[Line]) -> Path:
+    """Put a measurement into the folder's file in place of what that has of the same `KEY`.
+
+    Raises:
+        DubbenchError: if the file is damaged.
+    """
+    path = folder / NAME
+    key = _key(new[0])
+    kept = [line for line in read(path) if _key(line) != key] if path.is_file() else []
+    write_text(path, as_csv(COLUMNS, [[line[column] for column in COLUMNS] for line in (*kept, *new)]))
+    return path
+
+
+def place(given: Path) -> Path | None:
+    """The file of a results folder, or the file itself; None where there is none."""
+    path = given / NAME if given.is_dir() else given
+    return path if path.name == NAME and path.is_file() else None
+
+
+def alone(given: Path) -> bool:
+    """Whether a place holds speeds and no scores."""
+    return place(given) is not None and not (given / "summary.csv").is_file()
+
+
+def read(path: Path) -> list[Line]:
+    """Read a file that `record` wrote.
+
+    Raises:
+        DubbenchError: if it is damaged.
+    """
+    found: list[Line] = list(read_csv(path, COLUMNS))
+    for line in found:
+        for column in NUMBERS:
+            try:
+                float(line[column] or "nan")
+            except ValueError as error:
+                raise DubbenchError(
+                    f"{path} holds {line[column]!r} for {column}; remove it and run dubbench speed"
+                ) from error
+    return found
+
+
+def show(places: Iterable[Path], console: Console | None = None) -> None:
+    """Print one table of the speeds in these places, and below them what papers print; nothing if there are none.
+
+    Args:
+        places: results folders or files.
+        console: where to print, by default the standard output.
+
+    Raises:
+        DubbenchError: as `read` does.
+    """
+    found = {tuple(line.values()): line for path in filter(None, map(place, places)) for line in read(path)}
+    if not found:
+        return
+    console = console or Console()
+    if console.width < NARROWEST:
+        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    papers = [row for paper in dict.fromkeys(name for name, _ in PRINTED) for row in printed(paper)]
+    console.print(_table(list(found.values()), [row for row in papers if (row.paper, row.table) in PRINTED]))
+    notes = "; ".join(f"{title} times the {part}" for title, part, _ in PRINTED.values() if part != TOTAL)
+    console.print(CAPTION.format(notes=notes), style="dim", soft_wrap=True)
+
+
+def _table(measured: Sequence[Line], papers: Sequence[Printed]) -> Table:
+    table = Table(title="speed of dubbing", box=box.SIMPLE_HEAD)
+    for header in ("method", "part"):
+        table.add_column(header, no_wrap=True)
+    table.add_column("where", overflow="fold")
+    for header in ("params", "MAC/frame", "ms/frame", "(from, to)", "frames/s", "memory"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for line in measured:
+        whole = line["part"] == TOTAL
+        where = ", ".join([line["device"], line["precision"], *(["compiled"] if line["compile"] else [])])
+        cells = (
+            "  " + line["model"] if whole else "",
+            line["part"],
+            where if whole else "",
+            _millions(line["parameters"], 2),
+            _millions(line["multiply_adds"], 1),
+            _short(line["ms"]),
+            f"({_short(line['ms_low'])}, {_short(line['ms_high'])})",
+            _short(line["fps"]),
+            line["memory_mib"] and f"{float(line['memory_mib']):.0f} MiB",
+        )
+        table.add_row(*map(Text, cells), style="" if whole else "dim")
+    table.add_section()
+    for row in papers:
+        title, part, columns = PRINTED[row.paper, row.table]
+        values = {name: row.values[column] for name, column in columns.items() if column in row.values}
+        if not values:
+            continue
+        parameters = f"{values['parameters']:.2f} M" if "parameters" in values else ""
+        ms, fps = (_short(str(values.get(name, ""))) for name in ("ms", "fps"))
+        table.add_row(*map(Text, ("† " + row.row, part, title, parameters, "", ms, "", fps, "")), style="dim italic")
+    return table
+
+
+def _key(line: Line) -> tuple[str, ...]:
+    return tuple(line[column] for column in KEY)
+
+
+def _short(value: str) -> str:
+    """Milliseconds and frames a second in a table; nothing for none."""
+    return f"{float(value):.2f}" if value else ""
+
+
+def _millions(value: str, decimals: int) -> str:
+    """Nothing for none."""
+    return f"{float(value) / 1e6:,.{decimals}f} M" if value and float(value) else ""
