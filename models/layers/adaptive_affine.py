@@ -37,10 +37,10 @@ def adaptive_affine(feature: Tensor, scale: Tensor, angle: Tensor, shift: Tensor
         numbers = torch.cat([torch.stack([scale * angle.cos(), scale * angle.sin()], -1), shift], -1).flatten(0, 1)
         places = _places(height, width, feature)
         planes = feature.to(exact).reshape(count * channels, 1, height, width)
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if torch.compiler.is_compiling():
             sampled = _sample(planes, numbers @ places)
         else:
-            sampled = _Sample.apply(planes, numbers, places)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            sampled = _Sample.apply(planes, numbers, places)
         return sampled.view_as(feature).to(feature.dtype)
 
 
@@ -57,13 +57,14 @@ class _Sample(torch.autograd.Function):
         if size >= len(planes):
             return _sample(planes, numbers @ places)
         out = torch.empty_like(planes)
-        for part, parameters, made in zip(planes.split(size), numbers.split(size), out.split(size), strict=True):
-            made.copy_(_sample(part, parameters @ places))
+        for start in range(0, len(planes), size):
+            part = slice(start, start + size)
+            out[part] = _sample(planes[part], numbers[part] @ places)
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch leaves it untyped
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None]:  # noqa: ANN401
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor, None]:  # noqa: ANN401
         planes, numbers, places = ctx.saved_tensors
         size, (planes_wanted, _, _) = _piece(planes), ctx.needs_input_grad
         by_planes, by_numbers = torch.empty_like(planes) if planes_wanted else planes, torch.empty_like(numbers)

@@ -6,7 +6,6 @@ convolutions of the steps up, the attention's inner width C and the width of the
 86.6 M in all, and 82.6 and 99.6 M with flow and deformation.
 """
 
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -15,39 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dubbench.errors import DubbenchError
+from dubbench.models.layers.residual import ResidualBlock, group_norm
 from dubbench.models.realtalk.alignment import Kind, ReferenceModule, alignment
 
 ALIGNED_STAGES = 2  # the last two of the encoder's: 1/8 and 1/16
-
-
-class ResidualBlock(nn.Module):
-    """Two pre-activated convolutions beside a shortcut.
-
-    Group norms, as nothing is said: they do not depend on the batch, in which a source and a reference differ much, and
-    leave colours, which are differences between channels, in the features.
-
-    Args:
-        inputs: channels.
-        outputs: channels.
-        stride: 2 halves the resolution.
-    """
-
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__()
-        self.stride = stride
-        self.first_norm, self.second_norm = _norm(inputs), _norm(outputs)
-        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1)
-        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1)
-        self.skip = nn.Conv2d(inputs, outputs, 1, bias=False) if stride > 1 or inputs != outputs else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
-        y = self.first(F.silu(self.first_norm(x)))
-        y = self.second(F.silu(self.second_norm(y)))
-        if self.skip is not None:
-            x = self.skip(F.avg_pool2d(x, self.stride) if self.stride > 1 else x)
-        total: Tensor = x + y
-        return total
 
 
 class SharedEncoder(nn.Module):
@@ -182,7 +152,12 @@ class Renderer(nn.Module):
             steps.append(nn.Conv2d(channels, below, 1))
         self.alignments, self.steps = nn.ModuleList(modules), nn.ModuleList(steps)
         self.output = nn.Sequential(
-            _norm(stem), nn.SiLU(), nn.Conv2d(stem, stem, 3, 1, 1), _norm(stem), nn.SiLU(), nn.Conv2d(stem, 3, 3, 1, 1)
+            group_norm(stem),
+            nn.SiLU(),
+            nn.Conv2d(stem, stem, 3, 1, 1),
+            group_norm(stem),
+            nn.SiLU(),
+            nn.Conv2d(stem, 3, 3, 1, 1),
         )
 
     def encode_reference(self, reference: Tensor) -> tuple[Tensor, ...]:
@@ -236,10 +211,6 @@ def blend(source: Tensor, drawn: Tensor, mask: Tensor) -> Tensor:
         mask: M [N, 1, S, S] in [0, 1].
     """
     return mask * source + (1 - mask) * drawn
-
-
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(32, channels), channels)
 
 
 def _check(size: int, widths: Sequence[int], heads: int, reference: str) -> None:

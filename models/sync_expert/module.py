@@ -14,7 +14,7 @@ from torch.optim import AdamW, Optimizer
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.models.base import DubbingModel
 from dubbench.models.losses import contrastive_loss, sync_loss
-from dubbench.models.sync_expert.networks import FRAMES, SyncNetwork
+from dubbench.models.sync_expert.networks import CROP, FACE_CROP, FRAMES, SyncNetwork
 
 CHANCE = 0.6931
 
@@ -26,7 +26,8 @@ class SyncExpert(DubbingModel):
     apart off sync, and those between are left out, since they share frames.
 
     Args:
-        size: side of the aligned frames; RADIO's, which this network then judges.
+        size: side of the aligned frames that this network judges; of the mouth region in face crops.
+        crop: ``square`` judges aligned frames, as RADIO's; ``face`` G4G's face crops by its speech features.
         frames: frames of a training window; 20 hold pairs up to 15 apart.
         crop_size: side of the grey crops.
         widths: channels of the lip network's stages.
@@ -53,6 +54,7 @@ class SyncExpert(DubbingModel):
     def __init__(
         self,
         size: int = 192,
+        crop: Literal["square", "face"] = "square",
         frames: int = 20,
         crop_size: int = 144,
         widths: Sequence[int] = (32, 64, 128, 256),
@@ -75,10 +77,19 @@ class SyncExpert(DubbingModel):
         super().__init__()
         self.save_hyperparameters()
         # 20 columns: the 200 ms of the five frames whose middle frame the mel window is centred on.
-        self.window = Window(frames=frames, references=0, size=size, mel=Mel(columns=20))
+        mel = Mel(columns=20) if crop == "square" else Mel(fft=800, hop=200, columns=16)
+        self.window = Window(frames=frames, references=0, size=size, mel=mel, crop=crop)
         self.batch_size, self.iterations = batch_size, iterations
         self.network = SyncNetwork(
-            crop_size, widths, blocks, speech_widths, speech_blocks, embedding, dropout, temperature
+            crop_size,
+            widths,
+            blocks,
+            speech_widths,
+            speech_blocks,
+            embedding,
+            dropout,
+            temperature,
+            CROP if crop == "square" else FACE_CROP,
         )
 
     def compiled(self) -> list[nn.Module]:

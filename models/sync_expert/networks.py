@@ -16,22 +16,30 @@ FRAMES = 5
 # The aligned square puts every mouth at one place, so a fixed box is about as tight as a detected one, and the same for
 # generated frames, where a detector would let the generator move the crop instead of the lips.
 CROP = (0.2, 0.35, 0.8, 0.95)
+# The mouth region of G4G's face crops, m x m pixels of 10/8 m x 13/8 m.
+FACE_CROP = (1 / 10, 4 / 13, 9 / 10, 12 / 13)
 
 
-def crop_mouth(frames: Tensor, size: int, transform: Tensor | None = None) -> Tensor:
+def crop_mouth(
+    frames: Tensor,
+    size: int,
+    transform: Tensor | None = None,
+    part: tuple[float, float, float, float] = CROP,
+) -> Tensor:
     """Grey crops of the lower face.
 
     Args:
-        frames: [N, 3, S, S] aligned RGB in [-1, 1].
+        frames: [N, 3, H, W] aligned RGB in [-1, 1].
         size: side of the crops.
         transform: [N, 2, 3] augmentation in the crop's own [-1, 1] coordinates, or None.
+        part: left, top, right and bottom of the crop, shares of the frame.
 
     Returns:
         [N, 1, size, size] in [-1, 1].
     """
     weights = torch.tensor([0.299, 0.587, 0.114], dtype=frames.dtype, device=frames.device)
     grey = torch.einsum("nchw,c->nhw", frames, weights)[:, None]
-    left, top, right, bottom = CROP
+    left, top, right, bottom = part
     box = torch.tensor([[right - left, 0, left + right - 1], [0, bottom - top, top + bottom - 1]], device=frames.device)
     box = box.to(frames.dtype).expand(len(frames), 2, 3)
     if transform is not None:
@@ -53,6 +61,7 @@ class SyncNetwork(nn.Module):
         embedding: width of the embeddings.
         dropout: share of features dropped before each embedding.
         temperature: where the temperature of the contrastive objective begins; it is learnt.
+        part: of the frames that the crops show, see `crop_mouth`.
     """
 
     def __init__(
@@ -65,9 +74,10 @@ class SyncNetwork(nn.Module):
         embedding: int,
         dropout: float,
         temperature: float,
+        part: tuple[float, float, float, float] = CROP,
     ) -> None:
         super().__init__()
-        self.crop_size = crop_size
+        self.crop_size, self.part = crop_size, part
         self.lips = AttentiveResNet(FRAMES, widths, blocks, (2, 2, 2, 1), "channel_spatial", (2, 2))
         # Pooled to 3 x 3 and not to a point: where the lips are in the crop is what this network is asked.
         self.lips_out = nn.Sequential(
@@ -99,7 +109,7 @@ class SyncNetwork(nn.Module):
         batch, time = frames.shape[:2]
         if transform is not None:
             transform = transform.repeat_interleave(time, 0)
-        crops = crop_mouth(frames.flatten(0, 1), self.crop_size, transform)
+        crops = crop_mouth(frames.flatten(0, 1), self.crop_size, transform, self.part)
         runs = crops.view(batch, time, *crops.shape[2:]).unfold(1, FRAMES, 1).movedim(-1, 2)
         lips = self.embed_lips(runs.flatten(0, 1)).view(batch, time - FRAMES + 1, -1)
         middle = mel[:, FRAMES // 2 : time - FRAMES // 2]

@@ -15,7 +15,8 @@ from dubbench.datamodules.geometry import read_geometry
 from dubbench.datamodules.prepare import prepare
 from dubbench.datamodules.prepare_geometry import prepare_geometry
 from dubbench.face.model import LinearFaceModel, project
-from dubbench.models.realtalk.mask import face_mask, fill, polygon, teeth_mask
+from dubbench.models.layers.polygon import fill
+from dubbench.models.realtalk.mask import face_mask, polygon, teeth_mask
 
 SIZE = 256
 CLIPS = ("s1/bbaf2n.mpg", "u_lbbc2a", "u_pwij3p")

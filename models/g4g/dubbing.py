@@ -1,0 +1,123 @@
+"""G4G's inference over one clip: face crops out of aligned frames, drawn, and put back, as a stream."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dubbench.datamodules.batch import Mel
+from dubbench.datamodules.mel import clip_windows
+from dubbench.errors import DubbenchError
+from dubbench.face.crops import FACE_SCALES, cut_faces, face_boxes, face_points, face_radius, mouth_region, paste_face
+from dubbench.models.g4g.masks import face_mask, landmark_map
+from dubbench.models.g4g.networks import REFERENCES, Generator, References
+from dubbench.models.parts import part
+
+if TYPE_CHECKING:
+    from dubbench.datamodules.clip import PreparedClip
+
+DRAWN_AT_ONCE = 4
+FADE = 16  # of the mouth region's side, at its border
+
+
+class Dubbing:
+    """One clip being dubbed; memory does not grow with its length but for its landmarks."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        clip: "PreparedClip",
+        speech: NDArray[np.float32],
+        references: Sequence[int],
+        mel: Mel,
+        size: int,
+        precision: torch.dtype | None,
+    ) -> None:
+        """Measure the clip's faces; the rest happens when frames are asked for.
+
+        Args:
+            generator: trained network in eval mode.
+            clip: what is dubbed.
+            speech: float32 at 16 kHz from the clip's first frame on.
+            references: frames that may be looked at.
+            mel: speech features.
+            size: side of the aligned frames.
+            precision: of autocast, or None.
+
+        Raises:
+            DubbenchError: if none of ``references`` shows a face.
+        """
+        self.generator, self.clip, self.speech, self.mel = generator, clip, speech, mel
+        self.size, self.precision = size, precision
+        self.device = next(generator.parameters()).device
+        allowed = np.unique(np.asarray(references, np.int64))
+        seen = allowed[clip.detected(allowed.tolist())]
+        if not len(seen):
+            raise DubbenchError(
+                f"{clip.info.clip} shows no face in the {len(allowed)} frames that may be looked at; leave the clip "
+                "out or allow more references"
+            )
+        self.references = seen[np.linspace(0, len(seen) - 1, REFERENCES).round().astype(np.int64)]
+        points = clip.aligned_points(None, size)
+        # 4.3 crops by the clip's largest face (DINet): one scale, so that the picture does not breathe.
+        radius = face_radius(points[clip.detected()], FACE_SCALES[0])
+        self.boxes = face_boxes(points, radius, generator.mouth)
+        self.points = face_points(points, self.boxes)
+        self.mask = region_mask(generator.mouth)
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield the clip's frames, uint8 [size, size, 3] RGB, in order."""
+        references = self._encode()
+        stream, start = self.clip.stream(self.size), 0
+        while frames := list(islice(stream, DRAWN_AT_ONCE)):
+            stop = start + len(frames)
+            images = self._draw(references, np.stack(frames), start, stop)
+            for frame, image, box in zip(frames, images, self.boxes[start:stop], strict=True):
+                yield paste_face(frame, image, box, self.mask)
+            start = stop
+
+    @torch.inference_mode()
+    def _encode(self) -> References:
+        numbers = self.references.tolist()
+        crops = cut_faces(self.clip.frames(numbers, self.size), self.boxes[numbers], self.generator.mouth)
+        pictures = self._pixels(crops).flatten(0, 1)[None]
+        points = torch.from_numpy(self.points[numbers[:1]]).to(self.device)
+        with part("generator"), self._casting():
+            maps = landmark_map(points, self.generator.height, self.generator.width)
+            return self.generator.encode_references(pictures, maps)
+
+    @torch.inference_mode()
+    def _draw(self, references: References, frames: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.uint8]:
+        crops = self._pixels(cut_faces(frames, self.boxes[start:stop], self.generator.mouth))
+        with part("mel"):
+            mel = clip_windows(self.speech, self.mel, start, stop).to(self.device)
+        points = torch.from_numpy(self.points[start:stop]).to(self.device)
+        with part("generator"), self._casting():
+            images = self.generator(crops, references, mel, face_mask(points, self.generator.mouth)).image
+        levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        pictures: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).cpu().numpy()
+        return pictures
+
+    def _pixels(self, crops: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    def _casting(self) -> torch.autocast | nullcontext[None]:
+        return torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
+
+
+def region_mask(mouth: int) -> NDArray[np.float32]:
+    """Where a crop goes back into its frame: [H, W], the mouth region, fading over a sixteenth of it at its border.
+
+    The blend network draws the whole crop (3.2), but only in the region is anything new; the rest is the source's own.
+    """
+    rows, columns = mouth_region(mouth)
+    ramp = (np.arange(mouth, dtype=np.float32) + 0.5) / mouth
+    ramp = np.clip(FADE * np.minimum(ramp, 1 - ramp), 0, 1)
+    mask = np.zeros((mouth * 13 // 8, mouth * 10 // 8), np.float32)
+    mask[rows, columns] = np.outer(ramp, ramp)
+    return mask

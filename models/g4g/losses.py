@@ -1,0 +1,143 @@
+"""G4G's training objectives (3.1.2, 3.3) and its discriminators."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from dubbench.models.losses import PerceptualLoss
+
+
+def contrastive(visual: Tensor, speech: Tensor, scale: Tensor) -> Tensor:
+    """Eqs. 8 to 10: windows find their own speech among all processes', and the other way round.
+
+    Printed without a division by tau, eq. 9 is read as eq. 8's mirror image; eq. 10 then is a symmetric cross-entropy
+    with the diagonal as the right answers. Each process has its own windows' share of it: the mean over processes,
+    which distributed training takes of gradients, is the loss of the whole batch. All must have equally many windows.
+
+    Args:
+        visual: unit vectors [B, T, d] of T frames a window.
+        speech: unit vectors [B, T, d] of the same frames.
+        scale: 1 / tau.
+
+    Returns:
+        Scalar. The similarity of windows is the mean over their frames.
+    """
+    with torch.autocast(visual.device.type, enabled=False):
+        frames = visual.shape[1]
+        visual, speech = visual.float().flatten(1), speech.float().flatten(1)
+        target = torch.arange(len(visual), device=visual.device)
+        if dist.is_available() and dist.is_initialized():
+            target = target + dist.get_rank() * len(visual)
+        factor = scale.float() / frames
+        found = [
+            F.cross_entropy(own @ gathered(other).T * factor, target)
+            for own, other in ((visual, speech), (speech, visual))
+        ]
+        return (found[0] + found[1]) / 2
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """Rows [B, ...] of all processes, in their order, [P * B, ...]; gradients find their way back."""
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return rows
+    everyone: Tensor = _Gather.apply(rows)
+    return everyone
+
+
+class _Gather(torch.autograd.Function):
+    # torch.distributed.nn has one whose gradient gloo computes by a scatter for every process.
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
+        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:  # noqa: ANN401
+        total = upstream.contiguous().clone()
+        dist.all_reduce(total)
+        return total.chunk(dist.get_world_size())[dist.get_rank()]
+
+
+def attribute(source: Tensor, reference: Tensor) -> Tensor:
+    """Eq. 12: one less the cosine of l_s and l_r [N, d].
+
+    The paper does not say what l_s is of. It is E_l's feature of what an occluded source shows: the frame's landmark
+    map without jaw and lips.
+    """
+    return 1 - F.cosine_similarity(source.float(), reference.float(), dim=-1).mean()
+
+
+def perception(vgg: PerceptualLoss, image: Tensor, target: Tensor) -> Tensor:
+    """Eq. 13: VGG19 features at the resolution and at its half.
+
+    The N layers count alike in eq. 13; how they are weighed is up to ``vgg``.
+    """
+    full: Tensor = vgg(image, target)
+    half: Tensor = vgg(F.avg_pool2d(image, 2), F.avg_pool2d(target, 2))
+    return (full + half) / 2
+
+
+def reconstruction(image: Tensor, target: Tensor, scales: Sequence[Tensor], masks: Tensor) -> Tensor:
+    """Eq. 15 with the multi-scale supervision of 3.2.
+
+    Args:
+        image: the final picture [N, 3, H, W].
+        target: [N, 3, H, W].
+        scales: pictures at whole fractions of the resolution; none where supervision is ablated.
+        masks: [N, K, H, W] of several sizes.
+
+    Returns:
+        L1 of the picture and, for the pictures of ``scales``, the mean of L1 within each mask, a mean over scales and
+        masks: the smaller a mask, the more its pixels count.
+    """
+    loss = F.l1_loss(image.float(), target)
+    supervised = []
+    for picture in scales:
+        size = (picture.shape[-2], picture.shape[-1])
+        error = (picture.float() - F.adaptive_avg_pool2d(target, size)).abs().mean(1, keepdim=True)
+        mask = F.adaptive_avg_pool2d(masks, size)
+        supervised.append(((error * mask).sum((2, 3)) / mask.sum((2, 3)).clamp(min=1e-6)).mean())
+    return loss + torch.stack(supervised).mean() if supervised else loss
+
+
+def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """L_D of LS-GAN (eq. 14), a mean over discriminators: real logits are to be 1, generated ones 0."""
+    terms = [((r.float() - 1).square().mean() + f.float().square().mean()) / 2 for r, f in zip(real, fake, strict=True)]
+    return torch.stack(terms).mean()
+
+
+def generator_loss(fake: Sequence[Tensor]) -> Tensor:
+    """L_G of LS-GAN (eq. 14), a mean over discriminators: generated logits are to be 1."""
+    return torch.stack([(f.float() - 1).square().mean() for f in fake]).mean()
+
+
+class Discriminators(nn.Module):
+    """One for single frames and one for clips of consecutive frames, stacked as channels (3.3).
+
+    The paper prints no layers. These judge patches, by strided convolutions with spectral norms.
+
+    Args:
+        widths: channels at 1/2, 1/4, ... of the resolution.
+        frames: of a clip, 5 in the paper.
+    """
+
+    def __init__(self, widths: Sequence[int] = (64, 128, 256, 256), frames: int = 5) -> None:
+        super().__init__()
+        self.frame, self.clip = (_patches(3 * count, widths) for count in (1, frames))
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of frames [B, T, 3, H, W]: [B * T, 1, H', W'] of each frame and [B, 1, H', W'] of the clip."""
+        return self.frame(frames.flatten(0, 1)), self.clip(frames.flatten(1, 2))
+
+
+def _patches(inputs: int, widths: Sequence[int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, width in zip((inputs, *widths), widths, strict=False):
+        layers += [spectral_norm(nn.Conv2d(before, width, 4, 2, 1)), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 3, 1, 1)))

@@ -1,0 +1,311 @@
+"""How G4G trains and dubs (3.3, 4.3)."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dubbench.datamodules.batch import Batch, Mel, Window
+from dubbench.errors import DubbenchError
+from dubbench.models.adversarial import AdversarialModel
+from dubbench.models.base import load_kind, lower_half
+from dubbench.models.g4g import losses
+from dubbench.models.g4g.dubbing import Dubbing
+from dubbench.models.g4g.masks import SHOWN, face_mask, landmark_map, supervision_masks
+from dubbench.models.g4g.networks import REFERENCES, Generator, Output
+from dubbench.models.losses import PerceptualLoss
+from dubbench.models.sync_expert.module import SyncExpert
+from dubbench.models.sync_expert.networks import SyncNetwork
+
+if TYPE_CHECKING:
+    from dubbench.datamodules.clip import PreparedClip
+
+# 3.1.1 prints 16 columns of 80 bands, 4.3 a window of 800 samples; the hop is Wav2Lip's, whose features these are.
+MEL = Mel(fft=800, hop=200, bands=80, columns=16)
+FRAMES = 5
+
+
+class G4G(AdversarialModel):
+    """G4G (Zhang et al., 2024).
+
+    Args:
+        size: side m of the mouth region, 256 in the paper, in a face crop of 416 x 320.
+        aligned_size: side of the aligned frames that `dub` gives; the crop is a part of them.
+        stages: ``alignment`` trains 3.1 alone, by the attribute and contrastive terms.
+        alignment: False replaces the alignment by convolutions (Table 2).
+        supervision: False leaves the multi-scale supervision out (Table 2).
+        fusion: False leaves face mask and blend network out (Table 2).
+        widths: channels at the resolution and at its half.
+        channels: of the features that eq. 11 deforms, 256 in the paper.
+        dim: d of eqs. 1 to 4.
+        hidden: width of the alignment and of the deformation's layers.
+        alignment_blocks: residual blocks of the intra-modality alignment.
+        decoder_blocks: residual blocks of the decoder.
+        landmark_widths: channels of the landmark encoder.
+        speech_widths: channels of the audio encoder's stages.
+        speech_blocks: blocks of these stages.
+        blend_widths: channels of the blend network.
+        sync_expert: checkpoint of a `SyncExpert` for face crops, for eq. 16; null does without.
+        attribute_weight: lambda_v.
+        perceptual: `vgg19` or `none`.
+        perceptual_weight: lambda_p.
+        adversarial_weight: lambda_GAN; 0 trains without discriminators.
+        reconstruction_weight: lambda_r.
+        contrastive_weight: lambda_con, of eq. 10 and of eq. 16.
+        discriminator_widths: channels at 1/2, 1/4, ... of the resolution.
+        lr: learning rate of the generator.
+        discriminator_lr: learning rate of the discriminators.
+        betas: of the generator's Adam.
+        ema_decay: of the running average.
+        accumulate: batches an optimiser step.
+        clip: largest gradient norm, 0 for none.
+        compile: true, or a torch.compile backend, speeds the networks up.
+        batch_size: windows a batch, when the data module is told none.
+        iterations: batches of training when the command line gives no length.
+    """
+
+    # 3.1.1 takes five reference images of the clip and does not say which: `dub` spreads them over what it may see.
+    chooses_references = True
+
+    def __init__(
+        self,
+        size: int = 256,
+        aligned_size: int = 512,
+        stages: Literal["all", "alignment"] = "all",
+        alignment: bool = True,
+        supervision: bool = True,
+        fusion: bool = True,
+        widths: Sequence[int] = (64, 128),
+        channels: int = 256,
+        dim: int = 512,
+        hidden: int = 512,
+        alignment_blocks: int = 3,
+        decoder_blocks: int = 3,
+        landmark_widths: Sequence[int] = (32, 128),
+        speech_widths: Sequence[int] = (32, 64, 128, 256),
+        speech_blocks: Sequence[int] = (3, 4, 6, 3),
+        blend_widths: Sequence[int] = (32, 64, 128),
+        sync_expert: str | None = None,
+        attribute_weight: float = 1.0,
+        perceptual: Literal["none", "vgg19"] = "vgg19",
+        perceptual_weight: float = 2.0,
+        adversarial_weight: float = 3.0,
+        reconstruction_weight: float = 4.0,
+        contrastive_weight: float = 5.0,
+        discriminator_widths: Sequence[int] = (64, 128, 256, 256),
+        lr: float = 1e-4,
+        discriminator_lr: float = 1e-4,
+        betas: Sequence[float] = (0.5, 0.99),
+        ema_decay: float = 0.999,
+        accumulate: int = 1,
+        clip: float = 1.0,
+        compile: bool | str = False,
+        batch_size: int = 3,
+        iterations: int = 200_000,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if stages == "alignment" and not alignment:
+            raise DubbenchError("stages alignment trains what alignment false leaves out; change one of them")
+        self.draws = stages == "all"
+        self.window = Window(
+            frames=FRAMES, references=REFERENCES, size=size, crop="face", mel=MEL, reference_rule="random"
+        )
+        self.batch_size, self.iterations = batch_size, iterations
+        self.build(
+            Generator(
+                size,
+                widths,
+                channels,
+                dim,
+                hidden,
+                alignment_blocks,
+                decoder_blocks,
+                landmark_widths,
+                speech_widths,
+                speech_blocks,
+                blend_widths,
+                alignment,
+                supervision,
+                fusion,
+            ),
+            lambda: losses.Discriminators(discriminator_widths, FRAMES),
+            {
+                "attribute": attribute_weight,
+                "perceptual": perceptual_weight,
+                "adversarial": adversarial_weight if self.draws else 0.0,
+                "reconstruction": reconstruction_weight,
+                "contrastive": contrastive_weight,
+                "sync": contrastive_weight,
+            },
+        )
+
+    def build_frozen(self) -> dict[str, nn.Module]:
+        """VGG and the sync expert, as far as their losses are wanted."""
+        frozen: dict[str, nn.Module] = {}
+        if not self.draws:
+            return frozen
+        if self.hparams["perceptual"] == "vgg19":
+            vgg = PerceptualLoss.pretrained()
+            vgg.weights = (1 / len(vgg.weights),) * len(vgg.weights)  # eq. 13 counts layers alike
+            frozen["perceptual"] = vgg
+        if self.hparams["sync_expert"]:
+            expert = load_kind(SyncExpert, "sync expert", self.hparams["sync_expert"])
+            wanted = (self.window.size, self.window.crop, self.window.mel)
+            if (expert.window.size, expert.window.crop, expert.window.mel) != wanted:
+                raise DubbenchError(
+                    f"{self.hparams['sync_expert']} does not judge face crops for mouths of {self.window.size} pixels; "
+                    f"train one with --model.crop face --model.size {self.window.size}"
+                )
+            frozen["sync"] = expert.network
+        return frozen
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Discriminators, then generator, on one set of generated frames."""
+        last = (batch_idx + 1) % self.hparams["accumulate"] == 0 or self.trainer.is_last_batch
+        found = self.optimizers()
+        optimizers = found if isinstance(found, list) else [found]
+        logs: dict[str, Tensor] = {}
+        if not self.draws:
+            with self.optimizing(optimizers[0], last) as backward:
+                terms = self.alignment_losses(self.generator, batch)
+                total = self._total(terms)
+                backward(total)
+        else:
+            made = self.run(self.generator, batch)
+            fake = made.image.view_as(batch.frames)
+            if self.discriminator is not None:
+                with self.optimizing(optimizers[1], last) as backward:
+                    judged = self.discriminator(batch.frames), self.discriminator(fake.detach())
+                    logs["discriminator"] = losses.discriminator_loss(*judged)
+                    backward(logs["discriminator"])
+            with self.optimizing(optimizers[0], last) as backward:
+                terms = self.terms(self.generator, made, batch)
+                if self.discriminator is not None:
+                    terms["adversarial"] = losses.generator_loss(self.discriminator(fake))
+                total = self._total(terms)
+                backward(total)
+        if last:
+            self.ema.update_parameters(self.generator)
+        logs |= {"loss": total, **terms}
+        self._log({f"train_{name}": value.detach() for name, value in logs.items()})
+
+    def run(self, generator: nn.Module, batch: Batch) -> Output:
+        """Draw the batch's frames, with their own landmarks for the visual feature of eqs. 6 to 10."""
+        network = cast(Generator, generator)
+        points = batch.points.flatten(0, 1).float()
+        own = landmark_map(points, network.height, network.width) if self.hparams["alignment"] else None
+        references = network.encode_references(batch.references.flatten(1, 2), self._reference_map(batch))
+        assert batch.mel is not None
+        made: Output = network(
+            batch.frames.flatten(0, 1),
+            references,
+            batch.mel.flatten(0, 1),
+            face_mask(points, self.window.size),
+            own,
+        )
+        return made
+
+    def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
+        """The final pictures [B, T, 3, H, W]."""
+        return self.run(generator, batch).image.view_as(batch.frames)
+
+    def terms(self, generator: nn.Module, made: Output, batch: Batch) -> dict[str, Tensor]:
+        """Eq. 17 but for the adversarial term, unweighted."""
+        target, image = batch.frames.flatten(0, 1), made.image.float()
+        masks = supervision_masks(batch.points.flatten(0, 1).float(), self.window.size)
+        terms = {"reconstruction": losses.reconstruction(image, target, made.scales, masks)}
+        if "perceptual" in self.frozen:
+            terms["perceptual"] = losses.perception(cast(PerceptualLoss, self.frozen["perceptual"]), image, target)
+        if "sync" in self.frozen:
+            assert batch.mel is not None
+            expert = cast(SyncNetwork, self.frozen["sync"])
+            terms["sync"] = expert.agreement_loss(image.view_as(batch.frames), batch.mel, "contrastive")
+        if self.hparams["alignment"]:
+            terms |= self._alignment_terms(cast(Generator, generator), made.visual, made.speech, batch)
+        return terms
+
+    def alignment_losses(self, generator: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Attribute (eq. 12) and contrastive term (eqs. 6 to 10) without drawing anything."""
+        network = cast(Generator, generator)
+        return self._alignment_terms(network, *self.embedded(network, batch), batch)
+
+    def embedded(self, generator: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """g_v and g_a of the batch's frames, unit vectors [B * T, d] each."""
+        network = cast(Generator, generator)
+        references = network.encode_references(batch.references.flatten(1, 2), self._reference_map(batch))
+        maps = landmark_map(batch.points.flatten(0, 1).float(), network.height, network.width)
+        visual = network.aligned(network.occlude(batch.frames.flatten(0, 1)), references, maps)
+        assert batch.mel is not None
+        found: tuple[Tensor, Tensor] = network.inter(visual, network.audio(batch.mel.flatten(0, 1)))
+        return found
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Score the average: pictures as `AdversarialModel` does, and how often speech finds its own frames.
+
+        The share of windows whose speech is more alike to their own frames than to any other's of the batch is given as
+        a multiple of chance, one over the number of windows.
+        """
+        if self.draws:
+            fake = self.generate(self.ema.module, batch).float()
+            lower = (..., slice(fake.shape[-2] // 2, None), slice(None))
+            error = (fake.clamp(-1, 1)[lower] / 2 - batch.frames[lower] / 2).square().mean((2, 3, 4))
+            logs = {
+                "l1": (fake - batch.frames).abs().mean(),
+                "psnr_lower": -10 * error.clamp(min=1e-10).log10().mean(),
+            }
+            if batch_idx == 0:
+                self._picture(fake, batch)
+        else:
+            logs = {}
+        visual, speech = (rows.float().view(len(batch), -1) for rows in self.embedded(self.ema.module, batch))
+        found = (speech @ visual.T).argmax(1) == torch.arange(len(batch), device=visual.device)
+        logs["retrieval_over_chance"] = found.float().mean() * len(batch)
+        self.log_dict(
+            {f"val_{name}": value for name, value in logs.items()}, on_epoch=True, sync_dist=True, batch_size=len(batch)
+        )
+
+    def dub(
+        self,
+        clip: "PreparedClip",
+        speech: NDArray[np.float32],
+        references: Sequence[int],
+        precision: torch.dtype | None = None,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Dub a clip in the face crops of its frames; see `DubbingModel.dub`.
+
+        Five references are spread over the ``references`` that show a face; where there are fewer, they recur.
+
+        Raises:
+            DubbenchError: here, if the networks that draw were not trained, or no frame of ``references`` shows a face.
+        """
+        if not self.draws:
+            raise DubbenchError(
+                f"this {type(self).__name__} was trained with stages alignment, which draws nothing; train with all"
+            )
+        generator = cast(Generator, self.ema.module).eval()
+        return Dubbing(generator, clip, speech, references, MEL, self.hparams["aligned_size"], precision).frames()
+
+    def paste_mask(self) -> NDArray[np.float32]:
+        """The lower half, which the mouth region lies in but for the bridge of the nose; outside it nothing is new."""
+        return lower_half(self.hparams["aligned_size"])
+
+    def _alignment_terms(self, network: Generator, visual: Tensor, speech: Tensor, batch: Batch) -> dict[str, Tensor]:
+        points = batch.points.flatten(0, 1).float()
+        shown = network.landmark(landmark_map(points, network.height, network.width, SHOWN))
+        reference = network.landmark(self._reference_map(batch)).repeat_interleave(len(points) // len(batch), 0)
+        seen, heard = (rows.view(len(batch), FRAMES, -1) for rows in (visual, speech))
+        return {
+            "attribute": losses.attribute(shown, reference),
+            "contrastive": losses.contrastive(seen, heard, network.inter.scale()),
+        }
+
+    def _reference_map(self, batch: Batch) -> Tensor:
+        network = cast(Generator, self.generator)
+        return landmark_map(batch.reference_points[:, 0].float(), network.height, network.width)
+
+    def _total(self, terms: dict[str, Tensor]) -> Tensor:
+        return torch.stack([self.weights[name] * term.float() for name, term in terms.items()]).sum()
