@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("prepare", "loader", "training", "syncnet", "fid", "suite", "raster", "renderer", "affine")
+BENCHMARKS = ("prepare", "loader", "training", "syncnet", "fid", "suite", "raster", "renderer", "stream", "affine")
 
 if __name__ == "__main__":
     for name in BENCHMARKS:
