@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.datamodules.mel import clip_windows
+from dubbench.errors import DubbenchError
 from dubbench.face.warp import warp
 from dubbench.files import sha256
 from dubbench.geometry import ALIGNED
@@ -27,11 +28,16 @@ class Expert:
         device: where it runs.
 
     Raises:
-        DubbenchError: if there is no such file, or it holds another model.
+        DubbenchError: if there is no such file, it holds another model, or its expert judges face crops.
     """
 
     def __init__(self, path: Path, device: str | torch.device = "cpu") -> None:
         self.model = load_kind(SyncExpert, "sync expert", path, device)
+        if self.model.window.crop != "square":
+            raise DubbenchError(
+                f"{path} judges {self.model.window.crop} crops, and sync_similarity is of whole aligned frames; give "
+                "an expert that was trained with --model.crop square"
+            )
         self._described = {"checkpoint": path.name, "sha256": sha256(path)}
 
     def describe(self) -> dict[str, str]:

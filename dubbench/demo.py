@@ -7,7 +7,7 @@ from rich.console import Console
 
 from dubbench.errors import DubbenchError
 
-METHODS = {"radio": "RADIO", "personatalk": "PersonaTalk", "realtalk": "RealTalk"}
+METHODS = {"radio": "RADIO", "personatalk": "PersonaTalk", "realtalk": "RealTalk", "g4g": "G4G"}
 # Enough for lips that move with the speech; the methods go on improving for hours on real clips.
 EXPERT_STEPS = 300
 STEPS = 300
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of everything the demo makes")
     parser.add_argument("--steps", type=int, default=STEPS, help="training batches of every method")
-    parser.add_argument("--expert_steps", type=int, default=EXPERT_STEPS, help="training batches of its sync expert")
+    parser.add_argument("--expert_steps", type=int, default=EXPERT_STEPS, help="training batches of the sync expert")
     parser.add_argument("--workers", type=int, default=2, help="processes that prepare clips")
 
 

@@ -135,7 +135,11 @@ class CLI(LightningCLI):
         )
         if config.enable_checkpointing is not False:
             kwargs["callbacks"] = [*(config.callbacks or []), checkpoint]
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        if trainer.world_size == 1 or config.strategy != "auto":
+            return trainer
+        # Each optimiser's turn leaves the other networks without gradients, which plain DDP takes for a mistake.
+        return super().instantiate_trainer(**kwargs, strategy="ddp_find_unused_parameters_true")
 
     def _prepare_run(self) -> None:
         config = self.config.fit

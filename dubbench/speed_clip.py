@@ -23,11 +23,11 @@ def find_clip(root: Path, name: str | None, frames: int) -> PreparedClip:
         DubbenchError: if ``root`` is not a prepared folder, is empty, or has no such clip.
     """
     table = read_manifest(root)
+    if not len(table):
+        raise DubbenchError(f"{root} holds no clip; run dubbench prepare again, failures.csv says what is wrong")
     if name is not None and name not in set(table["clip"]):
         known = ", ".join(sorted(table["clip"])[:3])
         raise DubbenchError(f"{root} has no clip {name!r} but {len(table)} others, such as {known}; choose with --clip")
-    if not len(table):
-        raise DubbenchError(f"{root} holds no clip; run dubbench prepare again, failures.csv says what is wrong")
     if name is None:
         enough = table[table["frames"] >= min(frames, table["frames"].max())]
         name = str(enough.sort_values("clip")["clip"].iloc[0])

@@ -60,7 +60,12 @@ def main(args: Sequence[str]) -> int:
 def _demo(model: DubbingModel, trained: bool) -> Path:
     """The demo clip, prepared as the model wants it; coefficients mean nothing but to a trained model's face model."""
     face = model.face if trained and isinstance(model, GeometryModel) else None
-    return demo_clip(model.window.size, model.window.geometry, face)
+    return demo_clip(_side(model), model.window.geometry, face)
+
+
+def _side(model: DubbingModel) -> int:
+    """Side of the aligned frames that a model gives; a window of face crops has the mouth region's."""
+    return len(model.paste_mask())
 
 
 def _pretend(model: DubbingModel, root: Path) -> None:
@@ -79,7 +84,7 @@ def _labels(
         "device": processor(where),
         "precision": given.precision,
         "compile": "inductor" if given.compile else "",
-        "size": str(model.window.size),
+        "size": str(_side(model)),
         "threads": str(torch.get_num_threads()),
         "weights": sha256(checkpoint)[:12] if checkpoint else f"fresh, seed {given.seed}",
         "torch": str(torch.__version__),

@@ -1,8 +1,9 @@
 """The one way that methods train adversarially: manual optimisation, EMA, validation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -12,7 +13,8 @@ from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from dubbench.datamodules.batch import Batch
-from dubbench.models.base import DubbingModel
+from dubbench.errors import DubbenchError, misfit
+from dubbench.models.base import DubbingModel, class_path, read_checkpoint
 from dubbench.models.losses import discriminator_loss, generator_loss, gradient_penalty
 
 TensorList: TypeAlias = list[Tensor] | tuple[Tensor, ...]
@@ -133,6 +135,28 @@ class AdversarialModel(DubbingModel):
         )
         if batch_idx == 0:
             self._picture(fake, batch)
+
+    def start_from(self, path: Path) -> None:
+        """Take over the averaged networks of another run of this method.
+
+        Raises:
+            DubbenchError: if there is no such checkpoint, or it is of another method or of other sizes.
+        """
+        checkpoint = read_checkpoint(path)
+        if checkpoint.get("dubbench", {}).get("class_path") != class_path(type(self)):
+            raise DubbenchError(f"{path} is no checkpoint of {type(self).__name__}; give --model.initial one that is")
+        self.take_over(checkpoint, path)
+        prefix = "ema.module."
+        state = {n.removeprefix(prefix): v for n, v in checkpoint["state_dict"].items() if n.startswith(prefix)}
+        try:
+            self.generator.load_state_dict(state)
+        except RuntimeError as error:
+            raise DubbenchError(
+                f"{path} has other networks ({misfit(error)}); give the sizes that it was trained with"
+            ) from error
+
+    def take_over(self, checkpoint: Mapping[str, Any], path: Path) -> None:
+        """Take what `start_from` needs of a checkpoint beside the networks: nothing, here."""
 
     def _train_discriminator(self, fake: Tensor, real: Tensor, backward: Callable[[Tensor], None]) -> dict[str, Tensor]:
         assert self.discriminator is not None

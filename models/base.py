@@ -122,7 +122,7 @@ class DubbingModel(L.LightningModule):
             precision: run under autocast of this type, ``torch.bfloat16`` for one.
 
         Yields:
-            uint8 [size, size, 3] RGB in the aligned space, ``size`` the window's.
+            uint8 [size, size, 3] RGB in the aligned space, ``size`` that of `paste_mask`.
 
         Raises:
             DubbenchError: here, if the method generates no frames.
@@ -140,7 +140,10 @@ class DubbingModel(L.LightningModule):
         raise DubbenchError(f"{type(self).__name__} has no ONNX export; RealTalk's renderer has one")
 
     def paste_mask(self) -> NDArray[np.float32]:
-        """What part of an aligned frame is generated: [size, size] in [0, 1], soft at its edges."""
+        """What part of an aligned frame is generated: [size, size] in [0, 1], soft at its edges.
+
+        The size is the window's, unless that is of face crops.
+        """
         return np.ones((self.window.size, self.window.size), np.float32)
 
     def parameter_count(self) -> int:

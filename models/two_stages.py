@@ -1,17 +1,16 @@
 """How methods train that first turn speech into geometry and then draw it: both stages in one run, or one a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from dubbench.datamodules.batch import Batch
-from dubbench.errors import DubbenchError, misfit
+from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialModel
-from dubbench.models.base import class_path, read_checkpoint
 from dubbench.models.geometry_model import GeometryModel
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.losses import PerceptualLoss, lip_map
@@ -96,10 +95,14 @@ class TwoStageModel(GeometryModel, AdversarialModel):
         if stage != "fit" or self.ema.n_averaged:
             return
         if self.hparams["initial"]:
-            self._start_from(Path(self.hparams["initial"]))
+            self.start_from(Path(self.hparams["initial"]))
         elif self.speaks:
             speech = cast(TwoStages, self.generator).both()[0].speech
             cast(SpeechFeatures, speech).load_pretrained()
+
+    def take_over(self, checkpoint: Mapping[str, Any], path: Path) -> None:
+        """Take the face model, too."""
+        self._adopt_from(checkpoint, f"the face model of {path}")
 
     def build_frozen(self) -> dict[str, nn.Module]:
         """VGG, if its loss is wanted."""
@@ -186,21 +189,6 @@ class TwoStageModel(GeometryModel, AdversarialModel):
             self.ema.update_parameters(self.generator)
         logs = {self.stages[0]: total, **terms}
         self._log({f"train_{name}": value.detach() for name, value in logs.items()})
-
-    def _start_from(self, path: Path) -> None:
-        """Take over the averaged networks of another run of this method."""
-        checkpoint = read_checkpoint(path)
-        if checkpoint.get("dubbench", {}).get("class_path") != class_path(type(self)):
-            raise DubbenchError(f"{path} is no checkpoint of {type(self).__name__}; give --model.initial one that is")
-        self._adopt_from(checkpoint, f"the face model of {path}")
-        prefix = "ema.module."
-        state = {n.removeprefix(prefix): v for n, v in checkpoint["state_dict"].items() if n.startswith(prefix)}
-        try:
-            self.generator.load_state_dict(state)
-        except RuntimeError as error:
-            raise DubbenchError(
-                f"{path} has other networks ({misfit(error)}); give the sizes that it was trained with"
-            ) from error
 
 
 def given(tensor: Tensor | None) -> Tensor:

@@ -17,6 +17,7 @@ from dubbench.agreement import Expert, Stream
 from dubbench.cli import main
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.mel import clip_windows
+from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
 from dubbench.face.warp import warp
 from dubbench.media.video import read_frames
@@ -237,6 +238,14 @@ def test_sync_expert_by_hand(expert: Path, prepared: Path, corpus: Path, tmp_pat
     assert record(out)["networks"]["sync_expert"]["checkpoint"] == "expert.ckpt"
     other = float(values(out, "copy_reference")["sync_similarity"])
     assert abs(other - wanted) > 1e-4
+
+
+def test_an_expert_for_face_crops_is_refused(tmp_path: Path) -> None:
+    fitting = trainer(tmp_path)
+    fitting.strategy.connect(small_expert(crop="face"))
+    fitting.save_checkpoint(tmp_path / "face.ckpt")
+    with pytest.raises(DubbenchError, match=r"face\.ckpt judges face crops, .* trained with --model\.crop square"):
+        Expert(tmp_path / "face.ckpt")
 
 
 def test_a_long_clip_goes_through_the_expert_in_pieces(expert: Path) -> None:

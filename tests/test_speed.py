@@ -176,6 +176,7 @@ def speed(root: Path, out: Path, model: str, *words: str) -> int:
     [
         ("radio_tiny", ["generator", "mel"], []),
         ("personatalk_tiny", ["speech to geometry", "maps", "renderer"], ["--model.vertices", "64"]),
+        ("g4g_tiny", ["generator", "mel"], []),
     ],
 )
 def test_rows_of_a_method(
@@ -191,10 +192,27 @@ def test_rows_of_a_method(
     assert float(total["fps"]) == pytest.approx(1000 / float(total["ms"]), rel=1e-4)
     assert (total["model"], total["frames"], total["weights"]) == (name, "5", "fresh, seed 0")
     assert (total["precision"], total["compile"], total["threads"]) == ("float32", "", str(torch.get_num_threads()))
-    # The network is all that is in these two: nothing of it lies idle, and nothing outside it has parameters.
-    assert others[-1]["parameters"] in ("0", "64")  # HuBERT's embedding of masked speech, which only its training needs
+    # The network is all that is in these, and nothing of it lies idle but what only training needs: HuBERT's embedding
+    # of masked speech, and the temperature of G4G's contrastive term.
+    assert others[-1]["parameters"] in ("0", "64", "1")
     printed_table = capsys.readouterr().out
     assert all(part in printed_table for part in parts)
+
+
+def test_the_size_is_that_of_aligned_frames(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not of the mouth region, which the window of a method for face crops is about."""
+    asked: list[int] = []
+
+    def demo(size: int, *more: object) -> Path:
+        asked.append(size)
+        return root
+
+    monkeypatch.setattr("dubbench.speed_command.demo_clip", demo)
+    words = ["--frames", "1", "--repeats", "1", "--device", "cpu", "--out", str(tmp_path)]
+    for name in ("radio_tiny", "g4g_tiny"):
+        assert main(["speed", "--model", name, *words]) == 0
+    assert [row["size"] for row in read(tmp_path) if row["part"] == "total"] == ["96", "192"]
+    assert asked == [96, 192]
 
 
 def test_parameters_are_the_models_own_count(root: Path, tmp_path: Path) -> None:

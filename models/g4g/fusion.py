@@ -17,7 +17,8 @@ def composite(generated: Tensor, source: Tensor, mask: Tensor) -> Tensor:
         source: [N, 3, H, W].
         mask: G [N, 1, H, W] in [0, 1].
     """
-    return torch.lerp(source, generated, mask)
+    # Autocast mixes types, and lerp takes no mixture.
+    return torch.lerp(source, generated.to(source.dtype), mask)
 
 
 class BlendNet(nn.Module):

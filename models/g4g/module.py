@@ -1,6 +1,7 @@
 """How G4G trains and dubs (3.3, 4.3)."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from dubbench.models.base import load_kind, lower_half
 from dubbench.models.g4g import losses
 from dubbench.models.g4g.dubbing import Dubbing
 from dubbench.models.g4g.masks import SHOWN, face_mask, landmark_map, supervision_masks
-from dubbench.models.g4g.networks import REFERENCES, Generator, Output
+from dubbench.models.g4g.networks import REFERENCES, Generator, Output, References
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.sync_expert.module import SyncExpert
 from dubbench.models.sync_expert.networks import SyncNetwork
@@ -35,6 +36,7 @@ class G4G(AdversarialModel):
         size: side m of the mouth region, 256 in the paper, in a face crop of 416 x 320.
         aligned_size: side of the aligned frames that `dub` gives; the crop is a part of them.
         stages: ``alignment`` trains 3.1 alone, by the attribute and contrastive terms.
+        initial: checkpoint of this method to start from, as one of the alignment alone; null starts anew.
         alignment: False replaces the alignment by convolutions (Table 2).
         supervision: False leaves the multi-scale supervision out (Table 2).
         fusion: False leaves face mask and blend network out (Table 2).
@@ -75,6 +77,7 @@ class G4G(AdversarialModel):
         size: int = 256,
         aligned_size: int = 512,
         stages: Literal["all", "alignment"] = "all",
+        initial: str | None = None,
         alignment: bool = True,
         supervision: bool = True,
         fusion: bool = True,
@@ -143,6 +146,12 @@ class G4G(AdversarialModel):
             },
         )
 
+    def setup(self, stage: str) -> None:
+        """Start from ``initial``."""
+        super().setup(stage)
+        if stage == "fit" and self.hparams["initial"] and not self.ema.n_averaged:
+            self.start_from(Path(self.hparams["initial"]))
+
     def build_frozen(self) -> dict[str, nn.Module]:
         """VGG and the sync expert, as far as their losses are wanted."""
         frozen: dict[str, nn.Module] = {}
@@ -198,7 +207,7 @@ class G4G(AdversarialModel):
         network = cast(Generator, generator)
         points = batch.points.flatten(0, 1).float()
         own = landmark_map(points, network.height, network.width) if self.hparams["alignment"] else None
-        references = network.encode_references(batch.references.flatten(1, 2), self._reference_map(batch))
+        references = self._references(network, batch)
         assert batch.mel is not None
         made: Output = network(
             batch.frames.flatten(0, 1),
@@ -236,7 +245,7 @@ class G4G(AdversarialModel):
     def embedded(self, generator: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """g_v and g_a of the batch's frames, unit vectors [B * T, d] each."""
         network = cast(Generator, generator)
-        references = network.encode_references(batch.references.flatten(1, 2), self._reference_map(batch))
+        references = self._references(network, batch)
         maps = landmark_map(batch.points.flatten(0, 1).float(), network.height, network.width)
         visual = network.aligned(network.occlude(batch.frames.flatten(0, 1)), references, maps)
         assert batch.mel is not None
@@ -294,18 +303,31 @@ class G4G(AdversarialModel):
         return lower_half(self.hparams["aligned_size"])
 
     def _alignment_terms(self, network: Generator, visual: Tensor, speech: Tensor, batch: Batch) -> dict[str, Tensor]:
-        points = batch.points.flatten(0, 1).float()
-        shown = network.landmark(landmark_map(points, network.height, network.width, SHOWN))
-        reference = network.landmark(self._reference_map(batch)).repeat_interleave(len(points) // len(batch), 0)
+        # Eq. 12 does not say of what l_s and l_r are here. Like is compared with like, what an occluded face shows:
+        # against the reference's mouth and jaw, the encoder would learn to see none.
+        shown, reference = (
+            network.landmark(landmark_map(points.float(), network.height, network.width, SHOWN))
+            for points in (batch.points.flatten(0, 1), batch.reference_points[:, 0])
+        )
+        reference = reference.repeat_interleave(FRAMES, 0)
         seen, heard = (rows.view(len(batch), FRAMES, -1) for rows in (visual, speech))
         return {
             "attribute": losses.attribute(shown, reference),
             "contrastive": losses.contrastive(seen, heard, network.inter.scale()),
         }
 
-    def _reference_map(self, batch: Batch) -> Tensor:
-        network = cast(Generator, self.generator)
-        return landmark_map(batch.reference_points[:, 0].float(), network.height, network.width)
+    def _references(self, network: Generator, batch: Batch) -> References:
+        """The batch's references; in training some of them recur.
+
+        A protocol may show a single frame, and `dub` then takes it five times: the networks must know how that looks.
+        """
+        pictures = batch.references
+        if self.training:
+            used = torch.randint(1, REFERENCES + 1, (len(batch), 1), device=pictures.device)
+            rows = torch.arange(REFERENCES, device=pictures.device) % used
+            pictures = pictures[torch.arange(len(batch), device=pictures.device)[:, None], rows]
+        points = batch.reference_points[:, 0].float()
+        return network.encode_references(pictures.flatten(1, 2), landmark_map(points, network.height, network.width))
 
     def _total(self, terms: dict[str, Tensor]) -> Tensor:
         return torch.stack([self.weights[name] * term.float() for name, term in terms.items()]).sum()

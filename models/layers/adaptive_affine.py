@@ -68,15 +68,17 @@ class _Sample(torch.autograd.Function):
         planes, numbers, places = ctx.saved_tensors
         size, (planes_wanted, _, _) = _piece(planes), ctx.needs_input_grad
         by_planes, by_numbers = torch.empty_like(planes) if planes_wanted else planes, torch.empty_like(numbers)
-        for start in range(0, len(planes), size):
-            part = slice(start, start + size)
-            grid = (numbers[part] @ places).view(-1, *planes.shape[2:], 2)
-            by_part, by_grid = torch.ops.aten.grid_sampler_2d_backward(
-                upstream[part], planes[part], grid, BILINEAR, BORDER, False, (planes_wanted, True)
-            )
-            if planes_wanted:
-                by_planes[part] = by_part
-            torch.mm(by_grid.flatten(1), places.T, out=by_numbers[part])
+        # Here again, as a training step's backward pass runs under its autocast.
+        with torch.autocast(planes.device.type, enabled=False):
+            for start in range(0, len(planes), size):
+                part = slice(start, start + size)
+                grid = (numbers[part] @ places).view(-1, *planes.shape[2:], 2)
+                by_part, by_grid = torch.ops.aten.grid_sampler_2d_backward(
+                    upstream[part], planes[part], grid, BILINEAR, BORDER, False, (planes_wanted, True)
+                )
+                if planes_wanted:
+                    by_planes[part] = by_part
+                torch.mm(by_grid.flatten(1), places.T, out=by_numbers[part])
         return (by_planes if planes_wanted else None), by_numbers, None
 
 

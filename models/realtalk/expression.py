@@ -11,6 +11,9 @@ from dubbench.models.geometry_model import UNIT
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.layers.positions import periodic_encoding
 
+# Points of the mouth that eq. 4 sums over: as many as MediaPipe's lips have.
+MOUTH = 80
+
 
 class AudioToExpression(nn.Module):
     """CMSA over l + 1 + N tokens of speech, shape and history (eq. 1), then TCA of T queries over them (eq. 2).
@@ -127,7 +130,8 @@ def expression_losses(face: LinearFaceModel, made: Tensor, truth: Tensor) -> dic
     Eq. 4 poses both faces, of one shape, before it compares them. In a linear model the shape cancels, and so does the
     translation; a rotation changes no distance. So the vertex term is that of the expression offsets alone. The paper
     does not name its unit; here it is `UNIT`: in the distance of the outer eye corners, close to D3DFR's decimetre, 0.1
-    of eq. 4 would be a ten-thousandth of eq. 3. As both equations have it, coefficients and vertices are summed.
+    of eq. 4 would be a ten-thousandth of eq. 3. As both equations have it, coefficients and vertices are summed; the
+    vertices as if there were `MOUTH` of them, so that a weight means the same with every face model.
 
     Args:
         face: face model of E_f expression coefficients.
@@ -142,4 +146,4 @@ def expression_losses(face: LinearFaceModel, made: Tensor, truth: Tensor) -> dic
     basis = face.expression_basis[:, face.regions["lips"]].flatten(1)
     with torch.autocast(error.device.type, enabled=False):
         moved = error @ basis / UNIT
-    return {"expression": error.square().sum(-1).mean(), "vertices": moved.square().sum(-1).mean()}
+    return {"expression": error.square().sum(-1).mean(), "vertices": 3 * MOUTH * moved.square().mean()}

@@ -72,7 +72,7 @@ def face_mask(face: LinearFaceModel, shape: Tensor, expression: Tensor, pose: Te
         float32 [N, 1, size, size].
     """
     # The landmarks' vertices alone, of a model that may have 35,709.
-    bases = torch.cat([face.shape_basis, face.expression_basis])[:, face.landmarks]
+    bases = torch.cat([basis[:, face.landmarks] for basis in (face.shape_basis, face.expression_basis)])
     coefficients = torch.cat([shape, expression], 1).to(bases.dtype)
     with torch.autocast(bases.device.type, enabled=False):
         landmarks = face.mean[face.landmarks] + torch.einsum("nk,kvc->nvc", coefficients, bases)

@@ -278,6 +278,8 @@ class RealTalk(TwoStageModel):
         def frames() -> Iterator[NDArray[np.uint8]]:
             for number, picture in enumerate(clip.stream(size)):
                 heard = speech[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME]
+                # Frames that waited for speech that never comes would all be held until the end.
+                heard = np.pad(heard, (0, SAMPLES_PER_FRAME - len(heard)))
                 yield from stream.push(heard, [Target(picture, shape[number], pose[number])])
             yield from stream.finish()
 
@@ -307,8 +309,13 @@ class RealTalk(TwoStageModel):
         """The renderer: masked frame, reference and coefficients to a frame; see `DubbingModel.exportable`."""
         self.check_trained()
         size, count = self.window.size, self.hparams["shapes"] + self.hparams["expressions"] + 6
-        inputs = {"masked": torch.zeros(2, 3, size, size), "reference": torch.zeros(1, 3, size, size)}
-        inputs["coefficients"] = torch.zeros(2, count)
+        # Not zeros: norms over uniform pictures blow rounding up to whole frames, and equal rows hide a mix-up.
+        draw = torch.Generator().manual_seed(0)
+        inputs = {
+            "masked": torch.rand(2, 3, size, size, generator=draw) * 2 - 1,
+            "reference": torch.rand(1, 3, size, size, generator=draw) * 2 - 1,
+            "coefficients": torch.randn(2, count, generator=draw),
+        }
         return stages_of(self.ema.module).renderer.eval(), inputs, ["frame"]
 
     def paste_mask(self) -> NDArray[np.float32]:

@@ -63,8 +63,9 @@ class Stream:
     """One clip being dubbed as it comes in.
 
     A frame leaves when the speech of the next 1.5 T frames has come at the latest (T = 16: under a second). What is
-    held is the speech and the frames of that stretch, however long the clip becomes. What the identity's picture,
-    shape and history give is computed once. The frames do not depend on how the input is cut into pieces.
+    held is the speech and the frames of that stretch, however long the clip becomes, and what has come of one without
+    the other: silence, too, must be pushed. What the identity's picture, shape and history give is computed once. The
+    frames do not depend on how the input is cut into pieces.
     """
 
     @torch.inference_mode()
@@ -158,12 +159,11 @@ class Stream:
 
     def _ready(self) -> Iterator[Image]:
         """Draw all frames whose expression is known."""
-        if not self._expressions:
-            return
-        expressions = torch.cat(self._expressions)
-        self._expressions = []
-        for piece in torch.split(expressions, self.settings.drawn_at_once):
-            yield from self._draw([self._targets.popleft() for _ in piece], piece)
+        known, self._expressions = self._expressions, []
+        for expressions in known:
+            # Never across windows: a batch of another size rounds otherwise, and how input is cut would be seen.
+            for piece in torch.split(expressions, self.settings.drawn_at_once):
+                yield from self._draw([self._targets.popleft() for _ in piece], piece)
 
     @torch.inference_mode()
     def _draw(self, targets: list[Target], expression: Tensor) -> Image:

@@ -34,7 +34,7 @@ def run(out: Path) -> int:
             rows.append(f"{portrait.speaker}/{sentence},{portrait.speaker},{split}")
     write_text(out / "split.csv", "\n".join(rows) + "\n")
     prepared, expert, style = str(out / "prepared"), str(out / "expert"), str(out / "style")
-    radio, persona, real = (str(out / name) for name in ("radio", "personatalk", "realtalk"))
+    radio, persona, real, g4g = (str(out / name) for name in ("radio", "personatalk", "realtalk", "g4g"))
     data = ["--dataset", "folder", "--dataset.root", prepared]
     epoch = ["--data.windows_per_epoch", "24", "--data.val_windows", "4"]
     cpu = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
@@ -55,12 +55,15 @@ def run(out: Path) -> int:
         ["fit", "--model", "style_encoder_tiny", *data, *epoch, *cpu, *length, "--out", style],
         ["fit", "--model", "personatalk_tiny", *data, *epoch, *cpu, *length, "--out", persona],
         ["fit", "--model", "realtalk_tiny", *data, *epoch, *cpu, *length, "--out", real],
+        ["fit", "--model", "g4g_tiny", *data, *epoch, *cpu, *length, "--out", g4g],
         scoring("radio_tiny", radio, *sync, "--out", str(out / "first_frame")),
         scoring("radio_tiny", radio, *sync, "--out", str(out / "cross"), "--protocol", "cross"),
         scoring("personatalk_tiny", persona, "--out", str(out / "personatalk_first_frame")),
         scoring("personatalk_tiny", persona, "--out", str(out / "native"), "--protocol", "native"),
         scoring("realtalk_tiny", real, "--out", str(out / "realtalk_first_frame")),
         scoring("realtalk_tiny", real, "--out", str(out / "realtalk_cross"), "--protocol", "cross"),
+        scoring("g4g_tiny", g4g, "--out", str(out / "g4g_first_frame")),
+        scoring("g4g_tiny", g4g, "--out", str(out / "g4g_cross"), "--protocol", "cross"),
     ]
     return next((status for words in commands if (status := main(words))), 0)
 

@@ -20,18 +20,18 @@ from dubbench.models.sync_expert.module import SyncExpert
 def windows(window: Window, count: int, seed: int = 0) -> Batch:
     """Windows whose mouth, a dark patch, opens with the loudness of their mel features."""
     draw = torch.Generator().manual_seed(seed)
-    size, time, references = window.size, window.frames, window.references
+    (height, width), time, references = window.picture_shape, window.frames, window.references
     opening = torch.rand(count, time + references, generator=draw)
-    base = torch.rand(count, 1, 3, size // 8, size // 8, generator=draw).flatten(0, 1)
-    base = torch.nn.functional.interpolate(base, size=(size, size), mode="bilinear")[:, None] - 0.5
-    rows = torch.arange(size)[:, None] / size
-    columns = torch.arange(size) / size
+    base = torch.rand(count, 1, 3, height // 8, width // 8, generator=draw).flatten(0, 1)
+    base = torch.nn.functional.interpolate(base, size=(height, width), mode="bilinear")[:, None] - 0.5
+    rows = torch.arange(height)[:, None] / height
+    columns = torch.arange(width) / width
     reach = 0.02 + 0.15 * opening[..., None, None]
     mouth = ((rows - 0.7).abs() < reach) & ((columns - 0.5).abs() < 0.2)
     images = torch.where(mouth[:, :, None], torch.tensor(-0.9), base)
-    mel = torch.randn(count, time, 80, 20, generator=draw) * 0.1
+    mel = torch.randn(count, time, 80, window.mel.columns if window.mel else 20, generator=draw) * 0.1
     mel = mel + 3 * opening[:, :time, None, None] * torch.linspace(1, -1, 80)[:, None]
-    points = torch.rand(count, time + references, 68, 2, generator=draw) * size * 0.3 + size * 0.4
+    points = torch.rand(count, time + references, 68, 2, generator=draw) * width * 0.3 + width * 0.4
     return Batch(
         frames=images[:, :time].contiguous(),
         references=images[:, time:].contiguous(),

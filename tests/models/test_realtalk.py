@@ -1,5 +1,6 @@
 """RealTalk through Lightning's trainer, `dub` and its stream, on miniature prepared clips with geometry."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.datamodules.windows import Place, read_windows
 from dubbench.errors import DubbenchError
+from dubbench.export_command import export
 from dubbench.models.base import load_model
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.realtalk.mask import face_mask, teeth_mask
@@ -347,6 +349,55 @@ def test_short_long_and_silent_speech(root: Path, checkpoint: Path) -> None:
     assert np.array_equal(dubbed(model, root, speech=half), dubbed(model, root, speech=padded))
     assert np.isfinite(dubbed(model, root, speech=np.zeros_like(speech))).all()
     assert dubbed(model, root, speech=speech[:100]).shape == (30, 32, 32, 3)
+
+
+class Counting(PreparedClip):
+    """A clip that counts the frames that were streamed."""
+
+    streamed = 0
+
+    def stream(self, size: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        for frame in super().stream(size):
+            self.streamed += 1
+            yield frame
+
+
+@pytest.mark.parametrize("samples", [0, 100, 9 * SAMPLES_PER_FRAME + 1])
+def test_frames_do_not_wait_for_speech_that_never_comes(root: Path, checkpoint: Path, samples: int) -> None:
+    model, clip = loaded(checkpoint), Counting(root, "anna/one")
+    for out, _ in enumerate(model.dub(clip, clip.speech()[:samples], [0])):
+        assert clip.streamed - out <= 8 + 4
+
+
+@pytest.mark.parametrize("frames", [8, 10])
+def test_the_renderers_batches_do_not_tell_how_the_stream_was_fed(root: Path, frames: int) -> None:
+    model = small(frames=frames)
+    model.adopt(FACE)
+    stages_of(model.ema.module).begun.fill_(True)
+    speaker, targets, speech = parts(root, model, "anna/one")
+    drawn = []
+    for step in (30, 7, 1):
+        stream, batches = model.stream(speaker), list[int]()
+        draw = stream._draw_frames
+        stream._draw_frames = lambda *given, draw=draw, batches=batches: batches.append(len(given[0])) or draw(*given)
+        for first in range(0, 30, step):
+            heard = speech[first * SAMPLES_PER_FRAME : (first + step) * SAMPLES_PER_FRAME]
+            stream.push(heard, targets[first : first + step])
+        stream.finish()
+        drawn.append(batches)
+    assert drawn[0] == drawn[1] == drawn[2]
+    assert sum(drawn[0]) == 30
+
+
+@pytest.mark.parametrize("kind", ["attention", "flow"])
+def test_a_fresh_renderer_exports(kind: str, tmp_path: Path) -> None:
+    model = small(alignment=kind).eval()
+    stages_of(model.ema.module).begun.fill_(True)
+    network, inputs, outputs = model.exportable()
+    # Rows that are alike would hide that they are mixed up.
+    assert not any(torch.equal(x[0], x[1]) for x in inputs.values() if len(x) > 1)
+    assert export(network, inputs, outputs, tmp_path / "renderer.onnx") <= 1e-4
+    assert outputs == ["frame"]
 
 
 def test_only_allowed_frames_tell_of_the_speaker(root: Path, checkpoint: Path, tmp_path: Path) -> None:

@@ -211,7 +211,8 @@ def test_losses_are_those_of_the_equations_and_of_what_the_face_model_has(extra:
             first, second = (project(vertices, pose[row, t]) for vertices in pair)
             posed += float((first - second).square().sum() / (2 * pose[row, t, 5]).exp()) / 10
     assert plain == pytest.approx(posed, rel=1e-9)
-    assert found["vertices"].item() == pytest.approx(plain, rel=1e-5)
+    # In units of 0.02, and as if the region had 80 vertices and not 10.
+    assert found["vertices"].item() == pytest.approx(plain / 0.02**2 * 8, rel=1e-5)
     assert found["expression"].item() == pytest.approx(float((kept - truth).square().sum()) / 10, rel=1e-5)
     (gradient,) = torch.autograd.grad(found["expression"] + found["vertices"], [made])
     assert gradient[..., :expressions].all()

@@ -3,12 +3,15 @@
 import shutil
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import read_geometry
@@ -17,6 +20,7 @@ from dubbench.datamodules.prepare_geometry import prepare_geometry
 from dubbench.face.model import LinearFaceModel, project
 from dubbench.models.layers.polygon import fill
 from dubbench.models.realtalk.mask import face_mask, polygon, teeth_mask
+from tests.face.models import face_model
 
 SIZE = 256
 CLIPS = ("s1/bbaf2n.mpg", "u_lbbc2a", "u_pwij3p")
@@ -208,3 +212,27 @@ def test_a_mask_of_another_size_is_the_same_region(face: LinearFaceModel, frames
     assert (pooled - little).abs().mean() < 0.02
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(face_mask(face, *coefficients, SIZE), large)
+
+
+class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Keeps the size of the largest tensor that any operator gives."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        out = func(*args, **(kwargs or {}))
+        self.size = max([self.size, *(leaf.numel() for leaf in tree_leaves(out) if isinstance(leaf, Tensor))])
+        return out
+
+
+def test_of_a_large_face_model_the_landmarks_alone_are_touched() -> None:
+    small, many = face_model(), 5000
+    arrays = small.arrays()
+    for name, axis in (("mean", 0), ("shape_basis", 1), ("expression_basis", 1)):
+        arrays[name] = torch.cat([arrays[name], arrays[name].narrow(axis, 0, 1).repeat_interleave(many, axis)], axis)
+    large = LinearFaceModel.of(arrays, small.source)
+    shape, expression, pose = torch.randn(1, 3), torch.randn(1, 4), torch.tensor([[0.0, 0, 0, 128, 160, 4.45]])
+    with Largest() as largest:  # type: ignore[no-untyped-call]
+        mask = face_mask(large, shape, expression, pose, 16)
+    assert torch.equal(mask, face_mask(small, shape, expression, pose, 16))
+    assert largest.size < many

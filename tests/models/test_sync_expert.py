@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from dubbench.datamodules.batch import Mel
 from dubbench.models.losses import sync_loss, sync_probability
 from dubbench.models.sync_expert.module import SyncExpert, SyncLossStuck, off_sync, pair_accuracy
-from dubbench.models.sync_expert.networks import CROP, crop_mouth
+from dubbench.models.sync_expert.networks import CROP, FACE_CROP, crop_mouth
 from tests.models.conftest import loader, small_expert, trainer, windows
 
 
@@ -22,6 +23,13 @@ def test_crop_is_the_box_in_grey() -> None:
     centre = (torch.arange(24.0) + 0.5) / 24
     across, down = left + (right - left) * centre, top + (bottom - top) * centre
     torch.testing.assert_close(crop, 0.299 * across[None] + 0.701 * down[:, None], rtol=1e-4, atol=1e-5)
+
+
+def test_crop_of_a_face_is_its_mouth_region_in_grey() -> None:
+    frames = torch.rand(2, 3, 52, 40)
+    red, green, blue = frames[:, :, 16:48, 4:36].unbind(1)
+    grey = 0.299 * red + 0.587 * green + 0.114 * blue
+    torch.testing.assert_close(crop_mouth(frames, 32, part=FACE_CROP)[:, 0], grey, rtol=1e-4, atol=1e-5)
 
 
 def test_crop_can_be_mirrored_and_shifted() -> None:
@@ -81,8 +89,11 @@ def test_objective_over_pairs(objective: str) -> None:
     assert expert.loss(similarities).item() == pytest.approx(total / 2, rel=1e-4)
 
 
-def test_agreement_loss_is_eq_5_on_five_frames() -> None:
-    expert = small_expert().eval()
+@pytest.mark.parametrize(
+    ("crop", "box"), [("square", tuple(round(32 * edge) for edge in CROP)), ("face", (4, 16, 36, 48))]
+)
+def test_agreement_loss_is_eq_5_on_five_frames(crop: str, box: tuple[int, int, int, int]) -> None:
+    expert = small_expert(crop=crop).eval()
     batch = windows(expert.window, 3)
     assert batch.mel is not None
     frames, mel = batch.frames[:, :5].clone().requires_grad_(), batch.mel[:, :5]
@@ -90,15 +101,20 @@ def test_agreement_loss_is_eq_5_on_five_frames() -> None:
     loss = expert.network.agreement_loss(frames, mel, "bce")
     torch.testing.assert_close(loss, sync_loss(sync_probability(lips[:, 0], speech[:, 0]), True))
     (gradient,) = torch.autograd.grad(loss, frames)
-    left, top, right, bottom = (round(32 * edge) for edge in CROP)
+    left, top, right, bottom = box
     assert (gradient[..., top + 1 : bottom - 1, left + 1 : right - 1] != 0).any()
     gradient[..., top - 1 : bottom + 1, left - 1 : right + 1] = 0
     assert not gradient.any()
 
 
-@pytest.mark.parametrize("objective", ["bce", "contrastive"])
-def test_learns_one_clip(tmp_path: Path, objective: str) -> None:
-    expert = small_expert(objective=objective)
+def test_an_expert_for_faces_hears_as_g4g_does() -> None:
+    assert small_expert(crop="face").window.mel == Mel(fft=800, hop=200, bands=80, columns=16)
+    assert small_expert(crop="face").window.picture_shape == (52, 40)
+
+
+@pytest.mark.parametrize(("objective", "crop"), [("bce", "square"), ("contrastive", "square"), ("contrastive", "face")])
+def test_learns_one_clip(tmp_path: Path, objective: str, crop: str) -> None:
+    expert = small_expert(objective=objective, crop=crop)
     data = loader(windows(expert.window, 1), 1)
     fitting = trainer(tmp_path, max_epochs=40)
     (before,) = fitting.validate(expert, data, verbose=False)
