@@ -45,7 +45,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [
-        (["fit", "--model", "radoi", "--dataset", "grid"], 1, "no model is called 'radoi'; there are personatalk, "),
+        (["fit", "--model", "radoi", "--dataset", "grid"], 1, "no model is called 'radoi'; there are g4g, "),
         (["fit", "--model", "radio", "--dataset", "gird"], 1, "no dataset is called 'gird'; there are demo, folder"),
         (["prepare", "--dataset", "gird", "--root", ".", "--out", "x"], 1, "gird"),
         (["eval", "--dataset", "grid"], 1, "there is nothing to score"),
