@@ -49,6 +49,15 @@ def contrastive_loss(logits: Tensor, keep: Tensor) -> Tensor:
     return (rows + columns) / 2
 
 
+def contrastive_scale(log_scale: Tensor) -> Tensor:
+    """One over a temperature that is learnt as its logarithm, at most 100, as in CLIP: training cannot run away.
+
+    Beyond the bound its gradient goes on, so that it can come back.
+    """
+    scale = log_scale.exp()
+    return scale + (scale.clamp(max=100.0) - scale).detach()
+
+
 def lip_map(points: Tensor, size: int, weight: float) -> Tensor:
     """Pixel weights: ``weight`` in a box around the lips, 1 elsewhere.
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dubbench.models.layers.residual import ResidualBlock, group_norm
+from dubbench.models.losses import contrastive_scale
 
 # AdaIN takes means and deviations along a channel, so a feature of d numbers is seen as d / POSITIONS channels.
 POSITIONS = 16
@@ -176,4 +177,4 @@ class InterModality(nn.Module):
 
     def scale(self) -> Tensor:
         """1 / tau; bounded, as in CLIP, so that training cannot run away."""
-        return self.log_scale.exp().clamp(max=100.0)
+        return contrastive_scale(self.log_scale)

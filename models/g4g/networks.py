@@ -155,7 +155,13 @@ class Generator(nn.Module):
         fusion: bool = True,
     ) -> None:
         super().__init__()
-        if dim % POSITIONS or mouth % 32:
+        stages = (widths, landmark_widths, blend_widths, speech_widths, speech_blocks)
+        if tuple(map(len, stages)) != (2, 2, 3, 4, 4):
+            raise DubbenchError(
+                "widths and landmark_widths are two numbers, blend_widths three, speech_widths and speech_blocks four; "
+                f"these are {', '.join(str(list(numbers)) for numbers in stages)}"
+            )
+        if dim % POSITIONS or dim < POSITIONS or mouth % 32:
             raise DubbenchError(
                 f"a mouth of {mouth} pixels and features of {dim} cannot be divided as the networks do; give multiples "
                 f"of 32 and {POSITIONS}"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dubbench.models.layers.se_resnet import AttentiveResNet, SpeechEncoder
-from dubbench.models.losses import contrastive_loss, sync_loss, sync_probability
+from dubbench.models.losses import contrastive_loss, contrastive_scale, sync_loss, sync_probability
 
 FRAMES = 5
 
@@ -37,16 +37,21 @@ def crop_mouth(
     Returns:
         [N, 1, size, size] in [-1, 1].
     """
-    weights = torch.tensor([0.299, 0.587, 0.114], dtype=frames.dtype, device=frames.device)
-    grey = torch.einsum("nchw,c->nhw", frames, weights)[:, None]
-    left, top, right, bottom = part
-    box = torch.tensor([[right - left, 0, left + right - 1], [0, bottom - top, top + bottom - 1]], device=frames.device)
-    box = box.to(frames.dtype).expand(len(frames), 2, 3)
-    if transform is not None:
-        linear = box[:, :, :2] @ transform
-        box = torch.cat([linear[:, :, :2], linear[:, :, 2:] + box[:, :, 2:]], 2)
-    grid = F.affine_grid(box, [len(frames), 1, size, size], align_corners=False)
-    return F.grid_sample(grey, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    # In float32: half a pixel of a wide frame is less than bfloat16 tells apart.
+    with torch.autocast(frames.device.type, enabled=False):
+        frames = frames.float()
+        weights = torch.tensor([0.299, 0.587, 0.114], dtype=frames.dtype, device=frames.device)
+        grey = torch.einsum("nchw,c->nhw", frames, weights)[:, None]
+        left, top, right, bottom = part
+        box = torch.tensor(
+            [[right - left, 0, left + right - 1], [0, bottom - top, top + bottom - 1]], device=frames.device
+        )
+        box = box.to(frames.dtype).expand(len(frames), 2, 3)
+        if transform is not None:
+            linear = box[:, :, :2] @ transform
+            box = torch.cat([linear[:, :, :2], linear[:, :, 2:] + box[:, :, 2:]], 2)
+        grid = F.affine_grid(box, [len(frames), 1, size, size], align_corners=False)
+        return F.grid_sample(grey, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 class SyncNetwork(nn.Module):
@@ -117,7 +122,7 @@ class SyncNetwork(nn.Module):
 
     def scale(self) -> Tensor:
         """One over the temperature; bounded, as in CLIP, so that training cannot run away."""
-        return self.log_scale.exp().clamp(max=100.0)
+        return contrastive_scale(self.log_scale)
 
     def agreement_loss(self, frames: Tensor, mel: Tensor, objective: Literal["bce", "contrastive"]) -> Tensor:
         """How badly five frames [B, 5, 3, S, S] fit their speech [B, 5, bands, columns], a scalar, in float32.

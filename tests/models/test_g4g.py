@@ -200,6 +200,11 @@ def test_training_knows_references_that_recur(root: Path) -> None:
         assert {len(torch.unique(each[0].view(5, -1), dim=0)) for each in seen} == expected
 
 
+def test_widths_of_another_number_are_told() -> None:
+    with pytest.raises(DubbenchError, match=r"blend_widths three.*these are .*\[4\]"):
+        small(blend_widths=[4])
+
+
 def test_retrieval_goes_from_speech_to_frames(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last window's speech is like the first two's frames, so these would not find their own speech."""
     model = small(stages="alignment")

@@ -15,6 +15,14 @@ from dubbench.models.sync_expert.networks import CROP, FACE_CROP, crop_mouth
 from tests.models.conftest import loader, small_expert, trainer, windows
 
 
+def test_crops_are_cut_as_finely_under_autocast() -> None:
+    frames = torch.rand(2, 3, 416, 320, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    turned = torch.tensor([[[-1.0, 0, 0.03], [0, 1, 0.01]]]).expand(2, 2, 3)
+    plain = crop_mouth(frames, 96, turned, FACE_CROP)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(crop_mouth(frames, 96, turned, FACE_CROP), plain)
+
+
 def test_crop_is_the_box_in_grey() -> None:
     rows, columns = torch.meshgrid((torch.arange(40.0) + 0.5) / 40, (torch.arange(40.0) + 0.5) / 40, indexing="ij")
     frames = torch.stack([columns, rows, rows])[None]
