@@ -45,6 +45,12 @@ def main(args: Sequence[str] | None = None) -> int:
         return _say(
             f"the disk is full{where}; free some space and give the same command again: it goes on where it was"
         )
+    except ValueError as error:
+        # jsonargparse wraps what a model's constructor says of settings that do not go together.
+        told = _told(error)
+        if told is None:
+            raise
+        return _say(str(told))
     except SystemExit as stop:
         return _say(stop.code) if isinstance(stop.code, str) else int(stop.code or 0)
 
@@ -63,6 +69,13 @@ def _run(words: list[str]) -> int:
     options = argparse.ArgumentParser(prog=f"dubbench {verb}", description=summary)
     module.add_arguments(options)
     return int(module.run(options.parse_args(words[1:])))
+
+
+def _told(error: BaseException | None) -> DubbenchError | None:
+    """The told error at the bottom of another."""
+    while error is not None and not isinstance(error, DubbenchError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _say(sentence: str, status: int = 1) -> int:

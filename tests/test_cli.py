@@ -53,6 +53,12 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         (["eval", "--model", "radio_tiny", "--ckpt_path", "no.ckpt", "--dataset", "grid"], 1, "no checkpoint no.ckpt"),
         (["leaderboard", "nowhere"], 1, "nowhere"),
         (["compare", "nowhere.csv", "nowhere"], 1, "nowhere"),
+        (
+            ["fit", "--model", "realtalk_tiny", "--model.size", "40", "--dataset", "grid"],
+            1,
+            "size 40 must be divisible",
+        ),
+        (["fit", "--model", "g4g_tiny", "--model.size", "60", "--dataset", "grid"], 1, "take a multiple of 8"),
         (["fit", "--model", "radio", "--model.lr", "fast", "--dataset", "grid"], 2, "lr"),
         (["dub"], 2, "invalid choice"),
         ([], 2, "VERB"),
