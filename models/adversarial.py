@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from dubbench.datamodules.batch import Batch
 from dubbench.errors import DubbenchError, misfit
 from dubbench.models.base import DubbingModel, class_path, read_checkpoint
-from dubbench.models.losses import discriminator_loss, generator_loss, gradient_penalty
+from dubbench.models.losses import discriminator_loss, generator_loss, gradient_penalty, lip_map, weighted
 
 TensorList: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 R1_EVERY = 16
@@ -101,7 +101,7 @@ class AdversarialModel(DubbingModel):
             terms = self.losses(fake, batch)
             if self.discriminator is not None:
                 terms["adversarial"] = generator_loss(self.discriminator(fake.flatten(0, 1)))
-            total = torch.stack([self.weights[name] * term.float() for name, term in terms.items()]).sum()
+            total = weighted(terms, self.weights)
             backward(total)
         if last:
             self.ema.update_parameters(self.generator)
@@ -125,9 +125,7 @@ class AdversarialModel(DubbingModel):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score the averaged generator: L1, PSNR of the lower half, and the generator's own terms."""
         fake = self.generate(self.ema.module, batch).float()
-        lower = (..., slice(fake.shape[-2] // 2, None), slice(None))
-        error = F.mse_loss(fake.clamp(-1, 1)[lower] / 2, batch.frames[lower] / 2, reduction="none").mean((2, 3, 4))
-        logs = {"l1": F.l1_loss(fake, batch.frames), "psnr_lower": -10 * error.clamp(min=1e-10).log10().mean()}
+        logs = self.picture_scores(fake, batch)
         if self.frozen:
             logs |= self.losses(fake, batch)
         self.log_dict(
@@ -157,6 +155,22 @@ class AdversarialModel(DubbingModel):
 
     def take_over(self, checkpoint: Mapping[str, Any], path: Path) -> None:
         """Take what `start_from` needs of a checkpoint beside the networks: nothing, here."""
+
+    def pixel_losses(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """L1, with more weight on the lips if ``lip_weight`` says so, and VGG features."""
+        error = (fake - batch.frames).abs().flatten(0, 1)
+        if self.hparams["lip_weight"] != 1:
+            error = error * lip_map(batch.points.flatten(0, 1).float(), fake.shape[-1], self.hparams["lip_weight"])
+        terms = {"l1": error.mean()}
+        if "perceptual" in self.frozen:
+            terms["perceptual"] = self.frozen["perceptual"](fake.flatten(0, 1), batch.frames.flatten(0, 1))
+        return terms
+
+    def picture_scores(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """L1, and PSNR of the lower half, of pictures [B, T, 3, H, W]."""
+        lower = (..., slice(fake.shape[-2] // 2, None), slice(None))
+        error = F.mse_loss(fake.clamp(-1, 1)[lower] / 2, batch.frames[lower] / 2, reduction="none").mean((2, 3, 4))
+        return {"l1": F.l1_loss(fake, batch.frames), "psnr_lower": -10 * error.clamp(min=1e-10).log10().mean()}
 
     def _train_discriminator(self, fake: Tensor, real: Tensor, backward: Callable[[Tensor], None]) -> dict[str, Tensor]:
         assert self.discriminator is not None

@@ -166,6 +166,23 @@ class DubbingModel(L.LightningModule):
             )
 
 
+def faces_among(clip: "PreparedClip", references: Sequence[int]) -> NDArray[np.int64]:
+    """Those of the frames that may be looked at in which a face was found, in order and each once.
+
+    Raises:
+        DubbenchError: if there is none.
+    """
+    allowed = np.unique(np.asarray(references, np.int64))
+    seen = allowed[clip.detected(allowed.tolist())]
+    if not len(seen):
+        some = ", ".join(map(str, allowed[:3].tolist())) + (", ..." if len(allowed) > 3 else "")
+        raise DubbenchError(
+            f"{clip.info.clip} shows no face in frame{'s' * (len(allowed) > 1)} {some}, the only frames that may be "
+            "looked at; leave the clip out or allow more references"
+        )
+    return seen
+
+
 def lower_half(size: int) -> NDArray[np.float32]:
     """Paste mask of the lower half: it fades over a sixteenth of the side at the seam and at the square's edges."""
     centre = (np.arange(size, dtype=np.float32) + 0.5) / size

@@ -58,6 +58,11 @@ def contrastive_scale(log_scale: Tensor) -> Tensor:
     return scale + (scale.clamp(max=100.0) - scale).detach()
 
 
+def weighted(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Sum of a loss' terms, each by its weight, in float32."""
+    return torch.stack([weights[name] * term.float() for name, term in terms.items()]).sum()
+
+
 def lip_map(points: Tensor, size: int, weight: float) -> Tensor:
     """Pixel weights: ``weight`` in a box around the lips, 1 elsewhere.
 

@@ -13,7 +13,7 @@ from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialModel
 from dubbench.models.geometry_model import GeometryModel
 from dubbench.models.layers.hubert import SpeechFeatures
-from dubbench.models.losses import PerceptualLoss, lip_map
+from dubbench.models.losses import PerceptualLoss, weighted
 
 
 class TwoStages(nn.Module):
@@ -153,16 +153,6 @@ class TwoStageModel(GeometryModel, AdversarialModel):
                 batch_size=len(batch),
             )
 
-    def pixel_losses(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """L1, with more weight on the lips if ``lip_weight`` says so, and VGG features."""
-        error = (fake - batch.frames).abs().flatten(0, 1)
-        if self.hparams["lip_weight"] != 1:
-            error = error * lip_map(batch.points.flatten(0, 1).float(), fake.shape[-1], self.hparams["lip_weight"])
-        terms = {"l1": error.mean()}
-        if "perceptual" in self.frozen:
-            terms["perceptual"] = self.frozen["perceptual"](fake.flatten(0, 1), batch.frames.flatten(0, 1))
-        return terms
-
     def check_trained(self) -> None:
         """See that both stages were trained.
 
@@ -183,7 +173,7 @@ class TwoStageModel(GeometryModel, AdversarialModel):
         optimizer = found[-1] if isinstance(found, list) else found
         with self.optimizing(optimizer, last) as backward:
             terms = self.speech_losses(self.generator, batch)
-            total = torch.stack([self.speech_weights[name] * term for name, term in terms.items()]).sum()
+            total = weighted(terms, self.speech_weights)
             backward(total)
         if last and not self.draws:
             self.ema.update_parameters(self.generator)

@@ -1,21 +1,20 @@
 """G4G's inference over one clip: face crops out of aligned frames, drawn, and put back, as a stream."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dubbench.datamodules.batch import Mel
 from dubbench.datamodules.mel import clip_windows
-from dubbench.errors import DubbenchError
 from dubbench.face.crops import FACE_SCALES, cut_faces, face_boxes, face_points, face_radius, mouth_region, paste_face
+from dubbench.models.base import faces_among
 from dubbench.models.g4g.masks import face_mask, landmark_map
 from dubbench.models.g4g.networks import REFERENCES, Generator, References
+from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.parts import part
 
 if TYPE_CHECKING:
@@ -55,13 +54,7 @@ class Dubbing:
         self.generator, self.clip, self.speech, self.mel = generator, clip, speech, mel
         self.size, self.precision = size, precision
         self.device = next(generator.parameters()).device
-        allowed = np.unique(np.asarray(references, np.int64))
-        seen = allowed[clip.detected(allowed.tolist())]
-        if not len(seen):
-            raise DubbenchError(
-                f"{clip.info.clip} shows no face in the {len(allowed)} frames that may be looked at; leave the clip "
-                "out or allow more references"
-            )
+        seen = faces_among(clip, references)
         self.references = seen[np.linspace(0, len(seen) - 1, REFERENCES).round().astype(np.int64)]
         points = clip.aligned_points(None, size)
         # 4.3 crops by the clip's largest face (DINet): one scale, so that the picture does not breathe.
@@ -85,29 +78,21 @@ class Dubbing:
     def _encode(self) -> References:
         numbers = self.references.tolist()
         crops = cut_faces(self.clip.frames(numbers, self.size), self.boxes[numbers], self.generator.mouth)
-        pictures = self._pixels(crops).flatten(0, 1)[None]
+        pictures = to_pictures(crops, self.device).flatten(0, 1)[None]
         points = torch.from_numpy(self.points[numbers[:1]]).to(self.device)
-        with part("generator"), self._casting():
+        with part("generator"), casting(self.device, self.precision):
             maps = landmark_map(points, self.generator.height, self.generator.width)
             return self.generator.encode_references(pictures, maps)
 
     @torch.inference_mode()
     def _draw(self, references: References, frames: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.uint8]:
-        crops = self._pixels(cut_faces(frames, self.boxes[start:stop], self.generator.mouth))
+        crops = to_pictures(cut_faces(frames, self.boxes[start:stop], self.generator.mouth), self.device)
         with part("mel"):
             mel = clip_windows(self.speech, self.mel, start, stop).to(self.device)
         points = torch.from_numpy(self.points[start:stop]).to(self.device)
-        with part("generator"), self._casting():
+        with part("generator"), casting(self.device, self.precision):
             images = self.generator(crops, references, mel, face_mask(points, self.generator.mouth)).image
-        levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        pictures: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).cpu().numpy()
-        return pictures
-
-    def _pixels(self, crops: NDArray[np.uint8]) -> Tensor:
-        return torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-    def _casting(self) -> torch.autocast | nullcontext[None]:
-        return torch.autocast(self.device.type, self.precision) if self.precision else nullcontext()
+        return to_frames(images)
 
 
 def region_mask(mouth: int) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from dubbench.models.g4g import losses
 from dubbench.models.g4g.dubbing import Dubbing
 from dubbench.models.g4g.masks import SHOWN, face_mask, landmark_map, supervision_masks
 from dubbench.models.g4g.networks import REFERENCES, Generator, Output, References
-from dubbench.models.losses import PerceptualLoss
+from dubbench.models.losses import PerceptualLoss, weighted
 from dubbench.models.sync_expert.module import SyncExpert
 from dubbench.models.sync_expert.networks import SyncNetwork
 
@@ -181,7 +181,7 @@ class G4G(AdversarialModel):
         if not self.draws:
             with self.optimizing(optimizers[0], last) as backward:
                 terms = self.alignment_losses(self.generator, batch)
-                total = self._total(terms)
+                total = weighted(terms, self.weights)
                 backward(total)
         else:
             made = self.run(self.generator, batch)
@@ -195,7 +195,7 @@ class G4G(AdversarialModel):
                 terms = self.terms(self.generator, made, batch)
                 if self.discriminator is not None:
                     terms["adversarial"] = losses.generator_loss(self.discriminator(fake))
-                total = self._total(terms)
+                total = weighted(terms, self.weights)
                 backward(total)
         if last:
             self.ema.update_parameters(self.generator)
@@ -260,12 +260,7 @@ class G4G(AdversarialModel):
         """
         if self.draws:
             fake = self.generate(self.ema.module, batch).float()
-            lower = (..., slice(fake.shape[-2] // 2, None), slice(None))
-            error = (fake.clamp(-1, 1)[lower] / 2 - batch.frames[lower] / 2).square().mean((2, 3, 4))
-            logs = {
-                "l1": (fake - batch.frames).abs().mean(),
-                "psnr_lower": -10 * error.clamp(min=1e-10).log10().mean(),
-            }
+            logs = self.picture_scores(fake, batch)
             if batch_idx == 0:
                 self._picture(fake, batch)
         else:
@@ -328,6 +323,3 @@ class G4G(AdversarialModel):
             pictures = pictures[torch.arange(len(batch), device=pictures.device)[:, None], rows]
         points = batch.reference_points[:, 0].float()
         return network.encode_references(pictures.flatten(1, 2), landmark_map(points, network.height, network.width))
-
-    def _total(self, terms: dict[str, Tensor]) -> Tensor:
-        return torch.stack([self.weights[name] * term.float() for name, term in terms.items()]).sum()

@@ -1,7 +1,6 @@
 """PersonaTalk's inference over one clip: speech to geometry to frames, as a stream."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.face.model import LinearFaceModel, project
 from dubbench.models.layers.overlap import overlapping
+from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.parts import part
 from dubbench.models.personatalk.networks import PersonaTalkStages
 from dubbench.models.personatalk.references import Frames, at_random, by_opening, mouth_opening, nearest
@@ -103,7 +103,7 @@ class Dubbing:
         """Style [1, D] and template vertices [L, 3] of the frames that may be seen (3.1: of the reference video)."""
         some = self.allowed[:: -(-len(self.allowed) // STYLE_FRAMES)]
         expression, shape = self.expression[some].to(self.device), self.shape[some].to(self.device)
-        with self._casting(), part("speech to geometry"):
+        with casting(self.device, self.settings.precision), part("speech to geometry"):
             offsets = self.face.expression_only(expression) - self.face.mean
             style = self.stages.geometry.embed_style(offsets[None])
         return style, self.face.vertices(shape.mean(0), torch.zeros_like(expression[0]))
@@ -113,7 +113,7 @@ class Dubbing:
         """Offsets [stop - start, L, 3] from the template for the frames start to stop - 1."""
         heard = self.speech[start * SAMPLES_PER_FRAME : stop * SAMPLES_PER_FRAME]
         waveform = np.pad(heard, (0, (stop - start) * SAMPLES_PER_FRAME - len(heard)))
-        with self._casting(), part("speech to geometry"):
+        with casting(self.device, self.settings.precision), part("speech to geometry"):
             offsets: Tensor = self.stages.geometry(
                 torch.from_numpy(waveform).to(self.device)[None], style, (template - self.face.mean)[None]
             )
@@ -127,10 +127,9 @@ class Dubbing:
         vertices[:, lower] = spoken[:, lower]
         pncc, lips = self._maps(vertices, list(numbers))
         face = self._face_source(numbers)
-        with self._casting(), part("renderer"):
+        with casting(self.device, self.settings.precision), part("renderer"):
             images = self.stages.renderer.render(pncc, lips, face, lip)
-        levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        return levels.permute(0, 2, 3, 1).cpu().numpy()
+        return to_frames(images)
 
     @torch.inference_mode()
     def _lip_source(self) -> Tokens | None:
@@ -146,7 +145,7 @@ class Dubbing:
             chosen = at_random(0, self.allowed, count)
         parts = [self._encode(group.tolist()) for group in np.array_split(chosen, -(-len(chosen) // ENCODED_AT_ONCE))]
         geometry, texture, lips = (torch.cat(tensors)[None] for tensors in zip(*parts, strict=True))
-        with self._casting(), part("renderer"):
+        with casting(self.device, self.settings.precision), part("renderer"):
             return self.stages.renderer.lip_source(geometry, texture, lips)
 
     def _face_source(self, numbers: range) -> Tokens | None:
@@ -169,15 +168,15 @@ class Dubbing:
             torch.stack([torch.stack([self._encoded[number][kind] for number in row]) for row in rows])
             for kind in (0, 1)
         )
-        with self._casting(), part("renderer"):
+        with casting(self.device, self.settings.precision), part("renderer"):
             return self.stages.renderer.face_source(geometry, texture)
 
     def _encode(self, numbers: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Geometry tokens, texture tokens [N, K, C] and lip masks [N, 1, size, size] of the clip's own frames."""
-        pixels = torch.from_numpy(self.clip.frames(numbers, self.settings.size)).to(self.device)
+        pictures = to_pictures(self.clip.frames(numbers, self.settings.size), self.device)
         pncc, lips = self._maps(self._vertices(numbers), numbers)
-        with self._casting(), part("renderer"):
-            return *self.stages.renderer.encode(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, pncc), lips
+        with casting(self.device, self.settings.precision), part("renderer"):
+            return *self.stages.renderer.encode(pictures, pncc), lips
 
     def _vertices(self, numbers: list[int]) -> Tensor:
         """The frames' own vertices [N, L, 3] without pose, {alpha_t, beta_t, 0}."""
@@ -193,7 +192,3 @@ class Dubbing:
             maps = raster.pncc_maps(self._pncc, posed, self._triangles, size)
             lips = raster.lip_masks(posed[:, self._lips], size)
         return torch.from_numpy(maps).to(self.device), torch.from_numpy(lips).to(self.device)
-
-    def _casting(self) -> torch.autocast | nullcontext[None]:
-        precision = self.settings.precision
-        return torch.autocast(self.device.type, precision) if precision else nullcontext()

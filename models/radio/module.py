@@ -1,7 +1,6 @@
 """How RADIO trains and dubs (3.3, 4.1)."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -15,7 +14,8 @@ from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialModel
 from dubbench.models.base import load_kind, lower_half
 from dubbench.models.layers.discriminator import Discriminator
-from dubbench.models.losses import PerceptualLoss, lip_map
+from dubbench.models.layers.pictures import casting, to_frames, to_pictures
+from dubbench.models.losses import PerceptualLoss
 from dubbench.models.parts import part
 from dubbench.models.radio.networks import Generator, Variant
 from dubbench.models.sync_expert.module import SyncExpert
@@ -156,12 +156,7 @@ class Radio(AdversarialModel):
     def losses(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Eq. 2's pixel and perceptual terms and eq. 5."""
         fake = fake.float()
-        error = (fake - batch.frames).abs().flatten(0, 1)
-        if self.hparams["lip_weight"] != 1:
-            error = error * lip_map(batch.points.flatten(0, 1).float(), fake.shape[-1], self.hparams["lip_weight"])
-        terms = {"l1": error.mean()}
-        if "perceptual" in self.frozen:
-            terms["perceptual"] = self.frozen["perceptual"](fake.flatten(0, 1), batch.frames.flatten(0, 1))
+        terms = self.pixel_losses(fake, batch)
         if "sync" in self.frozen:
             assert batch.mel is not None
             expert = cast(SyncNetwork, self.frozen["sync"])
@@ -181,27 +176,19 @@ class Radio(AdversarialModel):
         generator, mel = cast(Generator, self.ema.module).eval(), self.window.mel
         assert mel is not None
 
-        def casting() -> torch.autocast | nullcontext[None]:
-            return torch.autocast(self.device.type, precision) if precision else nullcontext()
-
-        reference = self._images(clip.frames(list(references[:1]), self.window.size))
-        with torch.inference_mode(), casting(), part("generator"):
+        reference = to_pictures(clip.frames(list(references[:1]), self.window.size), self.device)
+        with torch.inference_mode(), casting(self.device, precision), part("generator"):
             style = generator.encode_style(reference)
         stream, start = clip.stream(self.window.size), 0
         while frames := list(islice(stream, DUB_BATCH)):
             with part("mel"):
                 windows = torch.as_tensor(clip_windows(speech, mel, start, start + len(frames)))
-            targets, windows = self._images(np.stack(frames)), windows.to(self.device)
-            with torch.inference_mode(), casting(), part("generator"):
+            targets, windows = to_pictures(np.stack(frames), self.device), windows.to(self.device)
+            with torch.inference_mode(), casting(self.device, precision), part("generator"):
                 images = generator.render(targets, style, windows)
-                levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            yield from levels.permute(0, 2, 3, 1).cpu().numpy()
+            yield from to_frames(images)
             start += len(frames)
 
     def paste_mask(self) -> NDArray[np.float32]:
         """RADIO draws the whole frame; only its lower half is new."""
         return lower_half(self.window.size)
-
-    def _images(self, frames: NDArray[np.uint8]) -> Tensor:
-        """Put [N, H, W, 3] uint8 on the device as [N, 3, H, W] in [-1, 1]."""
-        return torch.as_tensor(frames).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1

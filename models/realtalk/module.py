@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from dubbench.datamodules.batch import SAMPLES_PER_FRAME, Batch, Window
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.errors import DubbenchError
 from dubbench.face.model import LinearFaceModel
-from dubbench.models.base import lower_half
+from dubbench.models.base import faces_among, lower_half
 from dubbench.models.geometry_model import Geometry
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
@@ -232,12 +232,12 @@ class RealTalk(TwoStageModel):
         super().validation_step(batch, batch_idx)
         if not self.speaks:
             return
-        other = self.speech_losses(self.ema.module, replace(batch, waveform=batch.waveform.roll(1, 0)))["expression"]
         mean = given(batch.reference_expression)[:, 1:].mean(1, keepdim=True)
         still = expression_losses(self.face, mean, given(batch.expression))["expression"]
         logs = {"val_expression_mean": still}
         if len(batch) > 1:
-            logs["val_expression_other_speech"] = other
+            shuffled = replace(batch, waveform=batch.waveform.roll(1, 0))
+            logs["val_expression_other_speech"] = self.speech_losses(self.ema.module, shuffled)["expression"]
         self.log_dict(logs, on_epoch=True, sync_dist=True, batch_size=len(batch))
 
     def dub(
@@ -258,13 +258,7 @@ class RealTalk(TwoStageModel):
         """
         self.check_trained()
         coefficients = read_geometry(clip, self.face.hash())
-        allowed = np.unique(np.asarray(references, np.int64))
-        seen = allowed[clip.detected(allowed.tolist())]
-        if not len(seen):
-            raise DubbenchError(
-                f"{clip.info.clip} shows no face in {_few(allowed)}, the only frames that may be looked at; "
-                "leave the clip out or allow more references"
-            )
+        seen = faces_among(clip, references)
         size, count = self.window.size, self.hparams["history"]
         history = np.random.default_rng(0).choice(seen, count, replace=len(seen) < count)
         speaker = Speaker(
@@ -329,8 +323,3 @@ def _fewer(history: Tensor) -> Tensor:
     used = torch.randint(1, count + 1, (batch, 1), device=history.device)
     rows = torch.arange(count, device=history.device) % used
     return history.gather(1, rows[..., None].expand_as(history))
-
-
-def _few(numbers: NDArray[Any]) -> str:
-    some = ", ".join(map(str, numbers[:3].tolist()))
-    return f"frame {some}" if len(numbers) == 1 else f"frames {some}{', ...' if len(numbers) > 3 else ''}"

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.errors import DubbenchError
 from dubbench.face.model import LinearFaceModel
 from dubbench.models.layers.overlap import Overlap
+from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.parts import part
 from dubbench.models.realtalk.networks import RealTalkStages, kept, told
 from dubbench.models.realtalk.renderer import blend
@@ -94,8 +94,8 @@ class Stream:
         self._speaker_shape = speaker.shape.to(self.device)[None]
         self._history = speaker.history.to(self.device)[None]
         self._check(speaker.picture)
-        with part("renderer"), self._casting():
-            self._reference = stages.renderer.encode_reference(self._pixels([speaker.picture]))
+        with part("renderer"), casting(self.device, self.settings.precision):
+            self._reference = stages.renderer.encode_reference(to_pictures(speaker.picture[None], self.device))
 
     def push(self, speech: NDArray[np.float32], targets: list[Target]) -> list[Image]:
         """Take what has come in and give the frames that are ready.
@@ -149,7 +149,7 @@ class Stream:
         """Turn the window of speech that begins at a frame into expressions."""
         begin = (start - self._spoken_from) * SAMPLES_PER_FRAME
         waveform = torch.from_numpy(self._speech[begin : begin + self.settings.frames * SAMPLES_PER_FRAME])
-        with part("audio to expression"), self._casting():
+        with part("audio to expression"), casting(self.device, self.settings.precision):
             made = self.stages.expression(waveform.to(self.device)[None], self._speaker_shape, self._history)[0]
         done = self._overlap.add(start, made.float()[: max(self._seen - start, 0)])
         if len(done):
@@ -168,23 +168,13 @@ class Stream:
     @torch.inference_mode()
     def _draw(self, targets: list[Target], expression: Tensor) -> Image:
         settings = self.settings
-        source = self._pixels([target.picture for target in targets])
+        source = to_pictures(np.stack([target.picture for target in targets]), self.device)
         shape, pose = (
             torch.stack(rows).to(self.device, torch.float32)
             for rows in ([target.shape for target in targets], [target.pose for target in targets])
         )
         mask = kept(self.face, shape, expression, pose, settings.size, settings.learnable)
         coefficients = told(shape, expression, pose, self._sizes)
-        with part("renderer"), self._casting():
+        with part("renderer"), casting(self.device, self.settings.precision):
             drawn = self._draw_frames(source * mask, self._reference, coefficients)
-        images = blend(source, drawn.float(), mask)
-        levels = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        return levels.permute(0, 2, 3, 1).cpu().numpy()
-
-    def _pixels(self, pictures: list[Image]) -> Tensor:
-        """Pictures on the device, [N, 3, size, size] in [-1, 1], channels last in memory."""
-        return torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-    def _casting(self) -> torch.autocast | nullcontext[None]:
-        precision = self.settings.precision
-        return torch.autocast(self.device.type, precision) if precision else nullcontext()
+        return to_frames(blend(source, drawn.float(), mask))

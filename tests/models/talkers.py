@@ -1,6 +1,6 @@
 """Miniature prepared clips with geometry, and what tests of methods with two stages do with them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +109,20 @@ class Unseen(Seen):
 
     def stream(self, size: int | None = None) -> Iterator[NDArray[np.uint8]]:
         raise AssertionError("the target's own frames are not to be seen")
+
+
+def assert_resumes(root: Path, folder: Path, build: Callable[[], DubbingModel]) -> None:
+    """Training that stops after the first of two epochs and goes on ends with the weights of one that does not stop."""
+
+    def run(epochs: int, start: Path | None = None) -> tuple[DubbingModel, L.Trainer]:
+        model = build()
+        fitting = trainer(folder, max_epochs=epochs, limit_val_batches=0)
+        fitting.fit(model, datamodule=data(root), ckpt_path=start, weights_only=True)
+        return model, fitting
+
+    straight, _ = run(2)
+    _, half = run(1)
+    half.save_checkpoint(folder / "half.ckpt")
+    resumed, _ = run(2, folder / "half.ckpt")
+    for name, value in state(straight).items():
+        assert torch.equal(value, state(resumed)[name]), name

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, cast
 
-import lightning as L
 import numpy as np
 import pytest
 import torch
@@ -21,7 +20,7 @@ from dubbench.models.sync_expert.module import SyncExpert
 from tests.datamodules.miniature import SIZE
 from tests.models.conftest import small_expert, trainer
 from tests.models.speaking_faces import MOUTH, make, network, small
-from tests.models.talkers import Features, Steps, data, dubbed, fitted, state
+from tests.models.talkers import Features, Steps, assert_resumes, data, dubbed, fitted, state
 
 
 @pytest.fixture(scope="module")
@@ -151,18 +150,7 @@ def test_an_expert_for_other_pictures_is_refused(root: Path, tmp_path: Path, exp
 
 
 def test_resumed_training_equals_undisturbed(root: Path, tmp_path: Path, expert: Path) -> None:
-    def run(epochs: int, start: Path | None = None) -> tuple[G4G, L.Trainer]:
-        model = small(adversarial_weight=3.0, sync_expert=str(expert))
-        fitting = trainer(tmp_path, max_epochs=epochs, limit_val_batches=0)
-        fitting.fit(model, datamodule=data(root), ckpt_path=start, weights_only=True)
-        return model, fitting
-
-    straight, _ = run(2)
-    _, half = run(1)
-    half.save_checkpoint(tmp_path / "half.ckpt")
-    resumed, _ = run(2, tmp_path / "half.ckpt")
-    for name, value in state(straight).items():
-        assert torch.equal(value, state(resumed)[name]), name
+    assert_resumes(root, tmp_path, lambda: small(adversarial_weight=3.0, sync_expert=str(expert)))
 
 
 @pytest.mark.parametrize("stages", ["all", "alignment"])

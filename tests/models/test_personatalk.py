@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import pytest
 import torch
@@ -24,7 +23,7 @@ from dubbench.models.personatalk.networks import stages_of
 from tests.datamodules import miniature
 from tests.datamodules.miniature import Clip
 from tests.models.conftest import trainer
-from tests.models.talkers import FACE, Features, Steps, Unseen, data, dubbed, fitted, make, state
+from tests.models.talkers import FACE, Features, Steps, Unseen, assert_resumes, data, dubbed, fitted, make, state
 
 CLIPS = [Clip("anna/one", 30), Clip("anna/val", 14, "val"), Clip("bert/one", 20), Clip("bert/two", 3)]
 
@@ -168,18 +167,7 @@ def loaded(path: Path) -> PersonaTalk:
 
 
 def test_resumed_training_equals_undisturbed(root: Path, tmp_path: Path) -> None:
-    def run(epochs: int, start: Path | None = None) -> tuple[PersonaTalk, L.Trainer]:
-        model = small(adversarial_weight=0.01)
-        fitting = trainer(tmp_path, max_epochs=epochs, limit_val_batches=0)
-        fitting.fit(model, datamodule=data(root), ckpt_path=start, weights_only=True)
-        return model, fitting
-
-    straight, _ = run(2)
-    _, half = run(1)
-    half.save_checkpoint(tmp_path / "half.ckpt")
-    resumed, _ = run(2, tmp_path / "half.ckpt")
-    for name, value in state(straight).items():
-        assert torch.equal(value, state(resumed)[name]), name
+    assert_resumes(root, tmp_path, lambda: small(adversarial_weight=0.01))
 
 
 def test_a_checkpoint_alone_dubs(root: Path, checkpoint: Path) -> None:

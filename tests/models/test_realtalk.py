@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import lightning as L
 import numpy as np
 import pytest
 import torch
@@ -29,7 +28,7 @@ from dubbench.models.two_stages import given
 from tests.datamodules import miniature
 from tests.datamodules.miniature import SIZE, Clip
 from tests.models.conftest import trainer
-from tests.models.talkers import FACE, Features, Seen, Steps, data, dubbed, fitted, make, state
+from tests.models.talkers import FACE, Features, Seen, Steps, assert_resumes, data, dubbed, fitted, make, state
 
 CLIPS = [Clip("anna/one", 30), Clip("anna/val", 14, "val"), Clip("bert/one", 20), Clip("bert/two", 3)]
 COUNT = 4 + 3 + 6  # coefficients that the renderer of `small` is told
@@ -151,7 +150,6 @@ def test_losses_are_those_of_the_paper(root: Path) -> None:
     assert float(terms["l1"]) == pytest.approx(0.1, rel=1e-5)
     assert float(terms["teeth"]) == pytest.approx(0.1 * float(teeth.mean()), rel=1e-4)
     assert model.weights == {"l1": 1.0, "perceptual": 0.0, "teeth": 1.0, "adversarial": 0.0}
-    assert RealTalk.__init__.__kwdefaults__ is None
     assert model.speech_weights == {"expression": 1.0, "vertices": 0.1}
     assert RealTalk(speech="tiny", vertices=64).weights == {
         "l1": 1.0,
@@ -226,18 +224,7 @@ def loaded(path: Path) -> RealTalk:
 
 
 def test_resumed_training_equals_undisturbed(root: Path, tmp_path: Path) -> None:
-    def run(epochs: int, start: Path | None = None) -> tuple[RealTalk, L.Trainer]:
-        model = small(adversarial_weight=0.01)
-        fitting = trainer(tmp_path, max_epochs=epochs, limit_val_batches=0)
-        fitting.fit(model, datamodule=data(root), ckpt_path=start, weights_only=True)
-        return model, fitting
-
-    straight, _ = run(2)
-    _, half = run(1)
-    half.save_checkpoint(tmp_path / "half.ckpt")
-    resumed, _ = run(2, tmp_path / "half.ckpt")
-    for name, value in state(straight).items():
-        assert torch.equal(value, state(resumed)[name]), name
+    assert_resumes(root, tmp_path, lambda: small(adversarial_weight=0.01))
 
 
 def test_a_checkpoint_alone_dubs(root: Path, checkpoint: Path) -> None:
