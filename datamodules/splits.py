@@ -1,4 +1,4 @@
-"""Which clip is for training, validation or test: published files first, then a hash of the speaker's name."""
+"""Which clip is for training, validation or test: published files, then the corpus' own, then a hash of the speaker."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -19,9 +19,10 @@ def assign(dataset: str, clips: Sequence[RawClip], rule: str = "auto") -> dict[s
     Args:
         dataset: corpus name, by which the published file ``configs/split/<dataset>.csv`` is found.
         clips: the corpus.
-        rule: ``auto`` takes the published file if there is one; ``speaker`` hashes speakers (identity-disjoint);
-            ``clip`` hashes clip ids; anything else is a CSV file of the published form. What a file does not list
-            goes by its speaker's hash.
+        rule: ``auto`` takes the published file if there is one, else what the corpus itself says of a clip;
+            ``speaker`` hashes speakers (identity-disjoint); ``clip`` hashes clip ids; ``train``, ``val`` and ``test``
+            put all clips there; anything else is a CSV file of the published form. What neither a file nor the corpus
+            settles goes by its speaker's hash.
 
     Returns:
         ``train``, ``val`` or ``test`` for every clip id; it never depends on which other clips there are.
@@ -29,9 +30,14 @@ def assign(dataset: str, clips: Sequence[RawClip], rule: str = "auto") -> dict[s
     Raises:
         DubbenchError: if the file is missing or malformed.
     """
+    if rule in SPLITS:
+        return dict.fromkeys((clip.clip for clip in clips), rule)
     if rule == "clip":
         return {clip.clip: by_hash(clip.clip) for clip in clips}
-    of_clip, of_speaker = _read(_file(dataset, rule))
+    file = _file(dataset, rule)
+    if rule == "auto" and file is None:
+        return {clip.clip: clip.official or by_hash(clip.speaker) for clip in clips}
+    of_clip, of_speaker = _read(file)
     return {c.clip: of_clip.get(c.clip) or of_speaker.get(c.speaker) or by_hash(c.speaker) for c in clips}
 
 
@@ -49,7 +55,8 @@ def _file(dataset: str, rule: str) -> Path | None:
         published = PUBLISHED / f"{dataset}.csv"
         return published if published.is_file() else None
     if not Path(rule).is_file():
-        raise DubbenchError(f"the split file {rule} does not exist; --split takes auto, speaker, clip or a CSV file")
+        known = ", ".join(("auto", "speaker", "clip", *SPLITS))
+        raise DubbenchError(f"the split file {rule} does not exist; --split takes {known} or a CSV file")
     return Path(rule)
 
 

@@ -1,5 +1,6 @@
 """Corpora as they lie on disk: one module a corpus, each with ``find(root) -> Iterator[RawClip]``."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -8,13 +9,11 @@ from pathlib import Path, PurePosixPath
 
 from dubbench.errors import DubbenchError
 
-MODULES = {
-    "demo": "dubbench.datamodules.sources.demo",
-    "folder": "dubbench.datamodules.sources.folder",
-    "grid": "dubbench.datamodules.sources.grid",
-    "hdtf": "dubbench.datamodules.sources.hdtf",
-    "voxceleb2": "dubbench.datamodules.sources.voxceleb2",
-}
+NAMES = (
+    *("celebvhq", "demo", "folder", "grid", "hdtf", "lrs2", "lrw", "mead"),
+    *("vfhq", "voxceleb1", "voxceleb2"),
+)
+MODULES = {name: f"dubbench.datamodules.sources.{name}" for name in NAMES}
 VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
 RESERVED = frozenset({"dataset.json", "failures.csv", "manifest.parquet"})
 
@@ -27,11 +26,15 @@ class RawClip:
         clip: id, a relative posix path; also the name of the prepared folder.
         speaker: who speaks, as the corpus names its identities.
         path: the video file.
+        audio: the file with its speech, where the corpus keeps sound apart from the pictures.
+        official: ``train``, ``val`` or ``test`` where the corpus itself says so.
     """
 
     clip: str
     speaker: str
     path: Path
+    audio: Path | None = None
+    official: str | None = None
 
 
 def find(dataset: str, root: Path) -> list[RawClip]:
@@ -76,6 +79,17 @@ def videos(root: Path) -> Iterator[Path]:
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
         if path.suffix.lower() in VIDEO_SUFFIXES and not hidden and path.is_file():
             yield path
+
+
+def ending(root: Path, pattern: str) -> Iterator[tuple[Path, re.Match[str]]]:
+    """Videos below ``root`` whose absolute path without suffix ends as ``pattern`` says, with the match.
+
+    So a clip has the same id wherever the corpus was unpacked, and however deep inside it ``root`` points.
+    """
+    form = re.compile(rf"(?:^|/){pattern}$")
+    for path in videos(root):
+        if match := form.search(path.absolute().with_suffix("").as_posix()):
+            yield path, match
 
 
 def without_suffix(path: Path, root: Path) -> str:

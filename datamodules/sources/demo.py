@@ -17,12 +17,29 @@ from dubbench.datamodules.demo.portraits import PORTRAITS, SIZE, Portrait
 from dubbench.datamodules.demo.speech import synthesise
 from dubbench.datamodules.demo.visemes import mouth_track
 from dubbench.datamodules.sources import RawClip
+from dubbench.datamodules.sources.about import About
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.files import write_json, write_text
 from dubbench.media.video import VideoWriter
 
 LAYOUT = "<speaker>/<sentence>.mp4; an empty or new folder is filled"
+ABOUT = About(
+    title="demo",
+    paper="made by this package",
+    obtain="Nothing: dubbench prepare --dataset demo --root NEW_FOLDER makes it from photographs that come with Python "
+    "packages and from espeak-ng (pip install 'dubbench[demo]').",
+    licence="that of the packages that carry the photographs: scikit-image and insightface",
+    size="30 clips of 5 speakers",
+    fps=(25.0,),
+    frames=((320, 320),),
+    crop="square around the head",
+    speech="in the videos",
+    speaker="the folder",
+    split="configs/split/demo.csv",
+    labels="a .viseme.csv a clip: how far the lips are open",
+    label=".viseme.csv",
+)
 VERSION = 1
 MARKER = "demo.json"
 SENTENCES = {

@@ -4,8 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dubbench.datamodules.sources import RawClip, videos, without_suffix
+from dubbench.datamodules.sources.about import About
 
 LAYOUT = "<speaker>/.../<video> or <video>, with a suffix such as .mp4, .mkv, .mov, .avi, .webm"
+ABOUT = About(
+    title="any folder of videos",
+    paper="yours",
+    obtain="Put the videos of a speaker into a folder of their own.",
+    licence="yours",
+    size="any",
+    fps=(),
+    frames=(),
+    crop="any; one face, or --faces largest",
+    speech="in the videos",
+    speaker="the sub-folder of the top; a video at the top is a speaker of its own",
+    split="by the hash of the speaker, or a file given with --split",
+)
 
 
 def find(root: Path) -> Iterator[RawClip]:

@@ -1,11 +1,13 @@
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from dubbench.datamodules import splits
-from dubbench.datamodules.sources import RawClip
+from dubbench.datamodules.sources import RawClip, hdtf
 from dubbench.errors import DubbenchError
 
 
@@ -56,6 +58,28 @@ def test_published_grid_split_lists_the_real_clips(shared: Path) -> None:
     assert {line.split(",")[0] for line in lines[2:]} == real
 
 
+def test_published_hdtf_split_follows_its_rule() -> None:
+    table = pd.read_csv(splits.PUBLISHED / "hdtf.csv")
+    assert list(table["speaker"]) == [hdtf.speaker(clip) for clip in table["clip"]]
+    sizes = table.groupby("speaker").size()
+    expected, counts = {}, Counter[str]()
+    for speaker in sorted(sizes.index, key=lambda name: hashlib.sha256(f"0:{name}".encode()).hexdigest()):
+        expected[speaker] = "test" if counts["test"] < 60 else "val" if counts["val"] < 20 else "train"
+        counts[expected[speaker]] += sizes[speaker]
+    assert list(table["split"]) == [expected[speaker] for speaker in table["speaker"]]
+    assert counts == {"train": 356, "val": 20, "test": 60}
+    assert (len(sizes), Counter(expected.values())) == (275, {"train": 220, "val": 11, "test": 44})
+
+
+def test_what_the_corpus_says_yields_to_files_and_rules(tmp_path: Path) -> None:
+    ours = [replace(clip, official="val") for clip in clips("anna/1", "bob/1")]
+    assert set(splits.assign("folder", ours).values()) == {"val"}
+    (tmp_path / "split.csv").write_text("clip,speaker,split\n,anna,test\n")
+    got = splits.assign("folder", ours, str(tmp_path / "split.csv"))
+    assert got == {"anna/1": "test", "bob/1": splits.by_hash("bob")}
+    assert splits.assign("folder", ours, "speaker") == {clip.clip: splits.by_hash(clip.speaker) for clip in ours}
+
+
 @pytest.mark.parametrize("path", sorted(splits.PUBLISHED.glob("*.csv")), ids=lambda path: path.stem)
 def test_published_files_read(path: Path) -> None:
     splits.assign(path.stem, clips("nobody/nothing"), str(path))
@@ -85,5 +109,9 @@ def test_malformed_files_say_what_is_wrong(tmp_path: Path, text: str, message: s
 
 
 def test_absent_file_says_what_the_rule_takes() -> None:
-    with pytest.raises(DubbenchError, match="auto, speaker, clip or a CSV file"):
+    with pytest.raises(DubbenchError, match="auto, speaker, clip, train, val, test or a CSV file"):
         splits.assign("folder", clips("a/b"), "sepaker")
+
+
+def test_a_split_by_name_holds_for_all_clips() -> None:
+    assert splits.assign("grid", clips("s1/a", "s4/b"), "test") == {"s1/a": "test", "s4/b": "test"}

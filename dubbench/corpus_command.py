@@ -1,0 +1,123 @@
+"""``dubbench corpus``: how each corpus is obtained and laid out, and whether a folder holds it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dubbench.corpus_check import SAMPLE, Report, about_corpus, check, layout
+from dubbench.datamodules.sources import MODULES
+from dubbench.datamodules.sources.about import About
+from dubbench.errors import DubbenchError
+
+NARROWEST = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of a corpus; without it all are listed")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="check this folder; exit 1 if it cannot be used")
+    parser.add_argument(
+        "--sample", type=int, default=SAMPLE, metavar="N", help="clips of it to open, 0 for none (%(default)s)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """List the corpora, describe one, or check a folder.
+
+    Returns:
+        Exit status: 1 if a folder was checked and cannot be used.
+
+    Raises:
+        DubbenchError: if no such corpus is known, a folder is given without a corpus, or it is none.
+    """
+    if options.name is None:
+        if options.root is not None:
+            raise DubbenchError("name the corpus that --root holds; `dubbench corpus` lists them")
+        _list()
+        return 0
+    if options.root is None:
+        _describe(options.name, about_corpus(options.name))
+        return 0
+    if options.sample < 0:
+        raise DubbenchError(f"--sample {options.sample} is too small; give 0 or more")
+    try:
+        return _tell(check(options.name, options.root, options.sample))
+    except OSError as error:
+        raise DubbenchError(f"{error.filename} cannot be looked at ({error.strerror})") from error
+
+
+def _list() -> None:
+    table = Table(box=box.SIMPLE)
+    for header in ("corpus", "size", "fps", "frames", "speech"):
+        table.add_column(header, no_wrap=header == "corpus")
+    for name in sorted(MODULES):
+        about = about_corpus(name)
+        table.add_row(*map(Text, (name, about.size, rates(about), pixels(about), about.speech)))
+    console = _console()
+    console.print(table)
+    console.print("`dubbench corpus NAME` says how to obtain one, and with --root DIR whether a folder holds it.")
+
+
+def _describe(name: str, about: About) -> None:
+    rows = {
+        "paper": about.paper,
+        "to obtain": about.obtain,
+        "licence": about.licence,
+        "size": about.size,
+        "layout": layout(name),
+        "frame rate": rates(about),
+        "frames": f"{pixels(about)}; {about.crop}",
+        "speech": about.speech,
+        "speaker": about.speaker,
+        "split": about.split,
+        "labels": about.labels,
+        "next": f"dubbench corpus {name} --root DIR, then dubbench prepare --dataset {name} --root DIR --out DIR",
+    }
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for key, value in rows.items():
+        table.add_row(Text(key, "bold"), Text(value))
+    console = _console()
+    console.print(Text(about.title, "bold"))
+    console.print(table)
+
+
+def rates(about: About) -> str:
+    """Frame rates in words."""
+    return " or ".join(f"{rate:g} fps" for rate in about.fps) or "differs"
+
+
+def pixels(about: About) -> str:
+    """Frame sizes in words."""
+    return " or ".join(f"{width} x {height}" for width, height in about.frames) or "differ"
+
+
+def _tell(report: Report) -> int:
+    for line in report.facts:
+        print(_printable(line))
+    for line in report.warnings:
+        print(_printable(f"warning: {line}"))
+    sys.stdout.flush()
+    if report.fault:
+        print(_printable(f"dubbench: {report.fault}"), file=sys.stderr)
+        return 1
+    print("usable, with the warnings above" if report.warnings else "usable")
+    return 0
+
+
+def _printable(line: str) -> str:
+    """File names are bytes; those that are no UTF-8 get question marks."""
+    return line.encode(errors="replace").decode()
+
+
+def _console() -> Console:
+    console = Console()
+    if console.width < NARROWEST:
+        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    return console
