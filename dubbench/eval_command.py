@@ -14,6 +14,7 @@ from dubbench.evaluation import evaluate
 from dubbench.experts import experts
 from dubbench.models.base import DubbingModel, read_checkpoint
 from dubbench.names import expand, label, names
+from dubbench.protocols import load_all
 
 
 def main(args: Sequence[str]) -> int:
@@ -38,21 +39,26 @@ def main(args: Sequence[str]) -> int:
         models[name] = built.model.to(where).eval()
     built.data.check_corpus()
     videos = {given.method or Path(given.videos).resolve().name: Path(given.videos)} if given.videos else {}
-    out = evaluate(
-        built.data.root,
-        models,
-        out=given.out,
-        protocol=given.protocol,
-        split=given.split,
-        videos=videos,
-        checkpoints={name: Path(given.ckpt_path)} if models else {},
-        source_root=given.source_root,
-        seed=given.seed,
-        limit=given.limit,
-        device=str(where),
-        networks=experts(given.sync_expert, given.style_encoder, where),
-    )
-    leaderboard.show([out])
+    rules = load_all(given.protocol)
+    networks = experts(given.sync_expert, given.style_encoder, where)
+    done = []
+    for protocol in rules:
+        out = evaluate(
+            built.data.root,
+            models,
+            out=Path(given.out, protocol.name) if len(rules) > 1 else given.out,
+            protocol=protocol,
+            split=given.split,
+            videos=videos,
+            checkpoints={name: Path(given.ckpt_path)} if models else {},
+            source_root=given.source_root,
+            seed=given.seed,
+            limit=given.limit,
+            device=str(where),
+            networks=networks,
+        )
+        done.append(out)
+    leaderboard.show(done)
     return 0
 
 

@@ -28,7 +28,7 @@ from dubbench.footage import SourceFootage
 from dubbench.foreign import Videos
 from dubbench.geometry import ALIGNED
 from dubbench.metrics.suite import Suite
-from dubbench.protocols import load
+from dubbench.protocols import Protocol, load
 from dubbench.record import definitions, versions
 from dubbench.results import (
     COPY_REFERENCE,
@@ -51,7 +51,7 @@ def evaluate(
     methods: Mapping[str, Dubber],
     *,
     out: Path | str,
-    protocol: str | Path = "first_frame",
+    protocol: str | Path | Protocol = "first_frame",
     split: str = "test",
     videos: Mapping[str, Path] | None = None,
     checkpoints: Mapping[str, Path] | None = None,
@@ -74,7 +74,7 @@ def evaluate(
         root: folder of prepared clips.
         methods: models by row name, in eval mode on the device they shall run on.
         out: folder of the results.
-        protocol: short name or file.
+        protocol: as read, or its short name or file.
         split: ``train``, ``val`` or ``test``.
         videos: folders of finished videos by row name.
         checkpoints: files that the models' weights came from, by row name.
@@ -93,7 +93,7 @@ def evaluate(
             single clip could be scored (the reasons are in ``run.json``).
     """
     root, out = Path(root), Path(out)
-    rules = load(protocol)
+    rules = protocol if isinstance(protocol, Protocol) else load(protocol)
     suite = Suite(
         rules.metrics,
         device=device,
@@ -271,6 +271,8 @@ def _record(
         "protocol_choices": asdict(run.protocol),
         "split": run.split,
         "clips": len(run.clips),
+        "missing": run.missing,
+        "clips_short": run.short,
         "seed": run.seed,
         "device": str(run.suite.device),
         "methods": methods,

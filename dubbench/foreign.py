@@ -53,7 +53,7 @@ class Videos(Candidate):
 
     def describe(self) -> dict[str, Any]:
         """See `Candidate`."""
-        return {"kind": "videos", "unmatched": self._unmatched}
+        return {"kind": "videos", "folder": str(self.folder), "unmatched": self._unmatched}
 
     def sound(self, job: Job) -> NDArray[np.float32] | None:
         """The driving speech: a video's own sound track may be absent, or encoded with a shift."""

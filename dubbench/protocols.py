@@ -11,6 +11,9 @@ import yaml
 from dubbench.errors import DubbenchError
 from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.names import resolve
+from dubbench.selection import listed
+
+BASE, PARTS = "base", "parts"
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Protocol:
         name: the file's stem.
         driving: ``own`` the clip's own speech; ``cross`` another clip's, by the pairing rule of `dubbench.pairing`.
         pairing_seed: orders the clips of a cross pairing.
+        clips: by corpus, how many clips of its test split are scored and the seed that draws them, by the rule of
+            `dubbench.selection`; where no corpus is named, the whole of whatever split is asked for.
         references: frames of the clip that a method may see: ``first_frame`` only frame 0, as RADIO's Table 1;
             ``native`` as the method's own window says.
         crop: region that pixel metrics see; ``nose`` is the crop of RADIO's supplement B.
@@ -39,6 +44,7 @@ class Protocol:
     name: str
     driving: Literal["own", "cross"]
     pairing_seed: int
+    clips: dict[str, dict[str, int]]
     references: Literal["first_frame", "native"]
     crop: Literal["nose"]
     size: int
@@ -52,8 +58,13 @@ class Protocol:
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits over every choice; the name is no choice."""
+        """Twelve hex digits over every choice and the metrics' definitions; the name is no choice."""
         choices = {key: value for key, value in asdict(self).items() if key != "name"}
+        choices["metrics"] = {
+            name: [version, DEFINITIONS[name].text, DEFINITIONS[name].unit, DEFINITIONS[name].better]
+            for name, version in self.metrics.items()
+        }
+        choices["clips"] = {corpus: [how, listed(corpus, how)] for corpus, how in self.clips.items()}
         return sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -61,15 +72,54 @@ def load(name: str | Path) -> Protocol:
     """Read a protocol by its short name or file.
 
     Raises:
-        DubbenchError: if there is none such, a key is missing, unknown or has a wrong value, or a metric is asked for
-            in a version that this package does not compute.
+        DubbenchError: if there is none such, it consists of several, a key is missing, unknown or has a wrong value, or
+            a metric is asked for in a version that this package does not compute.
     """
     path = Path(resolve("protocol", str(name)))
+    values = _values(path)
+    if isinstance(values, dict) and PARTS in values:
+        raise DubbenchError(f"{path.stem} consists of several protocols; name one of {', '.join(_parts(values, path))}")
+    return parse(path.stem, values, str(path))
+
+
+def load_all(name: str | Path) -> list[Protocol]:
+    """The protocols that a short name or file stands for: those it lists as ``parts``, else itself.
+
+    Raises:
+        DubbenchError: as `load` does, or if ``parts`` is no list of names.
+    """
+    path = Path(resolve("protocol", str(name)))
+    values = _values(path)
+    if not (isinstance(values, dict) and PARTS in values):
+        return [parse(path.stem, values, str(path))]
+    return [load(part) for part in _parts(values, path)]
+
+
+def _parts(values: dict[str, Any], path: Path) -> list[str]:
+    parts = values[PARTS]
+    if set(values) != {PARTS} or not isinstance(parts, list) or not parts or len(set(map(str, parts))) < len(parts):
+        raise DubbenchError(f"protocol {path}: parts is a list of different protocols, and nothing stands beside it")
+    return [_beside(str(part), path) for part in parts]
+
+
+def _values(path: Path, above: tuple[Path, ...] = ()) -> Any:  # noqa: ANN401
+    """Contents of a file over those of the file that it names as ``base``."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise DubbenchError(f"{path} is not a protocol file: {error}") from error
-    return parse(path.stem, values, str(path))
+    if not isinstance(values, dict) or BASE not in values:
+        return values
+    base = Path(_beside(str(values.pop(BASE)), path))
+    if base.resolve() in (*above, path.resolve()):
+        raise DubbenchError(f"protocol {path} stands on itself by way of {base}; name another base")
+    under = _values(base, (*above, path.resolve()))
+    return {**under, **values} if isinstance(under, dict) else under
+
+
+def _beside(name: str, path: Path) -> str:
+    """Path of a protocol that another one names: a short name, or a file beside it."""
+    return resolve("protocol", name) if name.isidentifier() else str(path.parent / name)
 
 
 def parse(name: str, values: Any, where: str) -> Protocol:  # noqa: ANN401
@@ -77,9 +127,12 @@ def parse(name: str, values: Any, where: str) -> Protocol:  # noqa: ANN401
     wanted = {field.name for field in fields(Protocol)} - {"name"}
     if not isinstance(values, dict) or set(values) != wanted:
         given = set(values) if isinstance(values, dict) else set()
-        wrong = [f"lacks {key}" for key in sorted(wanted - given)]
-        wrong += [f"has the unknown {key}" for key in sorted(given - wanted, key=str)]
-        raise DubbenchError(f"protocol {where} {' and '.join(wrong)}; its keys are {', '.join(sorted(wanted))}")
+        lacking, unknown = (", ".join(sorted(map(str, keys))) for keys in (wanted - given, given - wanted))
+        wrong = [*([f"lacks {lacking}"] if lacking else []), *([f"has the unknown {unknown}"] if unknown else [])]
+        raise DubbenchError(
+            f"protocol {where} {' and '.join(wrong)}; begin it with base: first_frame and change what shall differ "
+            f"({', '.join(sorted(wanted))})"
+        )
     for key, kind in get_type_hints(Protocol).items():
         if key != "name":
             _check(values[key], kind, f"protocol {where}: {key}")
@@ -87,6 +140,8 @@ def parse(name: str, values: Any, where: str) -> Protocol:  # noqa: ANN401
         raise DubbenchError(
             f"protocol {where}: size must be at least 1, pool_minimum at least 2 and result_crf within 0 to 51"
         )
+    for corpus, how in values["clips"].items():
+        _check_clips(how, f"protocol {where}: clips of {corpus}")
     _check_metrics(values["metrics"], where)
     return Protocol(name=name, **values)
 
@@ -97,6 +152,17 @@ def _check(value: object, kind: Any, where: str) -> None:  # noqa: ANN401
             raise DubbenchError(f"{where} is {value!r}; it can be {', '.join(get_args(kind))}")
     elif not isinstance(value, get_origin(kind) or kind) or isinstance(value, bool):
         raise DubbenchError(f"{where} is {value!r}, which is of the wrong type")
+
+
+def _check_clips(how: object, where: str) -> None:
+    if (
+        not isinstance(how, dict)
+        or set(how) != {"count", "seed"}
+        or any(type(value) is not int for value in how.values())
+    ):
+        raise DubbenchError(f"{where} need the numbers count and seed, and nothing else")
+    if how["count"] < 1:
+        raise DubbenchError(f"{where}: count is {how['count']}; it must be at least 1")
 
 
 def _check_metrics(metrics: dict[Any, Any], where: str) -> None:

@@ -253,6 +253,15 @@ def summary_path(place: Path) -> Path:
     return path
 
 
+def places(given: Iterable[Path]) -> list[Path]:
+    """Results folders and files as they are; a folder of results folders, as several protocols give, as those in it."""
+    found = []
+    for place in given:
+        inner = [] if (place / "summary.csv").is_file() else sorted(path.parent for path in place.glob("*/summary.csv"))
+        found += inner or [place]
+    return found
+
+
 def read_summary(place: Path) -> list[Row]:
     """Read the rows of a results folder or a ``summary.csv``.
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from pandas import DataFrame
+
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.errors import DubbenchError
 from dubbench.metrics.suite import Suite
 from dubbench.pairing import pair
 from dubbench.protocols import Protocol
+from dubbench.selection import SPLIT, Selection, select
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Run:
         split: name.
         clips: ids, in order.
         driving: under a cross protocol, the clip whose speech drives each; else empty.
+        missing: by clip that the protocol asks for and that is not scored, why.
+        short: how many clips fewer than the protocol asks for the corpus has, where no list names them.
         source_root: where the corpus lies, or None for where it was.
         seed: of intervals and draws.
         size: side of the prepared frames.
@@ -36,6 +41,8 @@ class Run:
     split: str
     clips: list[str]
     driving: dict[str, str]
+    missing: dict[str, str]
+    short: int
     source_root: Path | None
     seed: int
     size: int
@@ -43,12 +50,13 @@ class Run:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The columns that all rows share."""
+        """The columns that all rows share; the last is a hash of what is scored: clips, and what drives them."""
+        scored = "\n".join(f"{clip}<{self.driving[clip]}" if self.driving else clip for clip in self.clips)
         return {
             "dataset": self.dataset,
             "protocol": self.protocol.name,
             "protocol_hash": self.protocol.hash,
-            "split_hash": sha256("\n".join(self.clips).encode()).hexdigest()[:12],
+            "split_hash": sha256(scored.encode()).hexdigest()[:12],
         }
 
 
@@ -64,25 +72,49 @@ def plan(
 ) -> Run:
     """Choose the clips, and what drives them; arguments and errors as `dubbench.evaluation.evaluate` has them."""
     manifest = read_manifest(root)
-    of_split = manifest[manifest["split"] == split].sort_values("clip")
-    names = [str(clip) for clip in of_split["clip"]]
-    if not names:
-        have = ", ".join(sorted(set(manifest["split"]))) or "none at all"
-        raise DubbenchError(f"{root} has no clips of the split {split!r} but of {have}; choose with --split")
     if limit is not None and limit < 1:
         raise DubbenchError(f"a limit of {limit} leaves nothing to score; give 1 or more")
-    strangers = sorted(set(only or ()) - set(names))
+    dataset = str(manifest["dataset"].iloc[0]) if len(manifest) else "nothing"
+    if protocol.clips:
+        chosen = _selected(protocol, dataset, manifest, split)
+    else:
+        chosen = _whole(protocol, manifest, split, root)
+    strangers = sorted(set(only or ()) - set(chosen.clips))
     if strangers:
-        raise DubbenchError(f"{strangers[0]} is not a clip of the split {split!r} of {root}")
-    chosen = [name for name in names if only is None or name in set(only)][:limit]
-    driving: dict[str, str] = {}
-    if protocol.driving == "cross":
-        driving = pair(
-            {str(c): str(s) for c, s in zip(of_split["clip"], of_split["speaker"], strict=True)}, protocol.pairing_seed
+        raise DubbenchError(f"{strangers[0]} is not among the clips of {root} that {protocol.name} scores ({split})")
+    clips = [name for name in chosen.clips if only is None or name in set(only)][:limit]
+    size = PreparedClip(root, clips[0]).info.size
+    driving = {clip: chosen.driving[clip] for clip in clips} if chosen.driving else {}
+    return Run(
+        root, protocol, dataset, split, clips, driving, chosen.missing, chosen.short, source_root, seed, size, suite
+    )
+
+
+def _whole(protocol: Protocol, manifest: DataFrame, split: str, root: Path) -> Selection:
+    """All clips of a split."""
+    of_split = manifest[manifest["split"] == split].sort_values("clip")
+    if not len(of_split):
+        have = ", ".join(sorted(set(manifest["split"]))) or "none at all"
+        raise DubbenchError(f"{root} has no clips of the split {split!r} but of {have}; choose with --split")
+    speakers = {str(clip): str(who) for clip, who in zip(of_split["clip"], of_split["speaker"], strict=True)}
+    driving = pair(speakers, protocol.pairing_seed) if protocol.driving == "cross" else {}
+    return Selection(list(speakers), driving, {})
+
+
+def _selected(protocol: Protocol, dataset: str, manifest: DataFrame, split: str) -> Selection:
+    """The clips that the protocol names of this corpus."""
+    if split != SPLIT:
+        raise DubbenchError(f"{protocol.name} scores clips of the split {SPLIT}, not {split}; leave --split out")
+    if dataset not in protocol.clips:
+        raise DubbenchError(
+            f"{protocol.name} scores clips of {', '.join(protocol.clips)}, not {dataset}; choose another --protocol"
         )
-    dataset = str(of_split["dataset"].iloc[0])
-    size = PreparedClip(root, chosen[0]).info.size
-    return Run(root, protocol, dataset, split, chosen, driving, source_root, seed, size, suite)
+    prepared = {
+        str(clip): (str(who), str(part))
+        for clip, who, part in zip(manifest["clip"], manifest["speaker"], manifest["split"], strict=True)
+    }
+    seed = protocol.pairing_seed if protocol.driving == "cross" else None
+    return select(dataset, protocol.clips[dataset], prepared, seed)
 
 
 def refuse_other(out: Path, run: Run) -> None:

@@ -1,0 +1,73 @@
+"""``dubbench protocol``: what a protocol chooses, its hash, and the clips and pairings it asks for."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from dubbench.errors import DubbenchError
+from dubbench.files import write_text
+from dubbench.metrics.definitions import DEFINITIONS
+from dubbench.names import names
+from dubbench.pairing import pair
+from dubbench.protocols import Protocol, load_all
+from dubbench.results import as_csv
+from dubbench.selection import listed, published
+
+COLUMNS = ("protocol", "protocol_hash", "dataset", "clip", "speaker", "driving")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("name", nargs="?", help="a protocol's short name or YAML file; without one, all are listed")
+    parser.add_argument("--csv", type=Path, help="write the clips that it asks for, with what drives each")
+
+
+def run(given: argparse.Namespace) -> int:
+    """Show one protocol or list all; returns the exit status."""
+    console = Console(soft_wrap=True, highlight=False)
+    if given.name is None:
+        if given.csv:
+            raise DubbenchError("--csv writes the clips of one protocol; name it")
+        for name in names("protocol"):
+            rules = load_all(name)
+            hashes = ", ".join(f"{rule.name} {rule.hash}" if len(rules) > 1 else rule.hash for rule in rules)
+            console.print(f"{name:32}{hashes}")
+        return 0
+    rules = load_all(given.name)
+    for rule in rules:
+        _show(rule, console)
+    if given.csv:
+        lines = [line for rule in rules for line in clips(rule)]
+        if not lines:
+            raise DubbenchError(f"{given.name} lists no clip by name, so there is nothing to write")
+        write_text(given.csv, as_csv(COLUMNS, lines))
+        console.print(f"{given.csv} lists {len(lines)} clips")
+    return 0
+
+
+def clips(rule: Protocol) -> list[tuple[str, ...]]:
+    """A line of `COLUMNS` for every clip that a protocol names by a published list; own speech has no ``driving``."""
+    lines = []
+    for corpus, how in rule.clips.items():
+        speakers = {clip: published(corpus)[clip] for clip in listed(corpus, how)}
+        driving = pair(speakers, rule.pairing_seed) if rule.driving == "cross" and speakers else {}
+        lines += [(rule.name, rule.hash, corpus, clip, who, driving.get(clip, "")) for clip, who in speakers.items()]
+    return lines
+
+
+def _show(rule: Protocol, console: Console) -> None:
+    console.print(f"[bold]{escape(rule.name)}[/bold]  hash {rule.hash}")
+    for key, value in asdict(rule).items():
+        if key not in ("name", "metrics", "clips"):
+            console.print(f"  {key:14} {value}")
+    for corpus, how in rule.clips.items():
+        named = len(listed(corpus, how))
+        rest = f"{named} named by its published split" if named else "drawn from the prepared test split"
+        console.print(f"  {'clips':14} {how['count']} of {corpus}, seed {how['seed']}: {rest}")
+    if not rule.clips:
+        console.print(f"  {'clips':14} the whole split that dubbench eval is told")
+    for name, version in rule.metrics.items():
+        console.print(f"  {name:14} version {version}: {escape(DEFINITIONS[name].text)}")
