@@ -31,10 +31,7 @@ bench: setup
 # A miniature run with a fixed seed against the numbers of the repository.
 regression: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.data.regression .scratch/regression
-	$(BIN)/dubbench compare tests/data/baseline.csv .scratch/regression/first_frame .scratch/regression/cross \
-		.scratch/regression/personatalk_first_frame .scratch/regression/native \
-		.scratch/regression/realtalk_first_frame .scratch/regression/realtalk_cross \
-		.scratch/regression/g4g_first_frame .scratch/regression/g4g_cross
+	$(BIN)/dubbench compare tests/data/baseline.csv .scratch/regression --markdown .scratch/regression.md
 
 # The built wheel in an environment of its own, outside the checkout, holds every module of the checkout.
 wheel-check: setup

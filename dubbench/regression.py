@@ -4,17 +4,21 @@ import argparse
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import nan
+from math import ceil, floor, isfinite, log10, nan
 from pathlib import Path
 from shlex import join
+from statistics import stdev
 
 from dubbench.errors import DubbenchError
 from dubbench.files import write_text
-from dubbench.results import Row, as_csv, number, read_csv, read_summary
+from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, Row, as_csv, number, read_csv, read_summary
+from dubbench.results import places as folders
 
 COLUMNS = ("model", "dataset", "protocol", "metric", "value", "atol", "better", "protocol_hash")
-# What a new row is given on --accept; measure the spread over seeds and machines, and edit the file.
+# What a new row is given on --accept without --repeats.
 DEFAULT_ATOL = {"dB": 0.05, "1": 0.002, "px@256": 0.02, "eye distances": 0.0003, "grey levels^2": 0.5}
+DEVIATIONS = 3
+DIGITS = 1e-5  # of a value: files hold six significant digits
 Key = tuple[str, str, str, str]
 
 
@@ -81,7 +85,7 @@ def read_results(places: Iterable[Path]) -> dict[Key, Score]:
         DubbenchError: if a place holds no results, or two rows with one key differ.
     """
     scores: dict[Key, Score] = {}
-    for place in places:
+    for place in folders(places):
         found: dict[Key, Score] = {}
         counts: dict[Key, Score] = {}
         for row in read_summary(place):
@@ -93,10 +97,17 @@ def read_results(places: Iterable[Path]) -> dict[Key, Score]:
                 known = counts.get(key)
                 counts[key] = replace(value, value=max(value.value, known.value)) if known else value
         for key, score in {**found, **counts}.items():
-            # Both ends of the scale stand in every folder; as text, for NaN is unequal to itself.
-            if key not in scores or str(scores[key]) != str(score):
+            if key not in scores or not _alike(key, scores[key], score):
                 _add(scores, key, score, place)
     return scores
+
+
+def _alike(key: Key, one: Score, other: Score) -> bool:
+    """Whether two folders say the same: both ends of the scale stand in each, detected anew from the same frames."""
+    if str(one) == str(other):  # as text, for NaN is unequal to itself
+        return True
+    slack = one.atol if key[0] in (GROUND_TRUTH, COPY_REFERENCE) else 0.0
+    return one.protocol_hash == other.protocol_hash and abs(one.value - other.value) <= slack
 
 
 def _counts(row: Row) -> dict[Key, Score]:
@@ -112,28 +123,70 @@ def _add(scores: dict[Key, Score], key: Key, score: Score, where: Path) -> None:
     scores[key] = score
 
 
-def accept(path: Path, golden: Mapping[Key, Score], actual: Mapping[Key, Score]) -> None:
-    """Write ``actual`` as the baseline; known rows keep their tolerance.
+def accept(
+    path: Path,
+    golden: Mapping[Key, Score],
+    actual: Mapping[Key, Score],
+    repeats: Sequence[Mapping[Key, Score]] = (),
+) -> None:
+    """Write ``actual`` as the baseline.
+
+    Args:
+        path: file of the baseline.
+        golden: the old baseline, whose rows keep their tolerance where there are no repeats.
+        actual: the new one.
+        repeats: results of runs that count as equal, from other seeds, thread counts or machines; `tolerance` follows
+            from them.
 
     Raises:
-        DubbenchError: if a value is not a number: such a row could never pass.
+        DubbenchError: if a value is not a number, since such a row could never pass, or a repeat lacks it.
     """
     lines = []
     for key, score in sorted(actual.items()):
         if score.value != score.value:
             raise DubbenchError(f"{' '.join(key)} has no value, so it cannot be accepted; see its run.json for why")
-        atol = golden[key].atol if key in golden else score.atol
+        others = [other[key].value if key in other else nan for other in repeats]
+        if any(value != value for value in others):
+            raise DubbenchError(
+                f"a repeat has no value of {' '.join(key)}; --repeats takes runs of all that is accepted"
+            )
+        known = golden[key].atol if key in golden else score.atol
+        atol = tolerance(score.value, others) if others else known
         lines.append((*key, number(score.value), number(atol), score.better, score.protocol_hash))
     write_text(path, as_csv(COLUMNS, lines))
 
 
-def compare(baseline: Path, places: Sequence[Path], accepting: bool = False) -> int:
+def tolerance(value: float, repeats: Sequence[float]) -> float:
+    """How far from ``value`` a run may be: three standard deviations, and no less than any repeat was.
+
+    It is rounded up to two digits, and at least what the files' six digits leave open where the repeats differ at all.
+    """
+    if all(other == value for other in repeats):  # infinite ones are equal, too
+        return 0.0
+    if not all(map(isfinite, (value, *repeats))):
+        raise DubbenchError(
+            f"repeats of {number(value)} gave {', '.join(map(number, repeats))}; no tolerance covers that"
+        )
+    spread = max(DEVIATIONS * stdev([value, *repeats]), *(abs(other - value) for other in repeats), DIGITS * abs(value))
+    unit = 10.0 ** (floor(log10(spread)) - 1)
+    return ceil(spread / unit - 1e-9) * unit
+
+
+def compare(
+    baseline: Path,
+    places: Sequence[Path],
+    accepting: bool = False,
+    repeats: Sequence[Path] = (),
+    markdown: Path | None = None,
+) -> int:
     """Print a verdict for every row, and tell GitHub if it listens.
 
     Args:
         baseline: CSV with the columns model, dataset, protocol, metric, value, atol, better, protocol_hash.
         places: results folders or ``summary.csv`` files.
         accepting: write the results as the new baseline.
+        repeats: with ``accepting``, a folder or file for each run that shall count as equal.
+        markdown: file to write what differs to.
 
     Returns:
         The exit status: 0 if every row is ok, or was accepted; else 1.
@@ -150,7 +203,7 @@ def compare(baseline: Path, places: Sequence[Path], accepting: bool = False) -> 
     lines = [_line(key, word, golden, actual) for key, word in verdicts.items()]
     differ = sum(word != "ok" for word in verdicts.values())
     if accepting:
-        accept(baseline, golden, actual)
+        accept(baseline, golden, actual, [read_results([place]) for place in repeats])
         end = f"{baseline} now holds {len(actual)} scores; {differ} differed from before."
     elif differ or not verdicts:
         end = f"{differ} of {len(verdicts)} scores differ. If meant:  {command}"
@@ -159,7 +212,12 @@ def compare(baseline: Path, places: Sequence[Path], accepting: bool = False) -> 
     for line in lines:
         print("{:9}{:<48} {:>10} -> {:>10}  (atol {})".format(*line))
     print(end)
-    _tell_github(lines, end)
+    summary = _markdown(lines, end)
+    if markdown:
+        write_text(markdown, summary)
+    if listening := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(listening).open("a", encoding="utf-8") as file:
+            file.write(summary)
     return 0 if accepting else int(differ > 0 or not verdicts)
 
 
@@ -170,16 +228,12 @@ def _line(key: Key, word: str, golden: Mapping[Key, Score], actual: Mapping[Key,
     return (word, " ".join(key), *shown, f"{atol:g}")
 
 
-def _tell_github(lines: Sequence[tuple[str, ...]], end: str) -> None:
-    """Append a Markdown table of the differences to the job's summary, where there is one."""
-    place = os.environ.get("GITHUB_STEP_SUMMARY")
-    if not place:
-        return
+def _markdown(lines: Sequence[tuple[str, ...]], end: str) -> str:
+    """A table of the differences."""
     differing = [line for line in lines if line[0] != "ok"]
     table = ["| verdict | score | baseline | now | atol |", "|---|---|---:|---:|---:|"]
     table += [f"| {' | '.join(line)} |" for line in differing]
-    with Path(place).open("a", encoding="utf-8") as file:
-        file.write("\n".join(["### dubbench compare", "", *(table if differing else []), "", end, ""]) + "\n")
+    return "\n".join(["### dubbench compare", "", *([*table, ""] if differing else []), end, ""])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -187,8 +241,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("baseline", type=Path, help="CSV file in the repository")
     parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote, or summary.csv files")
     parser.add_argument("--accept", action="store_true", help="make the results the new baseline")
+    parser.add_argument(
+        "--repeats",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="with --accept: runs with other seeds or thread counts, whose spread gives every row its tolerance",
+    )
+    parser.add_argument("--markdown", type=Path, help="file to write the differences to, as a Markdown table")
 
 
 def run(namespace: argparse.Namespace) -> int:
     """Compare; returns the exit status."""
-    return compare(namespace.baseline, namespace.results, namespace.accept)
+    if namespace.repeats and not namespace.accept:
+        raise DubbenchError("--repeats measures the tolerances of a new baseline; give --accept, too")
+    return compare(namespace.baseline, namespace.results, namespace.accept, namespace.repeats, namespace.markdown)

@@ -4,7 +4,7 @@ import pytest
 
 from dubbench.cli import main
 from dubbench.errors import DubbenchError
-from dubbench.regression import Score, compare, verdict
+from dubbench.regression import Score, compare, tolerance, verdict
 from dubbench.results import ClipResult, summarise, write_summary
 
 NAN, INF = float("nan"), float("inf")
@@ -125,7 +125,7 @@ def test_wrong_files_are_sentences(baseline: Path, tmp_path: Path) -> None:
     with pytest.raises(DubbenchError, match=r"no baseline .*absent.csv; if these results shall be it: .*--accept"):
         compare(tmp_path / "absent.csv", [Path(now)])
     with pytest.raises(DubbenchError, match="holds no results"):
-        compare(baseline, [tmp_path])
+        compare(baseline, [tmp_path / "results" / "videos"])
     with pytest.raises(DubbenchError, match="a second time"):
         compare(baseline, [Path(now), results(tmp_path / "other", psnr=31.0)])
     with pytest.raises(DubbenchError, match="cannot be accepted"):
@@ -141,3 +141,64 @@ def test_wrong_files_are_sentences(baseline: Path, tmp_path: Path) -> None:
         baseline.write_text(damage)
         with pytest.raises(DubbenchError, match=words):
             compare(baseline, [Path(now)])
+
+
+def test_the_spread_of_repeats_is_the_tolerance(baseline: Path, tmp_path: Path) -> None:
+    now = tmp_path / "results"
+    values = {"psnr": [30.4, 29.6], "lmd": [1.5, 1.5]}
+    repeats = [results(tmp_path / f"seed{k}", values["psnr"][k], values["lmd"][k]) for k in range(2)]
+    words = ["compare", str(baseline), str(now), "--accept", "--repeats", *map(str, repeats)]
+    assert main(words) == 0
+    lines = {line.split(",")[3]: line.split(",")[5] for line in baseline.read_text().splitlines()[1:]}
+    # Three times the sample deviation of 30, 30.4 and 29.6; what did not vary may not.
+    assert lines == {"psnr": "1.2", "lmd": "0", "clips_failed": "0", "frames_missed": "0"}
+    assert all(main(["compare", str(baseline), str(place)]) == 0 for place in (now, *repeats))
+
+
+@pytest.mark.parametrize(
+    ("value", "repeats", "expected"),
+    [
+        (30.0, [30.0, 30.0], 0.0),
+        (INF, [INF], 0.0),
+        (0.5, [0.5 + 1e-9], 5e-6),
+        (10.0, [10.0] * 20 + [10.9], 0.9),
+        (1.0, [1.1], 0.22),
+        (-2.0, [-2.0123], 0.027),
+    ],
+)
+def test_tolerances(value: float, repeats: list[float], expected: float) -> None:
+    assert tolerance(value, repeats) == pytest.approx(expected, rel=1e-6)
+
+
+def test_repeats_that_say_nothing_are_refused(baseline: Path, tmp_path: Path) -> None:
+    now = tmp_path / "results"
+    with pytest.raises(DubbenchError, match="repeat has no value of radio grid first_frame lmd"):
+        compare(baseline, [now], accepting=True, repeats=[results(tmp_path / "other", lmd=None)])
+    with pytest.raises(DubbenchError, match="no tolerance covers that"):
+        compare(baseline, [now], accepting=True, repeats=[results(tmp_path / "other", psnr=INF)])
+    assert main(["compare", str(baseline), str(now), "--repeats", str(now)]) == 1
+
+
+def test_a_folder_of_results_folders_is_all_of_them(baseline: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    results(tmp_path / "runs/first")
+    other = results(tmp_path / "runs/second") / "summary.csv"
+    other.write_text(other.read_text().replace("radio", "talkie"))
+    assert main(["compare", str(baseline), str(tmp_path / "runs"), "--accept"]) == 0
+    assert len(baseline.read_text().splitlines()) == 9
+
+
+def test_both_ends_may_differ_by_their_noise_between_folders(tmp_path: Path) -> None:
+    baseline, folders = tmp_path / "baseline.csv", []
+    for k, psnr in enumerate((30.0, 30.04)):
+        path = results(tmp_path / f"r{k}", psnr) / "summary.csv"
+        path.write_text(path.read_text().replace("radio", "copy_reference"))
+        folders.append(path)
+    assert compare(baseline, folders, accepting=True) == 0
+    assert "copy_reference,grid,first_frame,psnr,30,0.05" in baseline.read_text()
+
+
+def test_the_differences_can_be_kept_as_markdown(baseline: Path, tmp_path: Path) -> None:
+    words = ["compare", str(baseline), str(results(tmp_path / "now", psnr=29.9)), "--markdown", str(tmp_path / "d.md")]
+    assert main(words) == 1
+    assert "| worse | radio grid first_frame psnr | 30 | 29.9 | 0.05 |" in (tmp_path / "d.md").read_text()

@@ -1,11 +1,13 @@
 """A miniature run with a fixed seed, whose results `dubbench compare` holds against the repository's baseline.
 
-python -m tests.data.regression OUT
+python -m tests.data.regression OUT [--seed N] [--threads N] [--prepared DIR]
 """
 
+import argparse
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,15 +19,41 @@ from dubbench.files import write_text
 
 SENTENCES = {"en-1": "train", "es-1": "val", "en-2": "test"}
 BATCHES = "12"
+# By folder of the results: the model, and the protocol it is scored under.
+SCORED = {
+    "first_frame": ("radio", "first_frame"),
+    "cross": ("radio", "cross"),
+    "personatalk_first_frame": ("personatalk", "first_frame"),
+    "native": ("personatalk", "native"),
+    "realtalk_first_frame": ("realtalk", "first_frame"),
+    "realtalk_cross": ("realtalk", "cross"),
+    "g4g_first_frame": ("g4g", "first_frame"),
+    "g4g_cross": ("g4g", "cross"),
+}
 
 
-def run(out: Path) -> int:
-    """Make two speakers, train every method for a few batches, and score each under two protocols."""
+def run(out: Path, seed: int = 0, threads: int = 1, prepared: Path | None = None) -> int:
+    """Make two speakers, train every method for a few batches, and score each under two protocols.
+
+    Args:
+        out: folder of everything, emptied first.
+        seed: of weights and draws.
+        threads: of torch.
+        prepared: clips that an earlier run left in ``OUT/prepared``, instead of making them again.
+    """
     shutil.rmtree(out, ignore_errors=True)
     # The same numbers on every machine: no pretrained file that one has and another has not.
     os.environ.update(DUBBENCH_ASSETS=str(out / "assets"), XDG_CACHE_HOME=str(out / "cache"))
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    steps = _training_and_scoring(out, str(prepared or out / "prepared"), str(seed))
+    if prepared is None:
+        steps.insert(0, _corpus(out))
+    return next((status for words in steps if (status := main(words))), 0)
+
+
+def _corpus(out: Path) -> list[str]:
+    """Make the clips; returns the command that prepares them."""
     rows = ["clip,speaker,split"]
     for portrait in PORTRAITS[:2]:
         face = talking_face(portrait)
@@ -33,40 +61,48 @@ def run(out: Path) -> int:
             make_clip(out / "corpus" / portrait.speaker / f"{sentence}.mp4", portrait, face, sentence, 0)
             rows.append(f"{portrait.speaker}/{sentence},{portrait.speaker},{split}")
     write_text(out / "split.csv", "\n".join(rows) + "\n")
-    prepared, expert, style = str(out / "prepared"), str(out / "expert"), str(out / "style")
-    radio, persona, real, g4g = (str(out / name) for name in ("radio", "personatalk", "realtalk", "g4g"))
+    corpus = ["--dataset", "folder", "--root", str(out / "corpus"), "--out", str(out / "prepared"), "--size", "96"]
+    return ["prepare", *corpus, "--split", str(out / "split.csv"), "--geometry", "mesh"]
+
+
+def _training_and_scoring(out: Path, prepared: str, seed: str) -> list[list[str]]:
     data = ["--dataset", "folder", "--dataset.root", prepared]
     epoch = ["--data.windows_per_epoch", "24", "--data.val_windows", "4"]
     cpu = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
-    sync = ["--model.sync_expert", str(Path(expert, "checkpoints", "last.ckpt"))]
-    judges = ["--sync_expert", str(Path(expert, "checkpoints", "last.ckpt"))]
-    judges += ["--style_encoder", str(Path(style, "checkpoints", "last.ckpt"))]
 
-    def scoring(model: str, run: str, *more: str) -> list[str]:
-        weights = ["--ckpt_path", str(Path(run, "checkpoints", "last.ckpt")), "--device", "cpu"]
-        return ["eval", "--model", model, *data, *weights, *judges, *more]
+    def weights(name: str) -> str:
+        return str(out / name / "checkpoints" / "last.ckpt")
 
-    corpus = ["--dataset", "folder", "--root", str(out / "corpus"), "--out", prepared, "--size", "96"]
-    length = ["--model.iterations", BATCHES]
-    commands = [
-        ["prepare", *corpus, "--split", str(out / "split.csv"), "--geometry", "mesh"],
-        ["fit", "--model", "sync_expert_tiny", *data, *epoch, *cpu, *length, "--out", expert],
-        ["fit", "--model", "radio_tiny", *data, *epoch, *cpu, *length, *sync, "--out", radio],
-        ["fit", "--model", "style_encoder_tiny", *data, *epoch, *cpu, *length, "--out", style],
-        ["fit", "--model", "personatalk_tiny", *data, *epoch, *cpu, *length, "--out", persona],
-        ["fit", "--model", "realtalk_tiny", *data, *epoch, *cpu, *length, "--out", real],
-        ["fit", "--model", "g4g_tiny", *data, *epoch, *cpu, *length, "--out", g4g],
-        scoring("radio_tiny", radio, *sync, "--out", str(out / "first_frame")),
-        scoring("radio_tiny", radio, *sync, "--out", str(out / "cross"), "--protocol", "cross"),
-        scoring("personatalk_tiny", persona, "--out", str(out / "personatalk_first_frame")),
-        scoring("personatalk_tiny", persona, "--out", str(out / "native"), "--protocol", "native"),
-        scoring("realtalk_tiny", real, "--out", str(out / "realtalk_first_frame")),
-        scoring("realtalk_tiny", real, "--out", str(out / "realtalk_cross"), "--protocol", "cross"),
-        scoring("g4g_tiny", g4g, "--out", str(out / "g4g_first_frame")),
-        scoring("g4g_tiny", g4g, "--out", str(out / "g4g_cross"), "--protocol", "cross"),
+    def fit(name: str, *more: str) -> list[str]:
+        length = ["--model.iterations", BATCHES, "--seed_everything", seed]
+        return ["fit", "--model", f"{name}_tiny", *data, *epoch, *cpu, *length, *more, "--out", str(out / name)]
+
+    sync = ["--model.sync_expert", weights("sync_expert")]
+    judges = ["--sync_expert", weights("sync_expert"), "--style_encoder", weights("style_encoder")]
+
+    def scored(folder: str, model: str, protocol: str) -> list[str]:
+        more = sync if model == "radio" else []
+        where = ["--protocol", protocol, "--out", str(out / folder), "--device", "cpu", "--seed", seed]
+        return ["eval", "--model", f"{model}_tiny", *data, "--ckpt_path", weights(model), *judges, *more, *where]
+
+    return [
+        fit("sync_expert"),
+        fit("radio", *sync),
+        *(fit(name) for name in ("style_encoder", "personatalk", "realtalk", "g4g")),
+        *(scored(folder, *what) for folder, what in SCORED.items()),
     ]
-    return next((status for words in commands if (status := main(words))), 0)
+
+
+def command(args: Sequence[str] | None = None) -> int:
+    """Run as the command line says; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--prepared", type=Path)
+    given = parser.parse_args(args)
+    return run(given.out, given.seed, given.threads, given.prepared)
 
 
 if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1])))
+    sys.exit(command())
