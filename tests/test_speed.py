@@ -23,7 +23,6 @@ from dubbench.models.base import DubbingModel
 from dubbench.models.parts import part
 from dubbench.models.radio.module import Radio
 from dubbench.names import resolve
-from dubbench.papers import printed
 from dubbench.speed import measure
 from dubbench.speed_clip import find_clip, shortened
 from dubbench.speed_count import count
@@ -269,21 +268,6 @@ def test_leaderboard_of_speeds_alone(root: Path, tmp_path: Path, capsys: pytest.
     (tmp_path / "speed.csv").write_text(text.replace(",mel,0,", ",mel,none,"))
     assert main(["leaderboard", str(tmp_path), *out]) == 1
     assert "holds 'none' for parameters; remove it" in capsys.readouterr().err
-
-
-def test_printed_values_are_the_papers(shared: Path) -> None:
-    text = (shared / "papers" / "realtalk.txt").read_text()
-    rows = printed("realtalk")
-    assert [row.table for row in rows] == ["1"] * 7 + ["7"] * 5
-    for row in rows:
-        table = text[text.index(f"\nTable {row.table}:") :]
-        (line, *_) = (line for line in table.splitlines() if line.startswith(row.row))
-        if row.table == "7":
-            assert [float(x) for x in line.removeprefix(row.row).split()] == list(row.values.values())
-        else:
-            found = re.search(r"\((\d+)[ \d]*\)(\d+)", line)
-            assert found is not None
-            assert [float(x) for x in found.groups()] == list(row.values.values())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,193 @@
+"""Ablations as data: which model configs are the rows of a paper's table, and what of ours measures its columns."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dubbench.errors import DubbenchError
+from dubbench.metrics.definitions import DEFINITIONS
+from dubbench.names import CONFIGS, names, resolve
+from dubbench.papers import PAPERS, TITLES, columns, printed
+
+KIND = "ablation"
+# Metrics that no protocol knows: a term of `dubbench validate`, and a part's cost by `dubbench speed`.
+VALIDATE, SPEED = "validate", "speed"
+TINY = "_tiny"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One table of ablations, a file of ``configs/ablation``.
+
+    Attributes:
+        name: the file's stem.
+        method: model config of the whole method; with ``_tiny`` after it, that for two cores.
+        paper: of `dubbench.papers`.
+        table: number of the table.
+        rows: by printed row, the model config that makes it.
+        settings: constructor arguments by which the method's configs differ in this table.
+        metrics: by printed column, our metric, ``validate/TERM`` or ``speed/PART/QUANTITY``.
+        protocol: that the rows are scored under, unless the command line names one.
+        options: constructor arguments that all rows have beside their configs.
+        experts: by option of ``dubbench eval``, the config that is trained first.
+        tiny_experts: the same on two cores.
+    """
+
+    name: str
+    method: str
+    paper: str
+    table: str
+    rows: dict[str, str]
+    settings: list[str]
+    metrics: dict[str, str]
+    protocol: str = "first_frame"
+    options: dict[str, Any] = field(default_factory=dict)
+    experts: dict[str, str] = field(default_factory=dict)
+    tiny_experts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def spec(self) -> str:
+        """How ``--table`` and ``dubbench leaderboard --paper`` call the table."""
+        return f"{self.paper}:{self.table}"
+
+    @property
+    def title(self) -> str:
+        """For a reader."""
+        return f"{TITLES[self.paper]}, Table {self.table}"
+
+    def scored(self) -> list[str]:
+        """Metrics that a protocol gives."""
+        return [metric for metric in self.metrics.values() if metric in DEFINITIONS]
+
+    def asks_for(self, way: str) -> bool:
+        """Whether a column is measured by `VALIDATE` or `SPEED`."""
+        return any(metric.startswith(f"{way}/") for metric in self.metrics.values())
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model that is trained and scored, for one row or several.
+
+    Attributes:
+        name: of its folder and its rows.
+        config: short name of the model config.
+        values: constructor arguments on top of it.
+    """
+
+    name: str
+    config: str
+    values: dict[str, Any]
+
+    @property
+    def words(self) -> list[str]:
+        """Its part of a command line."""
+        options = [word for name, value in self.values.items() for word in (f"--model.{name}", _word(value))]
+        return ["--model", self.config, *options]
+
+
+def find(name: str, table: str | None = None) -> list[Ablation]:
+    """All ablations of a method, or one by its own name.
+
+    Args:
+        name: of a method or of a file in ``configs/ablation``.
+        table: only this one, as ``PAPER:TABLE``.
+
+    Raises:
+        DubbenchError: if there is none such.
+    """
+    known = [load(stem) for stem in names(KIND)]
+    methods = list(dict.fromkeys(each.method for each in known))
+    found = [each for each in known if each.method == name] or [each for each in known if each.name == name]
+    if not found:
+        raise DubbenchError(f"no method with ablations is called {name!r}; there are {', '.join(methods)}")
+    chosen = [each for each in found if table in (None, each.spec)]
+    if not chosen:
+        specs = ", ".join(each.spec for each in found)
+        raise DubbenchError(f"{name} has no ablations in a table {table!r}; it has them in {specs}")
+    return chosen
+
+
+def load(name: str) -> Ablation:
+    """Read a file of ``configs/ablation`` by its stem.
+
+    Raises:
+        DubbenchError: if a row, column, config or metric in it does not exist.
+    """
+    path = CONFIGS / KIND / f"{name}.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    wrong = set(values) - {each.name for each in fields(Ablation)}
+    if wrong:
+        raise DubbenchError(f"{path} has the unknown {', '.join(sorted(wrong))}")
+    ablation = Ablation(name=name, **values)
+    _check(ablation, path)
+    return ablation
+
+
+def _check(ablation: Ablation, path: Path) -> None:
+    if ablation.paper not in PAPERS:
+        raise DubbenchError(f"{path}: no paper is called {ablation.paper!r}; there are {', '.join(PAPERS)}")
+    known = {
+        "row": [row.row for row in printed(ablation.paper) if row.table == ablation.table],
+        "column": [column.name for column in columns(ablation.paper, ablation.table)],
+        "model": names("model"),
+    }
+    given = {"row": ablation.rows, "column": ablation.metrics, "model": ablation.rows.values()}
+    for what, wanted in given.items():
+        for name in wanted:
+            if name not in known[what]:
+                raise DubbenchError(f"{path}: {ablation.title} has no {what} {name!r}; there are {known[what]}")
+    for metric in ablation.metrics.values():
+        if metric not in DEFINITIONS and metric.partition("/")[0] not in (VALIDATE, SPEED):
+            raise DubbenchError(f"{path}: no metric is called {metric!r}")
+
+
+def variants(ablation: Ablation, tiny: bool) -> dict[str, Variant]:
+    """What is trained for each printed row.
+
+    Args:
+        ablation: the table.
+        tiny: put each row's settings on top of the method's tiny config. Those of all the method's tables are given, so
+            that a row of two tables is one model.
+    """
+    every = dict.fromkeys(name for other in find(ablation.method) for name in other.settings)
+    found = {}
+    for row, config in ablation.rows.items():
+        values = dict(ablation.options)
+        if tiny:
+            values = {**_settings(config, list(every)), **values}
+        suffix = "".join(f"-{value}" for value in ablation.options.values())
+        base = ablation.method + TINY if tiny else config
+        found[row] = Variant(config + suffix + (TINY if tiny else ""), base, values)
+    return found
+
+
+def _settings(config: str, wanted: Sequence[str]) -> dict[str, Any]:
+    """Constructor arguments as a config has them, or as they are by default."""
+    contents = read_config(config)
+    module, _, kind = contents["class_path"].rpartition(".")
+    parameters = inspect.signature(getattr(import_module(module), kind)).parameters
+    given = contents["init_args"]
+    return {name: given.get(name, parameters[name].default) for name in wanted}
+
+
+def read_config(name: str, kind: str = "model") -> Mapping[str, Any]:
+    """Contents of a config by its short name, or by its file where it has none.
+
+    Raises:
+        DubbenchError: if there is none such.
+    """
+    path = Path(resolve(kind, name))
+    try:
+        contents: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise DubbenchError(f"{name} is no {kind} config: {error}") from error
+    return contents
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,202 @@
+"""A paper's table as it is printed, and below it, apart, what was measured here under the same setting."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dubbench.errors import DubbenchError
+from dubbench.metrics.definitions import DEFINITIONS
+from dubbench.papers import PAPERS, TITLES, Column, Printed, Setting, columns, printed
+from dubbench.protocols import load
+from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, Row, is_pooled, places, read_summary, summary_path
+
+ENDS = (GROUND_TRUTH, COPY_REFERENCE)
+ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
+SPEECH = {"own": "own speech", "cross": "other speech", "": ""}
+NARROWEST = 120
+
+
+class Measured(NamedTuple):
+    """A row of ours: one method of one results folder.
+
+    Attributes:
+        name: of the method.
+        protocol: name and hash.
+        driving: ``own`` or ``cross``; empty where nothing tells.
+        rows: by metric.
+    """
+
+    name: str
+    protocol: str
+    driving: str
+    rows: dict[str, Row]
+
+    @property
+    def dataset(self) -> str:
+        """Corpus that all rows share."""
+        return next(iter(self.rows.values())).dataset
+
+
+def show(spec: str, given: Sequence[Path], console: Console | None = None) -> None:
+    """Print a paper's table and what corresponds to it, or say which tables a paper has.
+
+    Rows of ours correspond where data set and driving speech are the same; a column whose definition or unit is another
+    one stays empty, and a footnote says why.
+
+    Args:
+        spec: ``PAPER:TABLE`` or ``PAPER``.
+        given: results folders, as ``dubbench leaderboard`` takes them; none prints the paper's numbers alone.
+        console: where to print, by default the standard output.
+
+    Raises:
+        DubbenchError: if there is no such paper or table, or a place holds no results.
+    """
+    console = console or Console()
+    if console.width < NARROWEST:
+        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    paper, colon, table = spec.partition(":")
+    if paper not in PAPERS:
+        raise DubbenchError(f"no paper is called {paper!r}; there are {', '.join(PAPERS)}")
+    if not colon:
+        console.print(_overview(paper))
+        return
+    rows = [row for row in printed(paper) if row.table == table]
+    if not rows:
+        raise DubbenchError(f"{TITLES[paper]} has no table {table!r}; it has {', '.join(tables(paper))}")
+    ours = measured(given)
+    for setting, group in _settings(paper, table).items():
+        console.print(f"{TITLES[paper]}, Table {table}{': ' if setting.name else ''}{setting.name}", style="bold")
+        console.print(_printed(rows, group))
+        console.print(_ours(setting, group, ours), soft_wrap=True)
+    console.print(_notes(columns(paper, table)), style="dim", soft_wrap=True)
+
+
+def tables(paper: str) -> list[str]:
+    """Numbers of a paper's tables."""
+    return list(dict.fromkeys(row.table for row in printed(paper)))
+
+
+def measured(given: Iterable[Path]) -> list[Measured]:
+    """The methods of results folders; raises `DubbenchError` as `dubbench.results.read_summary` does."""
+    found: dict[tuple[str, ...], Measured] = {}
+    for place in places(given):
+        for row in read_summary(place):
+            key = (row.dataset, row.protocol, row.protocol_hash, row.split_hash, row.method, str(place))
+            protocol = f"{row.protocol} ({row.protocol_hash})"
+            entry = found.setdefault(key, Measured(row.method, protocol, driving(place, row), {}))
+            entry.rows[row.metric] = row
+    return _once(found.values())
+
+
+def _once(entries: Iterable[Measured]) -> list[Measured]:
+    """Every run brings its own ground truth: equal rows are one, ends of the scale come first."""
+    kept: dict[tuple[object, ...], Measured] = {}
+    for entry in entries:
+        values = tuple((name, repr(row.value)) for name, row in entry.rows.items() if name != "seconds_per_frame")
+        kept.setdefault((entry.name, entry.dataset, entry.protocol, values), entry)
+    return sorted(kept.values(), key=lambda entry: ENDS.index(entry.name) if entry.name in ENDS else len(ENDS))
+
+
+def driving(place: Path, row: Row) -> str:
+    """Whether a row's clips were driven by their own speech, as ``run.json`` or else its protocol's file says."""
+    try:
+        record = json.loads(summary_path(place).with_name("run.json").read_text(encoding="utf-8"))
+        return str(record["protocol_choices"]["driving"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    try:
+        return load(row.protocol).driving
+    except DubbenchError:
+        return ""
+
+
+def _settings(paper: str, table: str) -> dict[Setting, list[Column]]:
+    groups: dict[Setting, list[Column]] = {}
+    for column in columns(paper, table):
+        groups.setdefault(column.setting, []).append(column)
+    return groups
+
+
+def _overview(paper: str) -> Table:
+    table = Table(title=f"tables of {TITLES[paper]}", box=box.SIMPLE_HEAD)
+    for header in ("table", "measured on", "rows", "columns"):
+        table.add_column(header, overflow="fold")
+    for number in tables(paper):
+        groups = _settings(paper, number)
+        where = dict.fromkeys(filter(None, map(_where, groups)))
+        names = dict.fromkeys(column.measure.name for group in groups.values() for column in group)
+        rows = [row.row for row in printed(paper) if row.table == number]
+        table.add_row(*map(Text, (f"{paper}:{number}", "; ".join(where), ", ".join(rows), ", ".join(names))))
+    return table
+
+
+def _where(setting: Setting) -> str:
+    return ", ".join(filter(None, (setting.dataset, SPEECH[setting.driving])))
+
+
+def _printed(rows: Sequence[Printed], group: Sequence[Column]) -> Table:
+    table = _empty(group, "printed there")
+    for row in rows:
+        cells = [row.texts.get(column.name, "") for column in group]
+        if any(cells):
+            table.add_row(*map(Text, (row.row, *cells)), style="italic")
+    return table
+
+
+def _ours(setting: Setting, group: Sequence[Column], entries: Sequence[Measured]) -> Table | Text:
+    """Our rows of a setting, or why there are none."""
+    if not any(column.measure.alike for column in group):
+        return Text("  nothing here is measured in the way of these columns\n", style="dim")
+    if not setting.dataset:
+        return Text("  its clips are not said, so nothing here corresponds\n", style="dim")
+    chosen = [entry for entry in entries if (entry.dataset, entry.driving) == (setting.dataset, setting.driving)]
+    if not chosen:
+        return Text(f"  none of the results given are of {_where(setting)}\n", style="dim")
+    table = _empty(group, f"measured here on {_where(setting)}", "protocol", "clips")
+    for entry in chosen:
+        clips = max((row.count for row in entry.rows.values() if not is_pooled(row.metric)), default=0)
+        cells = [_cell(column, entry.rows) for column in group]
+        name = f"* {entry.name}" if entry.name in ENDS else entry.name
+        table.add_row(*map(Text, (name, entry.protocol, str(clips), *cells)), style="dim" if entry.name in ENDS else "")
+    return table
+
+
+def _empty(group: Sequence[Column], *first: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for header in first:
+        table.add_column(header, no_wrap=True)
+    for column in group:
+        mark = "" if column.measure.alike else " †"
+        table.add_column(Text(column.measure.name + ARROWS[column.measure.better] + mark), justify="right")
+    return table
+
+
+def _cell(column: Column, rows: dict[str, Row]) -> str:
+    row = rows.get(column.measure.nearest) if column.measure.alike else None
+    return "" if row is None or row.value != row.value else short(row.metric, row.value)
+
+
+def short(metric: str, value: float) -> str:
+    """A value with the decimals of its unit."""
+    decimals = {"dB": 2, "px@256": 3}
+    return f"{value:.{decimals.get(DEFINITIONS[metric].unit, 4) if metric in DEFINITIONS else 4}f}"
+
+
+def _notes(group: Sequence[Column]) -> str:
+    """What is not alike and why, then what else differs."""
+    measures = list(dict.fromkeys(column.measure for column in group))
+    other = [
+        f"† {measure.name} is never in one column with ours: {measure.note}"
+        for measure in measures
+        if not measure.alike
+    ]
+    same = [
+        f"{measure.name} is defined as our {measure.nearest}: {measure.note}" for measure in measures if measure.alike
+    ]
+    return "\n".join(["* ends of the scale", *other, *same])

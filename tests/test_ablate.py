@@ -1,0 +1,426 @@
+"""`dubbench ablate`: which models are a table's rows, and a small study that is stopped, goes on, and fails in part."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from io import StringIO
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from rich.console import Console
+
+from dubbench import ablate_command, ablate_report, fitting
+from dubbench.ablate_study import Budget, Outcome, Study, Value
+from dubbench.ablation import KIND, Ablation, find, load, read_config, variants
+from dubbench.cli import main
+from dubbench.datamodules.prepare import prepare
+from dubbench.errors import DubbenchError
+from dubbench.evaluation import evaluate
+from dubbench.files import sha256, write_text
+from dubbench.models.base import load_model
+from dubbench.models.radio.module import Radio
+from dubbench.names import names
+from dubbench.papers import columns, printed
+from dubbench.protocols import Protocol
+from dubbench.protocols import load as load_protocol
+from dubbench.results import ClipResult, as_csv, summarise, write_summary
+from tests import talking
+from tests.datamodules.miniature import Clip
+from tests.models import talkers
+
+TABLES = {
+    "radio": ["radio:2", "radio_supplement:1"],
+    "personatalk": ["personatalk:4"],
+    "realtalk": ["realtalk:5", "realtalk:6", "realtalk:7"],
+    "g4g": ["g4g:2"],
+}
+# What makes the tiny RADIO smaller still.
+SMALLER = ["--model.widths", "[4,8,8,8,8]", "--model.style_dim", "16", "--model.vit_width", "16"]
+SMALLER += ["--model.speech_widths", "[4,4,4,4]", "--model.discriminator_widths", "[4,4]"]
+
+
+@pytest.mark.parametrize("name", names(KIND))
+def test_a_tables_rows_and_columns_are_all_there(name: str) -> None:
+    ablation = load(name)
+    rows = [row.row for row in printed(ablation.paper) if row.table == ablation.table]
+    assert list(ablation.rows) == rows
+    assert set(ablation.metrics) == {column.name for column in columns(ablation.paper, ablation.table)}
+    assert ablation.protocol in names("protocol")
+    for experts in (ablation.experts, ablation.tiny_experts):
+        assert set(experts.values()) <= set(names("model"))
+
+
+@pytest.mark.parametrize("method", TABLES)
+def test_variants_differ_in_their_settings_and_in_nothing_else(method: str) -> None:
+    found = find(method)
+    assert sorted(ablation.spec for ablation in found) == sorted(TABLES[method])
+    full: dict[str, tuple[str, ...]] = {}
+    for ablation in found:
+        for tiny in (False, True):
+            chosen = variants(ablation, tiny)
+            words = [tuple(variant.words) for variant in chosen.values()]
+            assert len(set(words)) == len(words) == len(ablation.rows)
+            for variant in chosen.values():
+                # One name is one model, whichever table it stands in.
+                assert full.setdefault(variant.name, tuple(variant.words)) == tuple(variant.words)
+                assert {"--model", f"{method}_tiny"} <= set(variant.words) or not tiny
+
+
+def test_tiny_variants_are_the_tiny_config_with_the_papers_setting() -> None:
+    (table,) = find("radio", "radio:2")
+    found = variants(table, tiny=True)
+    assert found["C + Fidelity mapping w/o ViT"].words[:4] == ["--model", "radio_tiny", "--model.variant", "C"]
+    (fia,) = find("realtalk", "realtalk:7")
+    blocks = {row: variant.values["blocks"] for row, variant in variants(fia, tiny=True).items()}
+    assert blocks == {"Flow": 2, "Deformation": 2, "Blocks=1": 1, "Blocks=3": 3, "Final (FIA)": 2}
+    (prior,) = find("realtalk", "realtalk:5")
+    rows = variants(prior, tiny=True)
+    seen = {row: (v.values["shape_prior"], v.values["history_prior"]) for row, v in rows.items()}
+    assert list(seen.values()) == [(False, False), (True, False), (False, True), (True, True)]
+    assert all(("✓" in row.partition(",")[0]) == shape for row, (shape, _) in seen.items())
+    assert all(("✓" in row.partition(",")[2]) == history for row, (_, history) in seen.items())
+    assert all(variant.words[-2:] == ["--model.stages", "expression"] for variant in rows.values())
+
+
+def test_the_supplements_ends_are_the_main_papers() -> None:
+    table = load("radio_vit")
+    judged = {"sync_expert": None, "sync_weight": 0}
+    with torch.device("meta"):
+        known, own = (
+            Radio(**{**read_config(name)["init_args"], **judged}).hparams for name in ("radio_d", "radio_vit_2_2")
+        )
+    assert known == own
+    values = {row.row: row.texts for paper in ("radio", "radio_supplement") for row in printed(paper)}
+    assert values["Baseline"] == values["B + Style modulation"]
+    assert values["+ ViT(2, 2)"] == values["D + Fidelity mapping w/ ViT"]
+    assert [table.rows["Baseline"], table.rows["+ ViT(2, 2)"]] == ["radio_b", "radio_d"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ann to learn from, bob to be scored on."""
+    folder = tmp_path_factory.mktemp("ablate")
+    for name, clips in (("ann", ("ann/one", "ann/two")), ("bob", ("bob/one",))):
+        sound = np.concatenate([talking.speech(clip) for clip in clips])
+        talking.write(folder / "corpus" / name / "one.mkv", chain.from_iterable(map(talking.frames, clips)), sound)
+    (folder / "split.csv").write_text("clip,speaker,split\n,ann,train\n,bob,test\n")
+    split = str(folder / "split.csv")
+    report = prepare("folder", folder / "corpus", folder / "out", size=96, faces="largest", split=split)
+    assert (report.done, report.failed) == (2, 0)
+    return folder / "out"
+
+
+@pytest.fixture
+def two_rows(monkeypatch: pytest.MonkeyPatch) -> Ablation:
+    """Table 2 of RADIO with its first and last row."""
+    (table,) = find("radio", "radio:2")
+    rows = dict(list(table.rows.items())[::3])
+    monkeypatch.setattr(ablate_command, "find", lambda *_: [replace(table, rows=rows)])
+    return table
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of what was trained; a name with ``!`` in front is interrupted first."""
+    done: list[str] = []
+    fit = fitting.fit
+
+    def watched(words: Sequence[str]) -> int:
+        name = Path(words[words.index("--out") + 1]).name
+        if f"!{name}" in done:
+            done.remove(f"!{name}")
+            raise KeyboardInterrupt
+        done.append(name)
+        return fit(words)
+
+    monkeypatch.setattr(fitting, "fit", watched)
+    return done
+
+
+def ablate(root: Path, out: Path, *more: str) -> int:
+    data = ["--dataset", "folder", "--dataset.root", str(root), "--data.val_windows", "0"]
+    quiet = ["--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
+    words = ["ablate", "--model", "radio", "--tiny", "--steps", "2", "--batch_size", "2", "--device", "cpu"]
+    return main([*words, *data, *quiet, *SMALLER, "--out", str(out), *more])
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.usefixtures("two_rows")
+def test_a_study_that_was_stopped_goes_on_and_ends_in_a_table(
+    root: Path,
+    tmp_path: Path,
+    fitted: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fitted.append("!radio_d_tiny")
+    assert ablate(root, tmp_path) == 130
+    assert fitted == ["sync_expert_tiny", "radio_a_tiny"]
+    first = tmp_path / "radio_a_tiny" / "checkpoints" / "last.ckpt"
+    digest = sha256(first)
+
+    calls: list[object] = []
+
+    def stopped(*args: object, **options: object) -> Path:
+        calls.append(options["protocol"])
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*args, **options)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr("dubbench.ablate_study.evaluate", stopped)
+    assert ablate(root, tmp_path) == 130
+    assert fitted == ["sync_expert_tiny", "radio_a_tiny", "radio_d_tiny"]
+    capsys.readouterr()
+    assert ablate(root, tmp_path) == 0
+    assert len(fitted) == 3
+    assert sha256(first) == digest
+
+    lines = read(tmp_path / "ablation.csv")
+    assert [line["row"] for line in lines] == ["A Baseline"] * 3 + ["D + Fidelity mapping w/ ViT"] * 3
+    assert [line["printed"] for line in lines] == ["32.672", "0.040", "0.520", "34.938", "0.031", "0.609"]
+    assert [line["metric"] for line in lines[:3]] == ["psnr", "lpips_alex", "sync_similarity"]
+    assert [line["alike"] for line in lines[:3]] == ["yes", "no", "no"]
+    summary = {(row["method"], row["metric"]): row for row in read(tmp_path / "results/first_frame/summary.csv")}
+    for line in lines:
+        row = summary.get((line["model"], line["metric"]), {"value": "", "ci_low": "", "ci_high": ""})
+        assert [line[key] for key in ("value", "ci_low", "ci_high")] == list(
+            map(row.get, ("value", "ci_low", "ci_high"))
+        )
+        assert (line["clips"], line["lost"], line["steps"], line["batch_size"]) == ("1", "0", "2", "2")
+        assert (
+            int(line["parameters"])
+            == load_model(first.parents[2] / line["model"] / "checkpoints/last.ckpt").parameter_count()
+        )
+    assert lines[0]["value"] != lines[3]["value"]
+    assert lines[2]["value"]
+    judge = load_model(first).hparams["sync_expert"]
+    assert judge == str(tmp_path / "sync_expert_tiny" / "checkpoints" / "last.ckpt")
+    steps = [torch.load(path, weights_only=True)["global_step"] for path in tmp_path.glob("radio_*/checkpoints/*")]
+    assert len(set(steps)) == 1
+
+    shown = capsys.readouterr().out
+    assert "LPIPS has no value: alexnet" in shown
+    assert "† Sync in the paper is not sync_similarity here" in shown
+    text = (tmp_path / "ablation.md").read_text(encoding="utf-8")
+    (written,) = (line for line in text.splitlines() if line.startswith("| A Baseline"))
+    cells = [cell.strip() for cell in written.strip("|").split("|")]
+    assert cells[1] == "32.672"
+    assert cells[2].startswith(f"{float(lines[0]['value']):.2f} (")
+    assert cells[-2] == "1/1"
+
+    assert ablate(root, tmp_path, "--seed", "1") == 1
+    assert "holds ablations with seed 0, not 1; give another --out" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("two_rows")
+def test_a_variant_that_fails_is_told_and_the_rest_goes_on(
+    root: Path, tmp_path: Path, fitted: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Only D has attention, whose tokens of 16 cannot be shared among three heads.
+    assert ablate(root, tmp_path, "--model.vit_heads", "3", "--expert_steps", "1") == 1
+    assert fitted == ["sync_expert_tiny", "radio_a_tiny", "radio_d_tiny"]
+    shown = capsys.readouterr().out
+    assert "D + Fidelity mapping w/ ViT (radio_d_tiny) failed, train: " in shown
+    assert "1 of 2 rows failed" in shown
+    lines = read(tmp_path / "ablation.csv")
+    assert lines[0]["value"]
+    assert not lines[0]["failure"]
+    assert [line["value"] for line in lines[3:]] == [""] * 3
+    assert all(line["failure"].startswith("train: ") for line in lines[3:])
+    assert "Traceback" in (tmp_path / "radio_d_tiny" / "error.txt").read_text()
+    trained = json.loads((tmp_path / "sync_expert_tiny" / "trained.json").read_text())
+    assert trained["batches"] == 1
+    methods = {row["method"] for row in read(tmp_path / "results/first_frame/summary.csv")}
+    assert methods == {"ground_truth", "copy_reference", "radio_a_tiny"}
+
+
+def test_errors_of_expressions_and_costs_of_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = [Clip("anna/one", 30), Clip("anna/val", 20, "val"), Clip("bert/one", 20)]
+    prepared = talkers.make(tmp_path / "prepared", clips)
+    options = {"root": str(prepared), "dataset": "mini", "val_windows": 2}
+    data = {"class_path": "dubbench.datamodules.datamodule.DubbingDataModule", "init_args": options}
+    (tmp_path / "mini.yaml").write_text(yaml.safe_dump(data))
+    prior, fia = load("realtalk_prior"), load("realtalk_fia")
+    costs = {name: metric for name, metric in fia.metrics.items() if metric.startswith("speed/")}
+    tables = [
+        replace(prior, rows=dict(list(prior.rows.items())[::3])),
+        replace(fia, rows={"Blocks=1": "realtalk_1_block"}, metrics=costs),
+    ]
+    monkeypatch.setattr(ablate_command, "find", lambda *_: tables)
+    monkeypatch.setattr("dubbench.ablate_study.FRAMES", 8)
+    monkeypatch.setattr("dubbench.ablate_study.REPEATS", 1)
+    small = [
+        "--model.vertices",
+        "64",
+        "--model.size",
+        "32",
+        "--model.widths",
+        "[8,8,16,16]",
+        "--model.stem",
+        "8",
+        "--model.shapes",
+        "4",
+    ]
+    small += ["--model.expressions", "3", "--model.width", "32", "--model.renderer_heads", "2"]
+    words = ["ablate", "--model", "realtalk", "--tiny", "--dataset", str(tmp_path / "mini.yaml"), "--device", "cpu"]
+    words += ["--steps", "2", "--batch_size", "2", "--trainer.enable_progress_bar", "false", *small]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    lines = {(line["row"], line["column"]): line for line in read(tmp_path / "out" / "ablation.csv")}
+    assert len(lines) == 4
+    for row in tables[0].rows:
+        line = lines[row, "Expression Error"]
+        folder = tmp_path / "out" / line["model"]
+        kept = json.loads((folder / "validate.json").read_text())
+        assert float(line["value"]) == pytest.approx(kept["val_expression"], rel=1e-5)
+        assert line["clips"] == "0"
+        assert load_model(folder / "checkpoints" / "last.ckpt").hparams["stages"] == "expression"
+    name = lines["Blocks=1", "Runtime (ms)"]["model"]
+    kept = json.loads((tmp_path / "out" / name / "speed.json").read_text())
+    times = [float(lines["Blocks=1", "Runtime (ms)"][key]) for key in ("ci_low", "value", "ci_high")]
+    assert times == pytest.approx([kept[f"renderer/ms{end}"] for end in ("_low", "", "_high")], rel=1e-5)
+    model = load_model(tmp_path / "out" / name / "checkpoints" / "last.ckpt")
+    assert 0 < 1e6 * float(lines["Blocks=1", "Param. (M)"]["value"]) < model.parameter_count()
+    assert "best in " in capsys.readouterr().out
+
+
+def test_tables_under_one_protocol_share_a_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def scored(root: Path, methods: dict[str, object], *, out: Path, protocol: Protocol, **_: object) -> Path:
+        asked.append(list(methods))
+        clips = [ClipResult(name, "a", "f", 5, values={"psnr": float(len(name))}) for name in methods]
+        labels = {"dataset": "d", "protocol": protocol.name, "protocol_hash": "p", "split_hash": "s"}
+        write_summary(out / "summary.csv", summarise(clips, ["psnr"], labels, 0))
+        own = {name: {"scored": 1, "failed": {}, "pooled_without_value": {"fid": "too few"}} for name in methods}
+        record = {"methods": own, "not_computed": {"lpips_alex": "no weights"}, "protocol": protocol.name}
+        write_text(out / "run.json", json.dumps(record))
+        return out
+
+    monkeypatch.setattr("dubbench.ablate_study.evaluate", scored)
+    monkeypatch.setattr("dubbench.ablate_study.load_model", lambda path: torch.nn.Identity())
+    budget = Budget("grid", 1, 1, None, 0, tiny=True)
+    study = Study(budget, tmp_path, Console(file=StringIO()), "cpu")
+    outcomes = {}
+    for table in find("realtalk")[:2]:
+        outcomes[table.spec] = [Outcome(table, *each) for each in variants(table, tiny=True).items()]
+        study.score(outcomes[table.spec], load_protocol("first_frame"))
+    assert list(outcomes) == ["realtalk:7", "realtalk:6"]
+    names_ = [outcome.variant.name for outcome in outcomes["realtalk:7"]]
+    assert asked == [*[[n] for n in names_], names_, ["realtalk_naive_mask_tiny"], ["realtalk_tiny"], asked[-1]]
+    assert asked[-1] == [*names_, "realtalk_naive_mask_tiny"]
+    naive, learnable = outcomes["realtalk:6"]
+    assert naive.values == {}
+    assert naive.absent["LPIPS"] == "no weights"
+    assert naive.absent["FID"] == "too few"
+    assert learnable.absent["SSIM"] == "the protocol first_frame does not compute ssim"
+
+
+def rows(values: dict[str, float]) -> list[Outcome]:
+    (table,) = find("radio", "radio:2")
+    chosen = variants(table, tiny=False)
+    return [Outcome(table, row, chosen[row], {"PSNR": Value(value)}) for row, value in values.items()]
+
+
+def test_orders_are_compared_with_the_papers() -> None:
+    (table,) = find("radio", "radio:2")
+    psnr, lpips, _ = columns("radio", "2")
+    names_ = list(table.rows)
+    same = rows(dict(zip(names_, (20.0, 21.0, 22.0, 23.0), strict=True)))
+    told = ablate_report.agreement("PSNR", psnr.measure, same)
+    assert told == "best in both D + Fidelity mapping w/ ViT; rank correlation 1.00 over 4 rows"
+    turned = rows(dict(zip(names_, (23.0, 22.0, 21.0, 20.0), strict=True)))
+    told = ablate_report.agreement("PSNR", psnr.measure, turned)
+    assert told.startswith("best in the paper D + Fidelity mapping w/ ViT, here A Baseline; rank correlation -1.00")
+    assert ablate_report.agreement("PSNR", psnr.measure, same[:1]) == ""
+    assert ablate_report.agreement("PSNR", psnr.measure, rows(dict.fromkeys(names_, 20.0))) == "no difference here"
+    two = [replace(o, values={"LPIPS": Value(v)}) for o, v in zip(same[:2], (0.1, 0.2), strict=True)]
+    assert ablate_report.agreement("LPIPS", lpips.measure, two) == "best in both A Baseline"
+
+
+def test_the_screen_tells_a_row_of_ours_beside_the_papers() -> None:
+    text = StringIO()
+    outcomes = rows({"A Baseline": 20.0})
+    outcomes[0].values["PSNR"] = Value(20.0, 19.5, 20.5)
+    outcomes[0].clips, outcomes[0].lost, outcomes[0].parameters = 3, 1, 2_500_000
+    budget = Budget("grid", 60, 60, 4, 7, tiny=True)
+    ablate_report.show(outcomes, budget, Console(file=text, width=160))
+    shown = text.getvalue()
+    (line,) = (line for line in shown.splitlines() if "A Baseline" in line)
+    assert line.split() == [
+        "A",
+        "Baseline",
+        "32.672",
+        "20.00",
+        "(19.50,",
+        "20.50)",
+        "0.040",
+        "0.520",
+        "3/4",
+        "2.50",
+        "M",
+    ]
+    assert "here: grid, 60 batches of 4, seed 7, tiny networks. Orders can be compared, values cannot" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--model", "wav2lip"], "no method with ablations is called 'wav2lip'; there are "),
+        (["--model", "radio", "--table", "radio:1"], "radio has no ablations in a table 'radio:1'; it has them in "),
+        (["--model", "radio", "--steps", "0"], "--steps 0 leaves nothing to do; give 1 or more"),
+        (["--model", "radio", "--protocol", "frist"], "no protocol is called 'frist'; there are "),
+        (["--model", "radio", "--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
+    ],
+)
+def test_wrong_words_are_one_sentence(
+    words: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--dataset", "grid", "--out", str(tmp_path / "out")]
+    steps = [] if "--steps" in words else ["--steps", "1"]
+    assert main(["ablate", *words, *steps, *more]) == 1
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert len(told.strip().splitlines()) == 1
+
+
+def test_options_of_nobody_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["ablate", "--model", "radio", "--dataset", "grid", "--steps", "1"]
+    assert main([*words, "--stpes", "3"]) == 2
+    assert main([*words, "--data.seed=1", "stray"]) == 2
+    assert "unrecognised argument: stray" in capsys.readouterr().err
+
+
+def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = yaml.safe_load((Path(ablate_command.__file__).parent / "configs/ablation/radio.yaml").read_text())
+    (tmp_path / KIND).mkdir()
+    monkeypatch.setattr("dubbench.ablation.CONFIGS", tmp_path)
+    for change, sentence in (
+        ({"rows": {"E": "radio_a"}}, "RADIO, Table 2 has no row 'E'"),
+        ({"rows": {"A Baseline": "radio_e"}}, "has no model 'radio_e'"),
+        ({"metrics": {"SSIM": "ssim"}}, "has no column 'SSIM'"),
+        ({"metrics": {"PSNR": "pnsr"}}, "no metric is called 'pnsr'"),
+        ({"paper": "wav2lip"}, "no paper is called 'wav2lip'"),
+        ({"colour": "red"}, "has the unknown colour"),
+    ):
+        (tmp_path / KIND / "radio.yaml").write_text(yaml.safe_dump({**good, **change}))
+        with pytest.raises(DubbenchError, match=sentence):
+            load("radio")
+
+
+def test_cells_of_the_csv_are_quoted() -> None:
+    budget = Budget("grid", 1, 1, None, 0, tiny=False)
+    lines = ablate_report._lines(rows({"A Baseline": 20.0})[0], budget)
+    table = list(csv.DictReader(StringIO(as_csv(ablate_report.COLUMNS, lines))))
+    assert [line["value"] for line in table] == ["20", "", ""]
+    assert table[0]["batch_size"] == ""
