@@ -1,0 +1,1 @@
+"""Pictures of the papers' kinds, one file a picture; ``dubbench figure`` lists them."""

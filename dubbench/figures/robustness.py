@@ -1,0 +1,216 @@
+"""One clip dubbed with several references, and how far each metric moves with them (RADIO 4.2, Figure 4)."""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dubbench.candidates import Candidate, Dubbed, Dubber, Job
+from dubbench.datamodules.clip import PreparedClip
+from dubbench.devices import device
+from dubbench.experts import experts
+from dubbench.face.landmarks import FaceMesh
+from dubbench.face.warp import warp
+from dubbench.figures import plotting
+from dubbench.figures.strip import evenly, frames_of
+from dubbench.files import inside, write_text
+from dubbench.footage import SourceFootage
+from dubbench.media.container import Image
+from dubbench.metrics.suite import Suite
+from dubbench.models.base import load_model
+from dubbench.names import names
+from dubbench.protocols import Protocol, load
+from dubbench.results import GROUND_TRUTH, ClipResult, as_csv, is_pooled, number
+from dubbench.scoring import score_clip
+
+SIDE = 256
+COLUMNS = ("metric", "reference", "value")
+SPREAD = ("mean", "std", "min", "max")
+
+
+class WithReference(Dubbed):
+    """A dubber that sees one frame, whatever the protocol allows."""
+
+    def __init__(self, dubber: Dubber, reference: int) -> None:
+        """Name the row after the frame."""
+        super().__init__(f"reference_{reference}", dubber)
+        self.reference = reference
+
+    def references(self, job: Job) -> list[int]:
+        """See `Dubbed`."""
+        return [self.reference]
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """What several references gave on one clip.
+
+    Attributes:
+        references: frame numbers.
+        results: of each.
+        frames: numbers of the frames that are shown.
+        truth: those frames of the ground truth, aligned, uint8 [256, 256, 3].
+        pictures: the reference frames.
+        dubbed: by reference, the frames that are shown.
+        metrics: names.
+        absent: metrics that could not be computed, with the reason.
+    """
+
+    references: list[int]
+    results: list[ClipResult]
+    frames: list[int]
+    truth: list[Image]
+    pictures: list[Image]
+    dubbed: list[list[Image]]
+    metrics: list[str]
+    absent: dict[str, str]
+
+    def spread(self, metric: str) -> dict[str, float]:
+        """Mean, sample deviation, least and greatest value over the references; NaN where there is none."""
+        values = [result.values[metric] for result in self.results if metric in result.values]
+        if not values:
+            return dict.fromkeys(SPREAD, float("nan"))
+        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        return dict(zip(SPREAD, (float(np.mean(values)), deviation, min(values), max(values)), strict=True))
+
+
+def compare(
+    dubber: Dubber,
+    clip: PreparedClip,
+    references: Sequence[int],
+    frames: Sequence[int],
+    rules: Protocol,
+    suite: Suite,
+    source_root: Path | None = None,
+) -> Robustness:
+    """Dub a clip by its own speech with each reference alone, and score each as `dubbench eval` does.
+
+    Metrics that pool the frames of a split say nothing of one clip and are left out.
+
+    Raises:
+        DubbenchError: if a clip's source is not there, or a reference gives no video.
+    """
+    footage = SourceFootage.find(clip, source_root)
+    rows = [WithReference(dubber, reference) for reference in references]
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        videos = Path(folder)
+        candidates: list[Candidate] = [Candidate(), *rows]
+        meshes = {row.name: stack.enter_context(FaceMesh()) for row in candidates}
+        job = Job(footage, clip.speech(), rules, prepared=clip)
+        results = score_clip(job, dict.fromkeys(candidates, ""), suite, meshes, videos)
+        shown = {
+            row.name: _aligned(inside(videos / row.name, f"{clip.info.clip}.mp4"), clip, frames)
+            for row, result in zip(candidates, results, strict=True)
+            if not result.failure
+        }
+    for result in results:
+        plotting.refuse(result.failure and f"{clip.info.clip} with {result.method} cannot be scored: {result.failure}")
+    return Robustness(
+        references=list(references),
+        results=results[1:],
+        frames=list(frames),
+        truth=shown[GROUND_TRUTH],
+        pictures=list(clip.frames(references, SIDE)),
+        dubbed=[shown[row.name] for row in rows],
+        metrics=[metric for metric in suite.metrics if not is_pooled(metric)],
+        absent=suite.absent,
+    )
+
+
+def _aligned(video: Path, clip: PreparedClip, frames: Sequence[int]) -> list[Image]:
+    scale = clip.info.size / SIDE
+    transforms = clip.transforms(frames) * [scale, scale, 1.0]
+    pictures = frames_of(video, frames)
+    # Landmarks name pixels by their centres' indices, the aligned square by its edges: `warp` takes care of both.
+    return [warp(picture, transform, SIDE) for picture, transform in zip(pictures, transforms, strict=True)]
+
+
+def write(path: Path, found: Robustness) -> None:
+    """Write a line a metric and reference, then its spread over the references."""
+    lines = []
+    for metric in found.metrics:
+        values = {
+            str(k): r.values.get(metric, float("nan")) for k, r in zip(found.references, found.results, strict=True)
+        }
+        lines += [(metric, name, number(value)) for name, value in {**values, **found.spread(metric)}.items()]
+    write_text(path, as_csv(COLUMNS, lines))
+
+
+def table(found: Robustness) -> str:
+    """Metrics by reference with their spread, as text of one width a letter."""
+    lines = []
+    for metric in found.metrics:
+        spread = found.spread(metric)
+        if spread["mean"] == spread["mean"]:
+            values = [result.values.get(metric, float("nan")) for result in found.results]
+            told = [f"{value:.4g}" for value in (*values, spread["mean"])]
+            lines.append([metric, *told, f"{spread['max'] - spread['min']:.2g}"])
+    return plotting.lettering(["", *(f"ref {k}" for k in found.references), "mean", "range"], lines)
+
+
+def draw(found: Robustness, out: Path) -> None:
+    """Write the figure: ground truth, then a row a reference with that reference first; values stand below."""
+    text = table(found)
+    foot = 0.118 * (text.count("\n") + 2)
+    figure, cells = plotting.grid(len(found.references) + 1, len(found.frames) + 1, foot=foot)
+    plotting.name_row(cells[0][0], "ground truth")
+    for column, (k, picture) in enumerate(zip(found.frames, found.truth, strict=True), 1):
+        plotting.show(cells[0][column], picture, f"frame {k}")
+    for row, reference, own, dubbed in zip(cells[1:], found.references, found.pictures, found.dubbed, strict=True):
+        plotting.show(row[0], own)
+        plotting.name_row(row[0], f"reference\n(frame {reference})")
+        for cell, picture in zip(row[1:], dubbed, strict=True):
+            plotting.show(cell, picture)
+    figure.supxlabel(text, x=0.02, ha="left", fontsize=7, family="monospace")
+    plotting.save(figure, out)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--ckpt_path", required=True, type=Path, help="a method's checkpoint")
+    parser.add_argument("--root", required=True, type=Path, help="folder of prepared clips")
+    parser.add_argument("--clip", required=True, help="id of a clip in it")
+    parser.add_argument("--references", required=True, metavar="K,K,...", help="frames that are the reference in turn")
+    parser.add_argument("--frames", metavar="K,K,...", help="frames to show (five, evenly)")
+    parser.add_argument("--protocol", default="first_frame", help=f"{', '.join(names('protocol'))}, or a YAML file")
+    parser.add_argument("--sync_expert", type=Path, metavar="CKPT", help="checkpoint behind sync_similarity (none)")
+    parser.add_argument("--style_encoder", type=Path, metavar="CKPT", help="checkpoint behind style_sim (none)")
+    parser.add_argument("--source_root", type=Path, metavar="DIR", help="where the corpus lies, if it moved")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write every value, and the spreads")
+    parser.add_argument("--out", required=True, type=Path, metavar="PNG")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Dub, score, and write figure and table; raises `DubbenchError` where an option does not fit the clip."""
+    where = device(arguments.device)
+    clip = PreparedClip(arguments.root, arguments.clip)
+    references = plotting.numbers(arguments.references, "--references", len(clip))
+    plotting.refuse(
+        len(set(references)) < len(references) and f"--references {arguments.references} names a frame twice"
+    )
+    wanted = arguments.frames
+    frames = plotting.numbers(wanted, "--frames", len(clip)) if wanted else evenly(len(clip), 5)
+    model, rules = load_model(arguments.ckpt_path, where), load(arguments.protocol)
+    suite = Suite(
+        {name: version for name, version in rules.metrics.items() if not is_pooled(name)},
+        device=where,
+        sync=rules.sync,
+        embedder=rules.embedder,
+        pool_minimum=rules.pool_minimum,
+        networks=experts(arguments.sync_expert, arguments.style_encoder, where),
+    )
+    found = compare(model, clip, references, frames, rules, suite, arguments.source_root)
+    draw(found, arguments.out)
+    if arguments.csv:
+        write(arguments.csv, found)
+    print(table(found))
+    reasons = {
+        reason: [name for name, why in found.absent.items() if why == reason] for reason in found.absent.values()
+    }
+    for reason, absent in reasons.items():
+        print(f"without {', '.join(absent)}: {reason}")

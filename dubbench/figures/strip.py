@@ -1,0 +1,148 @@
+"""Frames of several methods on one clip, a row a method: the comparison figure of every paper."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from dubbench.errors import DubbenchError
+from dubbench.face.landmarks import FaceMesh, points_68
+from dubbench.figures import plotting
+from dubbench.figures.shown import Shown, shown
+from dubbench.media.container import Image
+from dubbench.media.video import read_frames
+
+Box = tuple[int, int, int, int]
+
+MOUTH = slice(48, 68)
+# Of the box's width and height, on each side: what is shown around the landmarks.
+MARGIN = {"face": (0.25, 0.3), "mouth": (0.35, 0.55)}
+LONGEST = 640  # pixels of a cell's longer side
+
+
+def frames_of(video: Path, wanted: Sequence[int]) -> list[Image]:
+    """Some frames of a video at 25 fps, in the order asked for.
+
+    Raises:
+        DubbenchError: if it has fewer.
+        MediaError: if it is unreadable.
+    """
+    found: dict[int, Image] = {}
+    count = 0
+    for k, frame in enumerate(read_frames(video)):
+        count = k + 1
+        if k in wanted:
+            found[k] = frame
+        if len(found) == len(set(wanted)):
+            return [found[k] for k in wanted]
+    raise DubbenchError(f"{video} has frames 0 to {count - 1} and not {max(wanted)}; choose others with --frames")
+
+
+def evenly(frames: int, count: int) -> list[int]:
+    """``count`` frame numbers spread over a clip, the middles of equal parts.
+
+    Raises:
+        DubbenchError: if there are fewer frames.
+    """
+    if not 0 < count <= frames:
+        raise DubbenchError(f"{count} frames cannot be shown of a clip of {frames}; choose 1 to {frames}")
+    return [(2 * k + 1) * frames // (2 * count) for k in range(count)]
+
+
+def length(video: Path) -> int:
+    """Frames of a video at 25 fps."""
+    return sum(1 for _ in read_frames(video))
+
+
+def zoomed(pictures: Sequence[Image], part: str) -> Box:
+    """Left, top, right, bottom of the face or mouth over all of some frames, with a margin, within the frame.
+
+    Raises:
+        DubbenchError: if none of them shows a face.
+    """
+    with FaceMesh() as mesh:
+        faces = [points_68(found[0]) for picture in pictures if (found := mesh.detect(picture))]
+    if not faces:
+        raise DubbenchError("no face was found to zoom in on; leave --zoom out, or give --box")
+    points = np.concatenate([face[MOUTH if part == "mouth" else slice(None)] for face in faces])
+    low, high = points.min(0), points.max(0)
+    margin = (high - low) * MARGIN[part]
+    (left, top), (right, bottom) = np.floor(low - margin), np.ceil(high + margin)
+    height, width = pictures[0].shape[:2]
+    return max(0, int(left)), max(0, int(top)), min(width, int(right)), min(height, int(bottom))
+
+
+def draw(rows: Sequence[tuple[str, Sequence[Image]]], frames: Sequence[int], box: Box | None, out: Path) -> None:
+    """Write the strip.
+
+    Args:
+        rows: label and frames of each; frames that are larger than the first row's, by an encoder's padding, are cut.
+        frames: their numbers.
+        box: what part of each frame is shown; None for all.
+        out: PNG.
+    """
+    height, width = rows[0][1][0].shape[:2]
+    left, top, right, bottom = box or (0, 0, width, height)
+    figure, cells = plotting.grid(len(rows), len(frames), aspect=(bottom - top) / (right - left))
+    for r, (label, pictures) in enumerate(rows):
+        plotting.name_row(cells[r][0], label)
+        for c, picture in enumerate(pictures):
+            cut = picture[:height, :width][top:bottom, left:right]
+            plotting.show(cells[r][c], _small(cut), f"frame {frames[c]}" if r == 0 else "")
+    plotting.save(figure, out)
+
+
+def _small(picture: Image) -> Image:
+    scale = LONGEST / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote")
+    parser.add_argument("--clip", required=True, help="id of a clip in them")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="only these (all, ground truth first)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--frames", metavar="K,K,...", help="numbers of the frames")
+    which.add_argument("--count", type=int, default=8, help="so many, evenly over the clip (%(default)s)")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--zoom", choices=list(MARGIN), help="show the face or the mouth of the first row, in all rows")
+    part.add_argument(
+        "--box", nargs=4, type=int, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"), help="show this part, in pixels"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="PNG")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the strip; raises `DubbenchError` where the results have not what is asked for."""
+    rows = [row for row in shown(arguments.results, arguments.methods) if arguments.clip in row.videos]
+    if not rows:
+        raise DubbenchError(
+            f"no video of {arguments.clip} is in these results; its name is the clip's id, as s1/bbaf2n"
+        )
+    total = length(rows[0].videos[arguments.clip])
+    wanted = arguments.frames
+    frames = plotting.numbers(wanted, "--frames", total) if wanted else evenly(total, arguments.count)
+    pictures = [(_label(row), frames_of(row.videos[arguments.clip], frames)) for row in rows]
+    first = pictures[0][1]
+    draw(pictures, frames, _box(arguments, first), arguments.out)
+
+
+def _box(arguments: argparse.Namespace, first: Sequence[Image]) -> Box | None:
+    if arguments.zoom:
+        return zoomed(first, arguments.zoom)
+    if not arguments.box:
+        return None
+    left, top, wide, high = arguments.box
+    height, width = first[0].shape[:2]
+    if not (0 <= left < left + wide <= width and 0 <= top < top + high <= height):
+        raise DubbenchError(f"--box {left} {top} {wide} {high} reaches beyond the frames of {width} x {height} pixels")
+    return left, top, left + wide, top + high
+
+
+def _label(row: Shown) -> str:
+    return row.label.replace("_", " ").replace("/", "\n")

@@ -1,0 +1,64 @@
+"""Videos of a study: playable in browsers, and silent about who made them."""
+
+from pathlib import Path
+
+import av
+
+from dubbench.errors import DubbenchError
+from dubbench.files import atomic
+from dubbench.media.audio import aligned_speech
+from dubbench.media.container import opened, video_stream
+from dubbench.media.video import VideoWriter, probe, read_frames
+
+# What an mp4 may hold so that every present-day browser plays it.
+PICTURE_CODECS = frozenset({"h264", "vp9", "av1"})
+PIXELS = frozenset({"yuv420p", "yuvj420p"})
+SOUND_CODECS = frozenset({"aac", "mp3", "opus"})
+
+
+def bare_copy(source: Path, target: Path) -> bool:
+    """Write a video as mp4 without its metadata; packets are copied where browsers play them, else it is encoded again.
+
+    Args:
+        source: video with sound.
+        target: file to write, ending in .mp4.
+
+    Returns:
+        Whether it was encoded again, visually lossless.
+
+    Raises:
+        DubbenchError: if it has no sound.
+        MediaError: if it is unreadable.
+    """
+    info = probe(source)
+    if not info.has_audio:
+        raise DubbenchError(f"{source} has no sound, so nobody can judge its lips; add the speech that drives it")
+    if not _playable(source):
+        with VideoWriter(target, info.width, info.height, speech=aligned_speech(source)) as writer:
+            for frame in read_frames(source):
+                writer.write(frame)
+        return True
+    with opened(source) as container, atomic(target) as temporary:
+        picture, sound = video_stream(container), container.streams.audio[0]
+        with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart", "fflags": "bitexact"}) as out:
+            copies = {stream.index: out.add_stream_from_template(stream) for stream in (picture, sound)}
+            for copy in copies.values():
+                copy.metadata.clear()
+            for packet in container.demux(picture, sound):
+                if packet.dts is not None:
+                    packet.stream = copies[packet.stream.index]
+                    out.mux(packet)
+    return False
+
+
+def _playable(source: Path) -> bool:
+    with opened(source) as container:
+        picture = video_stream(container)
+        frame = next(container.decode(picture), None)
+        upright = frame is not None and not frame.rotation
+        return (
+            upright
+            and picture.codec.canonical_name in PICTURE_CODECS
+            and picture.codec_context.pix_fmt in PIXELS
+            and container.streams.audio[0].codec.canonical_name in SOUND_CODECS
+        )
