@@ -110,8 +110,8 @@ def _check(*, size: int, workers: int, smooth: float, faces: str, limit: int | N
 
 
 @contextmanager
-def claimed(out: Path) -> Iterator[None]:
-    """Keep other runs off the folder, and clear what an earlier run left unfinished, before and after."""
+def claimed(out: Path, verb: str = "prepare") -> Iterator[None]:
+    """Keep other runs of a verb off the folder, and clear what an earlier run left unfinished, before and after."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -123,7 +123,7 @@ def claimed(out: Path) -> Iterator[None]:
     except BlockingIOError as error:
         os.close(folder)
         raise DubbenchError(
-            f"another dubbench prepare is writing to {out}; wait for it or give another --out"
+            f"another dubbench {verb} is writing to {out}; wait for it or give another --out"
         ) from error
     try:
         _clear(out)

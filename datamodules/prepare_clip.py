@@ -2,9 +2,10 @@
 
 import shutil
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from dubbench.datamodules.clip import ClipInfo
@@ -150,22 +151,19 @@ def _make(job: Job, digest: str, folder: Path, tell: Tell) -> ClipInfo:
     """Write video, track and audio into ``folder`` in one pass over the pictures and one over the sound."""
     path, options = job.raw.path, job.options
     about = probe(path)
-    if not about.has_audio:
+    sound = path if about.has_audio else job.raw.audio
+    if sound is None:
         raise DubbenchError("no audio track")
     choice = FaceChoice(options.faces)
-    rows = filled(_faces(path, choice, tell), lambda: read_frames(path))
-    with (
-        TrackWriter(folder / "track.npz") as track,
-        VideoWriter(folder / "video.mp4", options.size, options.size, intra=True) as video,
-    ):
-        for row, transform in aligned(rows, options.size, options.smooth):
-            video.write(warp(row.rgb, transform, options.size, border="reflect"))
-            track.append(mesh=row.mesh, points=points_68(row.mesh), transform=transform, detected=row.detected)
-        # Judged before the video closes: without any face it has no frame to close with.
+
+    def judge() -> None:
         if choice.frames < SHORTEST:
             raise DubbenchError(f"too short: {choice.frames} of at least {SHORTEST} frames at 25 fps")
         choice.verdict()
-    write_speech(path, folder / "audio.wav", track.rows)
+
+    faces = faces_of(path, face_mesh(), choice, tell)
+    frames = write_aligned(path, faces, folder, options.size, options.smooth, judge)
+    write_speech(sound, folder / "audio.wav", frames, apart=sound != path)
     return ClipInfo(
         clip=job.raw.clip,
         speaker=job.raw.speaker,
@@ -173,7 +171,7 @@ def _make(job: Job, digest: str, folder: Path, tell: Tell) -> ClipInfo:
         split=job.split,
         source=job.source,
         source_sha256=digest,
-        frames=track.rows,
+        frames=frames,
         size=options.size,
         source_width=about.width,
         source_height=about.height,
@@ -184,11 +182,54 @@ def _make(job: Job, digest: str, folder: Path, tell: Tell) -> ClipInfo:
     )
 
 
-def _faces(path: Path, choice: FaceChoice, tell: Tell) -> Iterator[tuple[Image, Mesh | None]]:
-    """Decode, detect and choose, frame by frame."""
-    mesh = face_mesh()
+def write_aligned(
+    path: Path,
+    faces: Iterable[tuple[Image, Mesh | None]],
+    folder: Path,
+    size: int,
+    smooth: float,
+    judge: Callable[[], None],
+) -> int:
+    """Write ``video.mp4`` and ``track.npz`` of a clip in one pass, streaming.
+
+    Args:
+        path: the source video, whose beginning is read again if it shows no face.
+        faces: its frames as `faces_of` gives them.
+        folder: for both files.
+        size: side of the aligned frames in pixels.
+        smooth: sigma in frames of the smoothing of the alignment.
+        judge: called after the last frame; raises `DubbenchError` if the clip will not do.
+
+    Returns:
+        The number of frames.
+    """
+    rows = filled(faces, lambda: read_frames(path))
+    with (
+        TrackWriter(folder / "track.npz") as track,
+        VideoWriter(folder / "video.mp4", size, size, intra=True) as video,
+    ):
+        for row, transform in aligned(rows, size, smooth):
+            video.write(warp(row.rgb, transform, size, border="reflect"))
+            track.append(mesh=row.mesh, points=points_68(row.mesh), transform=transform, detected=row.detected)
+        # Judged before the video closes: without any face it has no frame to close with.
+        judge()
+    return track.rows
+
+
+def faces_of(
+    path: Path, mesh: FaceMesh, choice: FaceChoice, tell: Tell, limit: int | None = None
+) -> Iterator[tuple[Image, Mesh | None]]:
+    """Decode, detect and choose, frame by frame.
+
+    Args:
+        path: the video.
+        mesh: the detector.
+        choice: of the face.
+        tell: gets the number of frames done since it was told last.
+        limit: how many frames at most; None for all.
+    """
     mesh.reset()
-    for number, rgb in enumerate(read_frames(path), 1):
+    for number, rgb in enumerate(islice(read_frames(path), limit), 1):
         yield rgb, choice.choose(mesh.detect(rgb))
         if number % TELL_EVERY == 0:
             tell(TELL_EVERY)

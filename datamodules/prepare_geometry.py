@@ -22,7 +22,7 @@ from dubbench.datamodules.prepare_workers import Tell, spread
 from dubbench.errors import DubbenchError
 from dubbench.face.d3dfr import ReconNet, load_d3dfr, network_guess
 from dubbench.face.first_guess import Coefficients
-from dubbench.face.fitting import fit
+from dubbench.face.fitting import Fit, fit
 from dubbench.face.model import POSE_SIZE, SOURCES, LinearFaceModel
 from dubbench.face.sources import learn_mesh, load_bfm, load_ict
 from dubbench.files import atomic, no_room
@@ -189,12 +189,7 @@ def fit_clip(job: GeometryJob, tell: Tell) -> GeometryOutcome:
             return GeometryOutcome(fresh=False)
         # Sums in another number of threads differ in their last bits, and the bytes must not depend on workers.
         torch.set_num_threads(1)
-        points, mesh, detected = (
-            torch.from_numpy(array)
-            for array in (clip.aligned_points(None, POSE_SIZE), clip.aligned_mesh(None, POSE_SIZE), clip.detected())
-        )
-        model = _model(job.model, job.model_hash)
-        found = fit(model, points, detected, mesh, guess=_guess(job, model, clip, points, detected))
+        found = fit_frames(clip, _model(job.model, job.model_hash), job.guess)
         shape, expression, pose, error = (
             field.numpy() for field in (found.shape, found.expression, found.pose, found.error)
         )
@@ -223,14 +218,42 @@ def _network(path: Path, digest: str) -> ReconNet:
     return load_d3dfr(path)
 
 
+def fit_frames(
+    clip: PreparedClip, model: LinearFaceModel, guess: FirstGuess, frames: range | None = None, *, filled: bool = False
+) -> Fit:
+    """Fit consecutive frames of a clip together.
+
+    Args:
+        clip: to be fitted.
+        model: the face model.
+        guess: where the fit starts.
+        frames: numbers; None for all.
+        filled: frames that show no face may stand for one, with what was filled in for them, if none of them does.
+
+    Raises:
+        DubbenchError: if none of them shows a face.
+    """
+    arrays = clip.aligned_points(frames, POSE_SIZE), clip.aligned_mesh(frames, POSE_SIZE), clip.detected(frames)
+    points, mesh, detected = (torch.from_numpy(array) for array in arrays)
+    if filled and not bool(detected.any()):
+        detected = torch.ones_like(detected)
+    return fit(model, points, detected, mesh, guess=_guess(guess, model, clip, points, detected, frames))
+
+
 def _guess(
-    job: GeometryJob, model: LinearFaceModel, clip: PreparedClip, points: Tensor, detected: Tensor
+    guess: FirstGuess,
+    model: LinearFaceModel,
+    clip: PreparedClip,
+    points: Tensor,
+    detected: Tensor,
+    frames: range | None,
 ) -> Coefficients | None:
-    """The network's coefficients of a clip; None where the fit is to make its own, or to say that there is no face."""
-    if job.guess.weights is None or not bool(detected.any()):
+    """The network's coefficients of frames; None where the fit is to make its own, or to say that there is no face."""
+    if guess.weights is None or not bool(detected.any()):
         return None
-    network = _network(job.guess.weights, job.guess.digest)
-    return network_guess(network, model, clip.stream(), points, detected)
+    network = _network(guess.weights, guess.digest)
+    pictures = clip.stream() if frames is None else (clip.frames([number])[0] for number in frames)
+    return network_guess(network, model, pictures, points, detected)
 
 
 def _finished(clip: PreparedClip, job: GeometryJob) -> bool:

@@ -19,6 +19,7 @@ FILL_AHEAD = 12
 NO_FACE_SHARE = 0.5
 TWO_FACES_SHARE = 0.1
 SAME_FACE_OVERLAP = 0.5
+FOLLOWED_OVERLAP = 0.2
 
 
 @dataclass
@@ -77,6 +78,46 @@ class FaceChoice:
             raise DubbenchError(
                 f"two faces in {self.several} of {self.frames} frames; --faces largest follows the larger one"
             )
+
+
+class BoxedFace(FaceChoice):
+    """Follows the face that a box shows in the first frame with any, and no other, however long it is away."""
+
+    def __init__(self, box: tuple[float, float, float, float]) -> None:
+        """Take a box: left, top, width and height in pixels of the frame."""
+        super().__init__("largest")
+        left, top, width, height = box
+        self._box = np.array([[left, top], [left + width, top + height]], np.float32)
+        self._words = ",".join(f"{side:g}" for side in box)
+
+    def choose(self, found: Sequence[Mesh]) -> Mesh | None:
+        """Pick the face that overlaps most with the box, later with the face before.
+
+        Raises:
+            DubbenchError: in the first frame with faces, if none lies in the box.
+        """
+        self.frames += 1
+        if not found:
+            return None
+        before, least = (self._box, 0.0) if self._last is None else (self._last, FOLLOWED_OVERLAP)
+        nearest = max(found, key=lambda mesh: overlap(mesh, before))
+        if overlap(nearest, before) > least:
+            self._last = nearest
+            self.detected += 1
+            return nearest
+        if self._last is None:
+            places = " and ".join(_box_words(mesh) for mesh in found)
+            raise DubbenchError(
+                f"no face lies in the box {self._words} of frame {self.frames - 1}, the first that shows any: "
+                f"give one of theirs, {places}"
+            )
+        return None
+
+
+def _box_words(mesh: Mesh) -> str:
+    """A face's box as `BoxedFace` takes it."""
+    low, size = mesh[:, :2].min(0), np.ptp(mesh[:, :2], axis=0)
+    return ",".join(f"{side:.0f}" for side in (*low, *size))
 
 
 def overlap(mesh: Mesh, other: Mesh) -> float:

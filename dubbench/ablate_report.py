@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 
 from dubbench.ablate_study import Budget, Outcome, Value
 from dubbench.ablation import Ablation
+from dubbench.catalogue import DEFINITIONS
 from dubbench.files import write_text
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.paper_table import ARROWS, short
 from dubbench.papers import Column, Measure, columns, printed
 from dubbench.results import as_csv, number

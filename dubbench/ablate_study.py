@@ -13,12 +13,12 @@ from rich.console import Console
 
 from dubbench import fitting, speed
 from dubbench.ablation import SPEED, VALIDATE, Ablation, Variant, read_config
+from dubbench.catalogue import DEFINITIONS
 from dubbench.devices import device
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
 from dubbench.experts import experts
 from dubbench.files import no_room, write_json, write_text
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.models.base import load_model
 from dubbench.names import value_of
 from dubbench.protocols import Protocol

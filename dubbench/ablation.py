@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.names import CONFIGS, names, resolve
 from dubbench.papers import PAPERS, TITLES, columns, printed
 

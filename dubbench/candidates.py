@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.datamodules.batch import Window
-from dubbench.datamodules.clip import PreparedClip
+from dubbench.datamodules.clip import ClipInfo, PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.face.warp import paste
 from dubbench.files import sha256 as file_sha256
@@ -190,19 +190,29 @@ class Dubbed(Candidate):
 
     def references(self, job: Job) -> list[int]:
         """Frame numbers that the protocol lets the dubber see."""
-        window: Window | None = getattr(self.dubber, "window", None)
         # Without a window of its own, as copy_reference, a dubber's native reference is the first frame too.
-        if job.rules.references == "first_frame" or window is None:
+        if job.rules.references == "first_frame" or getattr(self.dubber, "window", None) is None:
             return [0]
-        frames = job.clip.info.frames
-        # A method that chooses among a clip's frames itself, as PersonaTalk's Algorithm 1, natively sees all of them.
-        if getattr(self.dubber, "chooses_references", False):
-            return list(range(frames))
-        if window.reference_rule == "first":
-            return list(range(min(window.references, frames)))
-        seeds = [job.seed, *sha256(job.clip.info.clip.encode()).digest()]
-        drawn = np.random.default_rng(seeds).choice(frames, window.references, replace=frames < window.references)
-        return sorted(drawn.tolist())
+        return native_references(self.dubber, job.clip.info, job.seed)
+
+
+def native_references(dubber: Dubber, info: ClipInfo, seed: int = 0) -> list[int]:
+    """Frame numbers of a clip that a method sees when it may choose as its paper does.
+
+    Args:
+        dubber: a method with a window.
+        info: of the clip.
+        seed: of what is drawn at random.
+    """
+    window: Window = getattr(dubber, "window")  # noqa: B009  # the protocol asks for none
+    # A method that chooses among a clip's frames itself, as PersonaTalk's Algorithm 1, natively sees all of them.
+    if getattr(dubber, "chooses_references", False):
+        return list(range(info.frames))
+    if window.reference_rule == "first":
+        return list(range(min(window.references, info.frames)))
+    seeds = [seed, *sha256(info.clip.encode()).digest()]
+    drawn = np.random.default_rng(seeds).choice(info.frames, window.references, replace=info.frames < window.references)
+    return sorted(drawn.tolist())
 
 
 class _Pasted(Take):

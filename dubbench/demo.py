@@ -33,7 +33,7 @@ def run(given: argparse.Namespace) -> int:
         if status := main(words):
             raise DubbenchError(f"the demo stopped at step {number} ({what}) with status {status}; see above for why")
     console.rule("done", align="left")
-    console.print(f"leaderboard    {given.out / 'leaderboard.csv'}")
+    console.print(f"leaderboard    {given.out / 'leaderboard.html'}, and as a table {given.out / 'leaderboard.csv'}")
     console.print(f"dubbed videos  {given.out / 'results'}/*/videos: a folder a method, the same clips in each")
     console.print(f"training logs  tensorboard --logdir {given.out}")
     return 0
@@ -69,5 +69,6 @@ def _steps(given: argparse.Namespace) -> list[tuple[str, list[str]]]:
         weights = ["--ckpt_path", checkpoint(f"{method}_tiny"), "--out", results[method]]
         scoring = ["eval", "--model", f"{method}_tiny", *data, *options.get(method, []), *weights]
         steps.append((f"dub the test clips by {name} and score them", scoring))
-    steps.append(("write the leaderboard", ["leaderboard", *results.values(), "--out", str(out / "leaderboard.csv")]))
+    board = ["--out", str(out / "leaderboard.csv"), "--html", str(out / "leaderboard.html")]
+    steps.append(("write the leaderboard", ["leaderboard", *results.values(), *board]))
     return steps

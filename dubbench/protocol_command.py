@@ -7,9 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
 from dubbench.files import write_text
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.names import names
 from dubbench.pairing import pair
 from dubbench.protocols import Protocol, load_all

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
+from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.names import resolve
 from dubbench.selection import listed
 

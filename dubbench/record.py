@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dubbench import __version__
-from dubbench.metrics.definitions import DEFINITIONS
+from dubbench.catalogue import DEFINITIONS
 
 PACKAGES = (torch, np, av, cv2)
 

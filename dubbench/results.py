@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from dubbench.catalogue import DEFINITIONS, Better
 from dubbench.errors import DubbenchError
 from dubbench.files import write_json, write_text
-from dubbench.metrics import DEFINITIONS
-from dubbench.metrics.definitions import Better
 
 GROUND_TRUTH = "ground_truth"
 COPY_REFERENCE = "copy_reference"

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import track
 
 from dubbench.candidates import Candidate, Job
+from dubbench.catalogue import DEFINITIONS
 from dubbench.devices import device
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media.audio import read_speech
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.metrics.fid import MINIMUM
 from dubbench.metrics.suite import EMBEDDER, Suite
 from dubbench.metrics.sync_rules import SYNC_RULES

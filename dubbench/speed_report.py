@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich import box
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from dubbench.errors import DubbenchError
 from dubbench.files import write_text
-from dubbench.papers import Printed, printed
+from dubbench.papers import printed
 from dubbench.results import as_csv, number, read_csv
 
 if TYPE_CHECKING:
@@ -106,6 +106,44 @@ def read(path: Path) -> list[Line]:
     return found
 
 
+def collected(places: Iterable[Path]) -> list[Line]:
+    """The lines of all files in these places, equal ones once.
+
+    Raises:
+        DubbenchError: as `read` does.
+    """
+    files = filter(None, map(place, places))
+    return list({tuple(line.values()): line for path in files for line in read(path)}.values())
+
+
+class Claimed(NamedTuple):
+    """A speed that a paper prints.
+
+    Attributes:
+        method: as the paper calls it.
+        table: the paper and its table.
+        part: what of the method was timed.
+        values: fps, ms and parameters (millions), where it prints them.
+    """
+
+    method: str
+    table: str
+    part: str
+    values: dict[str, float]
+
+
+def claimed() -> list[Claimed]:
+    """Speeds that papers print; none of them was measured here."""
+    found = []
+    for paper in dict.fromkeys(name for name, _ in PRINTED):
+        for row in printed(paper):
+            if (row.paper, row.table) in PRINTED:
+                title, part, columns = PRINTED[row.paper, row.table]
+                values = {name: row.values[column] for name, column in columns.items() if column in row.values}
+                found += [Claimed(row.row, title, part, values)] if values else []
+    return found
+
+
 def show(places: Iterable[Path], console: Console | None = None) -> None:
     """Print one table of the speeds in these places, and below them what papers print; nothing if there are none.
 
@@ -116,19 +154,18 @@ def show(places: Iterable[Path], console: Console | None = None) -> None:
     Raises:
         DubbenchError: as `read` does.
     """
-    found = {tuple(line.values()): line for path in filter(None, map(place, places)) for line in read(path)}
+    found = collected(places)
     if not found:
         return
     console = console or Console()
     if console.width < NARROWEST:
         console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
-    papers = [row for paper in dict.fromkeys(name for name, _ in PRINTED) for row in printed(paper)]
-    console.print(_table(list(found.values()), [row for row in papers if (row.paper, row.table) in PRINTED]))
+    console.print(_table(found))
     notes = "; ".join(f"{title} times the {part}" for title, part, _ in PRINTED.values() if part != TOTAL)
     console.print(CAPTION.format(notes=notes), style="dim", soft_wrap=True)
 
 
-def _table(measured: Sequence[Line], papers: Sequence[Printed]) -> Table:
+def _table(measured: Sequence[Line]) -> Table:
     table = Table(title="speed of dubbing", box=box.SIMPLE_HEAD)
     for header in ("method", "part"):
         table.add_column(header, no_wrap=True)
@@ -151,14 +188,10 @@ def _table(measured: Sequence[Line], papers: Sequence[Printed]) -> Table:
         )
         table.add_row(*map(Text, cells), style="" if whole else "dim")
     table.add_section()
-    for row in papers:
-        title, part, columns = PRINTED[row.paper, row.table]
-        values = {name: row.values[column] for name, column in columns.items() if column in row.values}
-        if not values:
-            continue
+    for method, title, part, values in claimed():
         parameters = f"{values['parameters']:.2f} M" if "parameters" in values else ""
         ms, fps = (_short(str(values.get(name, ""))) for name in ("ms", "fps"))
-        table.add_row(*map(Text, ("† " + row.row, part, title, parameters, "", ms, "", fps, "")), style="dim italic")
+        table.add_row(*map(Text, ("† " + method, part, title, parameters, "", ms, "", fps, "")), style="dim italic")
     return table
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dubbench import assets
+from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
 from dubbench.metrics import pretrained
 from dubbench.metrics.clip_pass import RECORD, ClipPass
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.metrics.fid import MINIMUM, Moments, frechet_distance
 from dubbench.metrics.kid import FeatureSample, kernel_distance
 from dubbench.metrics.sync_rules import SyncRule

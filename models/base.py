@@ -112,14 +112,17 @@ class DubbingModel(L.LightningModule):
         speech: NDArray[np.float32],
         references: Sequence[int],
         precision: torch.dtype | None = None,
+        start: int = 0,
     ) -> Iterator[NDArray[np.uint8]]:
-        """Make the clip's speaker say ``speech``, a frame for each frame of the clip.
+        """Make the clip's speaker say ``speech``, a frame for each frame of the clip from ``start`` on.
 
         Args:
             clip: gives the target and reference frames.
             speech: float32 in [-1, 1] at 16 kHz from the clip's first frame on; silence follows where it is too short.
             references: frame numbers of the clip that the method may look at.
             precision: run under autocast of this type, ``torch.bfloat16`` for one.
+            start: first frame that is given, the same as without it, bit by bit; those before are not drawn, but for
+                some that share its batch.
 
         Yields:
             uint8 [size, size, 3] RGB in the aligned space, ``size`` that of `paste_mask`.
@@ -230,8 +233,14 @@ def load_kind(kind: type[Model], what: str, path: str | Path, map_location: torc
     return model
 
 
-def load_model(path: str | Path, map_location: torch.device | str = "cpu") -> DubbingModel:
+def load_model(path: str | Path, map_location: torch.device | str = "cpu", named: str | None = None) -> DubbingModel:
     """Rebuild a model from a checkpoint alone, in eval mode.
+
+    Args:
+        path: of the checkpoint.
+        map_location: device.
+        named: class path that the user gave. Code outside this package runs only if a user named it, never because a
+            checkpoint does.
 
     Raises:
         DubbenchError: if there is no such file, or it is no checkpoint of ours.
@@ -242,9 +251,16 @@ def load_model(path: str | Path, map_location: torch.device | str = "cpu") -> Du
     if stamp is None:
         raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote; name one that it did")
     module, _, name = stamp["class_path"].rpartition(".")
-    kind = getattr(import_module(module), name, None) if module.startswith("dubbench.") else None
+    known = module.startswith("dubbench.") or stamp["class_path"] == named
+    try:
+        kind = getattr(import_module(module), name, None) if known else None
+    except ModuleNotFoundError as error:
+        raise DubbenchError(f"{path} holds a {stamp['class_path']}, which cannot be imported ({error})") from error
     if not (isinstance(kind, type) and issubclass(kind, DubbingModel)):
-        raise DubbenchError(f"{path} holds a {stamp['class_path']}, which is no model of this version ({__version__})")
+        raise DubbenchError(
+            f"{path} holds a {stamp['class_path']}, which is no model of this version ({__version__}); of a method of "
+            "yours name the class, as MODULE.CLASS, with its folder in PYTHONPATH"
+        )
     values = {key: value for key, value in checkpoint["hyper_parameters"].items() if not key.startswith("_")}
     model = kind(**values)
     model.load_checkpoint(checkpoint, path)

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 WIDE, NARROW = (1280, 900), (360, 740)
+SWITCHES = (
+    "headless=new", "no-sandbox", "disable-dev-shm-usage", "mute-audio", "disable-gpu", "disable-quic", "no-first-run",
+    "disable-background-networking", "disable-component-update", "disable-sync",
+)  # fmt: skip
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def chromium(downloads: Path, size: tuple[int, int] = WIDE) -> Iterator[Any]:
         pytest.skip("needs a browser: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = binary
-    for switch in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "mute-audio", "disable-gpu"):
+    for switch in SWITCHES:
         options.add_argument(f"--{switch}")
     options.add_argument(f"--window-size={size[0]},{size[1]}")
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})

@@ -46,7 +46,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     ("words", "status", "sentence"),
     [
         (["fit", "--model", "radoi", "--dataset", "grid"], 1, "no model is called 'radoi'; there are g4g, "),
-        (["fit", "--model", "radio", "--dataset", "gird"], 1, "no dataset is called 'gird'; there are demo, folder"),
+        (["fit", "--model", "radio", "--dataset", "gird"], 1, "no dataset is called 'gird'; there are celebvhq, demo, folder"),
         (["prepare", "--dataset", "gird", "--root", ".", "--out", "x"], 1, "gird"),
         (["eval", "--dataset", "grid"], 1, "there is nothing to score"),
         (["eval", "--model", "radio_tiny", "--dataset", "grid"], 1, "--model and --ckpt_path go together"),
@@ -60,7 +60,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         ),
         (["fit", "--model", "g4g_tiny", "--model.size", "60", "--dataset", "grid"], 1, "take a multiple of 8"),
         (["fit", "--model", "radio", "--model.lr", "fast", "--dataset", "grid"], 2, "lr"),
-        (["dub"], 2, "invalid choice"),
+        (["dubb"], 2, "invalid choice"),
         ([], 2, "VERB"),
     ],
 )

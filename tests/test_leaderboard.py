@@ -131,8 +131,9 @@ def test_wrong_places_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixtur
     out = ["--out", str(tmp_path / "out.csv")]
     folder = results(tmp_path / "first", {"radio": (29.0, 1.4)})
     text = (folder / "summary.csv").read_text()
+    (tmp_path / "nothing").mkdir()
     for place, content, words in (
-        (tmp_path, None, "holds no results"),
+        (tmp_path / "nothing", None, "holds no results"),
         (folder, text + text.splitlines()[1] + "\n", "psnr of radio twice"),
         (folder, text.splitlines()[0] + "\n", "holds no row"),
     ):

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 import dubbench.papers
+from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
-from dubbench.metrics import DEFINITIONS
 from dubbench.names import names
 from dubbench.paper_table import show
 from dubbench.papers import PAPERS, claims, columns, method, printed

@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from dubbench import protocols
+from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.names import names, resolve
 from dubbench.pairing import pair
 

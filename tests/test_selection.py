@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from dubbench import protocols, selection
+from dubbench.catalogue import DEFINITIONS
 from dubbench.cli import main
 from dubbench.errors import DubbenchError
-from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.names import names
 from dubbench.pairing import pair
 from dubbench.selection import draw, listed, published, select

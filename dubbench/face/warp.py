@@ -72,9 +72,31 @@ def paste(
         uint8 [H, W, 3], a new array.
     """
     result = source.copy()
-    x0, y0, x1, y1 = shown(mask, transform, source.shape[:2])
+    face, alpha, (x, y) = placed(aligned, transform, mask, source.shape[:2])
+    if alpha.size:
+        box = result[y : y + alpha.shape[0], x : x + alpha.shape[1]]
+        box[...] = cv2.blendLinear(face, box, alpha, 1 - alpha)
+    return result
+
+
+def placed(
+    aligned: NDArray[np.uint8], transform: NDArray[np.float64], mask: NDArray[np.float32], shape: tuple[int, ...]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], tuple[int, int]]:
+    """Bring an aligned square or rectangle to where it belongs in its source frame, as far as its mask reaches.
+
+    Args:
+        aligned: as `paste` takes it.
+        transform: as `paste` takes it.
+        mask: as `paste` takes it.
+        shape: height and width of the source frame.
+
+    Returns:
+        The picture, uint8 [h, w, 3], and the mask, float32 [h, w], in pixels of the source frame, and column and row of
+        their upper left corner; both are empty where the mask reaches no pixel.
+    """
+    x0, y0, x1, y1 = shown(mask, transform, shape)
     if x0 >= x1 or y0 >= y1:
-        return result
+        return np.zeros((0, 0, 3), np.uint8), np.zeros((0, 0), np.float32), (0, 0)
     height, width = mask.shape
     scale = _scale(transform)
     shrunk = min(height, max(1, round(height * scale))), min(width, max(1, round(width * scale)))
@@ -83,11 +105,9 @@ def paste(
     to_aligned = np.linalg.inv(np.vstack([to_source, [0, 0, 1]]))[:2]
     # From pixel indices of the box to pixel indices of the shrunk picture.
     to_aligned[:, 2] += to_aligned[:, :2] @ [x0, y0] - 0.5
-    box = result[y0:y1, x0:x1]
-    face = _placed(aligned, shrunk, to_aligned, box.shape[:2], cv2.BORDER_REPLICATE)
-    alpha = _placed(mask, shrunk, to_aligned, box.shape[:2], cv2.BORDER_CONSTANT)
-    box[...] = cv2.blendLinear(face, box, alpha, 1 - alpha)
-    return result
+    box = y1 - y0, x1 - x0
+    face = _placed(aligned, shrunk, to_aligned, box, cv2.BORDER_REPLICATE)
+    return face, _placed(mask, shrunk, to_aligned, box, cv2.BORDER_CONSTANT), (x0, y0)
 
 
 def shown(

@@ -68,11 +68,20 @@ def video_stream(container: InputContainer) -> VideoStream:
     Raises:
         MediaError: if there is none.
     """
-    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    streams = _moving(container)
     if not streams:
         raise MediaError(f"{container.name} has no video stream; give a file with moving pictures")
     best = container.streams.best("video")
     return next((s for s in streams if best is not None and s.index == best.index), streams[0])
+
+
+def has_pictures(container: InputContainer) -> bool:
+    """Whether a file shows moving pictures; cover art does not count."""
+    return bool(_moving(container))
+
+
+def _moving(container: InputContainer) -> list[VideoStream]:
+    return [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
 
 
 def frame_time(frame: VideoFrame) -> Fraction | None:

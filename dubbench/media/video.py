@@ -16,7 +16,7 @@ from dubbench.media import FPS, MediaError
 from dubbench.media.container import Image, Picture, frame_time, opened, video_stream
 from dubbench.media.writer import VideoWriter
 
-__all__ = ["IndexedVideo", "VideoInfo", "VideoWriter", "probe", "read_frames"]
+__all__ = ["IndexedVideo", "VideoInfo", "VideoWriter", "at_constant_rate", "probe", "read_frames"]
 
 LONGEST_GAP = Fraction(60)
 DECODERS = 2  # threads: more would fight with the workers of prepare
@@ -75,18 +75,24 @@ def read_frames(path: Path | str, fps: int = FPS) -> Iterator[Image]:
     Raises:
         MediaError: if there is no video stream, or the file is unreadable, truncated or changes its picture size.
     """
+    picture = Picture()
+    return (picture.rgb(frame) for frame in at_constant_rate(path, fps))
+
+
+def at_constant_rate(path: Path | str, fps: int = FPS) -> Iterator[VideoFrame]:
+    """The decoded frames that `read_frames` shows, as they are in the file; the same one may come again."""
     with opened(path) as container:
         timed = _timed(container, video_stream(container))
         held, origin = next(timed)
-        time, k, picture = origin, 0, Picture()
+        time, k = origin, 0
         for frame, following in timed:
             while Fraction(k, fps) <= (time + following) / 2 - origin:
-                yield picture.rgb(held)
+                yield held
                 k += 1
             held, time = frame, following
         end = time - origin + _length(held, Fraction(1, fps))
         while k == 0 or Fraction(2 * k + 1, 2 * fps) <= end:
-            yield picture.rgb(held)
+            yield held
             k += 1
 
 

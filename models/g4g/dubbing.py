@@ -63,16 +63,19 @@ class Dubbing:
         self.points = face_points(points, self.boxes)
         self.mask = region_mask(generator.mouth)
 
-    def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """Yield the clip's frames, uint8 [size, size, 3] RGB, in order."""
+    def frames(self, start: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """Yield the clip's frames from ``start`` on, uint8 [size, size, 3] RGB, in order."""
         references = self._encode()
-        stream, start = self.clip.stream(self.size), 0
+        # Never other batches: they would round otherwise, and where it began would be seen.
+        first = start - start % DRAWN_AT_ONCE
+        stream = islice(self.clip.stream(self.size), first, None)
         while frames := list(islice(stream, DRAWN_AT_ONCE)):
-            stop = start + len(frames)
-            images = self._draw(references, np.stack(frames), start, stop)
-            for frame, image, box in zip(frames, images, self.boxes[start:stop], strict=True):
+            stop = first + len(frames)
+            images = self._draw(references, np.stack(frames), first, stop)
+            drawn = list(zip(frames, images, self.boxes[first:stop], strict=True))
+            for frame, image, box in drawn[max(start - first, 0) :]:
                 yield paste_face(frame, image, box, self.mask)
-            start = stop
+            first = stop
 
     @torch.inference_mode()
     def _encode(self) -> References:

@@ -278,6 +278,7 @@ class G4G(AdversarialModel):
         speech: NDArray[np.float32],
         references: Sequence[int],
         precision: torch.dtype | None = None,
+        start: int = 0,
     ) -> Iterator[NDArray[np.uint8]]:
         """Dub a clip in the face crops of its frames; see `DubbingModel.dub`.
 
@@ -291,7 +292,7 @@ class G4G(AdversarialModel):
                 f"this {type(self).__name__} was trained with stages alignment, which draws nothing; train with all"
             )
         generator = cast(Generator, self.ema.module).eval()
-        return Dubbing(generator, clip, speech, references, MEL, self.hparams["aligned_size"], precision).frames()
+        return Dubbing(generator, clip, speech, references, MEL, self.hparams["aligned_size"], precision).frames(start)
 
     def paste_mask(self) -> NDArray[np.float32]:
         """The lower half, which the mouth region lies in but for the bridge of the nose; outside it nothing is new."""

@@ -85,18 +85,21 @@ class Dubbing:
         self._pncc, self._triangles, self._lips = (
             tensor.cpu().numpy() for tensor in (face.pncc(), face.triangles, face.regions["lips"])
         )
-        self._encoded: dict[int, tuple[Tensor, Tensor]] = {}
+        self._encoded: dict[int, tuple[Tensor, Tensor]] = {}  # by group of `ENCODED_AT_ONCE` allowed frames
 
-    def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """Yield the clip's frames, uint8 [size, size, 3] RGB, in order."""
+    def frames(self, start: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """Yield the clip's frames from ``start`` on, uint8 [size, size, 3] RGB, in order."""
         style, template = self._speaker()
         lip = self._lip_source()
         tokens = self.settings.face_references * self.stages.renderer.side**2
-        batch, start = max(1, TOKENS // tokens), 0
+        batch, first = max(1, TOKENS // tokens), 0
         for offsets in overlapping(partial(self._speak, style, template), len(self.clip), self.settings.frames):
             for chunk in torch.split(offsets, batch):
-                yield from self._draw(range(start, start + len(chunk)), template + chunk, lip)
-                start += len(chunk)
+                # Never other batches: they would round otherwise, and where it began would be seen.
+                if first + len(chunk) > start:
+                    drawn = self._draw(range(first, first + len(chunk)), template + chunk, lip)
+                    yield from drawn[max(start - first, 0) :]
+                first += len(chunk)
 
     @torch.inference_mode()
     def _speaker(self) -> tuple[Tensor, Tensor]:
@@ -156,20 +159,26 @@ class Dubbing:
         rows = [choose(i, self.allowed, self.settings.face_references).tolist() for i in numbers]
         if all(row == rows[0] for row in rows):
             rows = rows[:1]
-        needed = sorted({number for row in rows for number in row})
-        missing = [number for number in needed if number not in self._encoded]
-        for first in range(0, len(missing), ENCODED_AT_ONCE):
-            some = missing[first : first + ENCODED_AT_ONCE]
-            geometry, texture, _ = self._encode(some)
-            self._encoded |= dict(zip(some, zip(geometry, texture, strict=True), strict=True))
+        places = np.searchsorted(self.allowed, np.array(rows))
         # Neighbours share most references: what these frames needed is kept for the next, and nothing older.
-        self._encoded = {number: self._encoded[number] for number in needed}
+        self._encoded = {group: self._group(group) for group in np.unique(places // ENCODED_AT_ONCE).tolist()}
         geometry, texture = (
-            torch.stack([torch.stack([self._encoded[number][kind] for number in row]) for row in rows])
+            torch.stack([torch.stack([self._token(place, kind) for place in row]) for row in places.tolist()])
             for kind in (0, 1)
         )
         with casting(self.device, self.settings.precision), part("renderer"):
             return self.stages.renderer.face_source(geometry, texture)
+
+    def _group(self, group: int) -> tuple[Tensor, Tensor]:
+        """Tokens of some neighbours among the allowed frames, always the same ones: other batches round otherwise."""
+        if group not in self._encoded:
+            first = group * ENCODED_AT_ONCE
+            self._encoded[group] = self._encode(self.allowed[first : first + ENCODED_AT_ONCE].tolist())[:2]
+        return self._encoded[group]
+
+    def _token(self, place: int, kind: int) -> Tensor:
+        """Geometry (0) or texture tokens (1) of an allowed frame by its place among them."""
+        return self._encoded[place // ENCODED_AT_ONCE][kind][place % ENCODED_AT_ONCE]
 
     def _encode(self, numbers: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Geometry tokens, texture tokens [N, K, C] and lip masks [N, 1, size, size] of the clip's own frames."""

@@ -211,6 +211,7 @@ class PersonaTalk(TwoStageModel):
         speech: NDArray[np.float32],
         references: Sequence[int],
         precision: torch.dtype | None = None,
+        start: int = 0,
     ) -> Iterator[NDArray[np.uint8]]:
         """Dub a clip; style, template and textures come from ``references`` alone, chosen among by Algorithm 1.
 
@@ -230,7 +231,7 @@ class PersonaTalk(TwoStageModel):
             selection=options["frame_selection"],
             precision=precision,
         )
-        return Dubbing(stages, self.face, clip, speech, references, settings).frames()
+        return Dubbing(stages, self.face, clip, speech, references, settings).frames(start)
 
     def paste_mask(self) -> NDArray[np.float32]:
         """The lower half, all that is generated: the paper renders the whole crop and does not say how it goes back."""

@@ -169,6 +169,7 @@ class Radio(AdversarialModel):
         speech: NDArray[np.float32],
         references: Sequence[int],
         precision: torch.dtype | None = None,
+        start: int = 0,
     ) -> Iterator[NDArray[np.uint8]]:
         """Dub a clip with one reference, the first of ``references`` (3: T = 1); see `DubbingModel.dub`."""
         from dubbench.datamodules.mel import clip_windows
@@ -179,15 +180,17 @@ class Radio(AdversarialModel):
         reference = to_pictures(clip.frames(list(references[:1]), self.window.size), self.device)
         with torch.inference_mode(), casting(self.device, precision), part("generator"):
             style = generator.encode_style(reference)
-        stream, start = clip.stream(self.window.size), 0
+        # Never other batches: they would round otherwise, and where it began would be seen.
+        first = start - start % DUB_BATCH
+        stream = islice(clip.stream(self.window.size), first, None)
         while frames := list(islice(stream, DUB_BATCH)):
             with part("mel"):
-                windows = torch.as_tensor(clip_windows(speech, mel, start, start + len(frames)))
+                windows = torch.as_tensor(clip_windows(speech, mel, first, first + len(frames)))
             targets, windows = to_pictures(np.stack(frames), self.device), windows.to(self.device)
             with torch.inference_mode(), casting(self.device, precision), part("generator"):
                 images = generator.render(targets, style, windows)
-            yield from to_frames(images)
-            start += len(frames)
+            yield from to_frames(images)[max(start - first, 0) :]
+            first += len(frames)
 
     def paste_mask(self) -> NDArray[np.float32]:
         """RADIO draws the whole frame; only its lower half is new."""

@@ -246,6 +246,7 @@ class RealTalk(TwoStageModel):
         speech: NDArray[np.float32],
         references: Sequence[int],
         precision: torch.dtype | None = None,
+        start: int = 0,
     ) -> Iterator[NDArray[np.uint8]]:
         """Dub a clip as a stream; identity and shape come from the first of ``references`` that shows a face.
 
@@ -267,7 +268,7 @@ class RealTalk(TwoStageModel):
             torch.from_numpy(coefficients.rows("expression", history.tolist())),
         )
         shape, pose = (torch.from_numpy(coefficients.rows(name)) for name in ("shape", "pose"))
-        stream = self.stream(speaker, precision)
+        stream = self.stream(speaker, precision, start)
 
         def frames() -> Iterator[NDArray[np.uint8]]:
             for number, picture in enumerate(clip.stream(size)):
@@ -279,12 +280,13 @@ class RealTalk(TwoStageModel):
 
         return frames()
 
-    def stream(self, speaker: Speaker, precision: torch.dtype | None = None) -> Stream:
+    def stream(self, speaker: Speaker, precision: torch.dtype | None = None, start: int = 0) -> Stream:
         """Begin to dub frames that come in piece by piece.
 
         Args:
             speaker: who is dubbed.
             precision: run under autocast of this type.
+            start: first frame that leaves; all must come in, since the speech before it tells, too.
 
         Raises:
             DubbenchError: if a stage is untrained.
@@ -297,7 +299,7 @@ class RealTalk(TwoStageModel):
             precision=precision,
             compile=self.hparams["compile"],
         )
-        return Stream(stages_of(self.ema.module).eval(), self.face, speaker, settings)
+        return Stream(stages_of(self.ema.module).eval(), self.face, speaker, settings, start)
 
     def exportable(self) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
         """The renderer: masked frame, reference and coefficients to a frame; see `DubbingModel.exportable`."""

@@ -69,7 +69,9 @@ class Stream:
     """
 
     @torch.inference_mode()
-    def __init__(self, stages: RealTalkStages, face: LinearFaceModel, speaker: Speaker, settings: Settings) -> None:
+    def __init__(
+        self, stages: RealTalkStages, face: LinearFaceModel, speaker: Speaker, settings: Settings, start: int = 0
+    ) -> None:
         """Encode the speaker.
 
         Args:
@@ -77,6 +79,7 @@ class Stream:
             face: their face model.
             speaker: who is dubbed.
             settings: how.
+            start: first frame that leaves; those before are heard but not drawn, but for some that share its batch.
         """
         self.stages, self.face, self.settings = stages, face, settings
         self.device = face.mean.device
@@ -88,6 +91,7 @@ class Stream:
         self._overlap = Overlap(settings.frames)
         self._speech = np.zeros(0, np.float32)  # from frame `_spoken_from` on
         self._spoken_from = self._next = self._seen = 0
+        self._hidden = start  # frames that have not come by yet and do not leave
         self._targets: deque[Target] = deque()
         self._expressions: list[Tensor] = []
         self._sizes = stages.expression.shapes, stages.expression.expressions
@@ -163,7 +167,10 @@ class Stream:
         for expressions in known:
             # Never across windows: a batch of another size rounds otherwise, and how input is cut would be seen.
             for piece in torch.split(expressions, self.settings.drawn_at_once):
-                yield from self._draw([self._targets.popleft() for _ in piece], piece)
+                targets, hidden = [self._targets.popleft() for _ in piece], self._hidden
+                self._hidden = max(hidden - len(piece), 0)
+                if hidden < len(piece):
+                    yield from self._draw(targets, piece)[hidden:]
 
     @torch.inference_mode()
     def _draw(self, targets: list[Target], expression: Tensor) -> Image:

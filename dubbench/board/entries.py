@@ -1,0 +1,238 @@
+"""Rows of a leaderboard: what results folders say of each method, equal rows once."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dubbench import speed_report
+from dubbench.catalogue import DEFINITIONS
+from dubbench.errors import DubbenchError
+from dubbench.results import (
+    COPY_REFERENCE,
+    GROUND_TRUTH,
+    INFORMATIVE,
+    Row,
+    is_pooled,
+    number,
+    places,
+    read_csv,
+    read_summary,
+    summary_path,
+)
+
+ENDS = {GROUND_TRUTH: 0, COPY_REFERENCE: 1}
+TIMING = "seconds_per_frame"
+LABELS = ("method", "dataset", "protocol", "protocol_hash", "split_hash")
+GROUP = LABELS[1:]
+FACTS = ("split", "checkpoint_sha256", "parameters", "version", "seed", "device")
+COUNTS = ("clips", "failed", "missed")
+CLIP_COLUMNS = ("method", "clip", "metric", "value")
+DIGITS = 8
+# By method and metric: the value of each clip.
+ClipValues = Mapping[tuple[str, str], Mapping[str, float]]
+
+
+@dataclass
+class Entry:
+    """One row of a leaderboard: a method on a corpus under a protocol.
+
+    Attributes:
+        labels: method, dataset, protocol, protocol_hash and split_hash.
+        rows: by metric.
+        facts: what ``run.json`` says: split, seed, device, version, checkpoint and parameters; empty without it.
+        absent: metrics that the run could not compute, with the reason.
+        failed: clips that could not be scored, with the reason.
+        without: clips scored that lack a metric, with the reason by metric.
+        missing: clips that the protocol names and that were not scored, with the reason.
+        style: how alike the styles of the ground truth's clips are, within and between speakers.
+        choices: the protocol's, by name.
+        networks: what the metrics' networks were, by their keys.
+        videos: the folder of finished videos that was scored; empty for models.
+        places: results folders that hold this row.
+    """
+
+    labels: dict[str, str]
+    rows: dict[str, Row] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    without: dict[str, dict[str, str]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    style: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
+    networks: dict[str, Any] = field(default_factory=dict)
+    videos: str = ""
+    places: list[Path] = field(default_factory=list)
+
+    @property
+    def method(self) -> str:
+        """Name of the row."""
+        return self.labels["method"]
+
+    @property
+    def end(self) -> bool:
+        """Whether it is an end of the scale, which is not ranked."""
+        return self.method in ENDS
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """What must agree before two rows may be ranked."""
+        return tuple(self.labels[key] for key in GROUP)
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """Groups together, both ends of the scale first in each."""
+        return (*self.group, ENDS.get(self.method, len(ENDS)), self.method, self.facts.get("checkpoint_sha256", ""))
+
+    @property
+    def clips(self) -> int:
+        """Clips with a value; a pooled metric counts frames."""
+        return max((row.count for row in self.rows.values() if not is_pooled(row.metric)), default=0)
+
+    @property
+    def failures(self) -> int:
+        """Clips that could not be scored."""
+        return max((row.failed for row in self.rows.values()), default=0)
+
+    @property
+    def missed(self) -> int:
+        """Frames without a face, which have no landmark metrics."""
+        return max((row.missed for row in self.rows.values()), default=0)
+
+    def cells(self, metrics: Iterable[str]) -> dict[str, str]:
+        """The wide CSV's cells."""
+        return {
+            **self.labels,
+            **self.facts,
+            "clips": str(self.clips),
+            "failed": str(self.failures),
+            "missed": str(self.missed),
+            **{name: number(self.rows[name].value) if name in self.rows else "" for name in metrics},
+        }
+
+
+def expanded(given: Iterable[Path]) -> list[Path]:
+    """Places with folders of results folders replaced by those in them; speeds beside these stay."""
+    found: list[Path] = []
+    for place in given:
+        inner = places([place])
+        found += [place] if inner != [place] and speed_report.place(place) else []
+        found += inner
+    return found
+
+
+def collect(given: Iterable[Path]) -> list[Entry]:
+    """Read results folders or ``summary.csv`` files into ordered entries.
+
+    Entries that agree in everything but times and floors are one: every run brings its own ground-truth row. Places
+    that hold nothing but speeds have none; a folder of results folders stands for them.
+
+    Raises:
+        DubbenchError: if a place holds no results, or a file names a metric of a method twice.
+    """
+    entries: dict[tuple[tuple[str, str], ...], Entry] = {}
+    for place in expanded(given):
+        if speed_report.alone(place):
+            continue
+        for entry in _entries(place):
+            cells = entry.cells(name for name in entry.rows if name not in INFORMATIVE)
+            kept = entries.setdefault(tuple(sorted(cells.items())), entry)
+            if kept is not entry:
+                kept.places += [path for path in entry.places if path not in kept.places]
+                kept.absent = {**entry.absent, **kept.absent}
+    return sorted(entries.values(), key=lambda entry: entry.order)
+
+
+def _entries(place: Path) -> list[Entry]:
+    path = summary_path(place)
+    record = _record(path.with_name("run.json"))
+    found: dict[tuple[str, ...], Entry] = {}
+    for row in read_summary(place):
+        key = tuple(str(getattr(row, label)) for label in LABELS)
+        if key not in found:
+            found[key] = _entry(dict(zip(LABELS, key, strict=True)), record, path.parent)
+        rows = found[key].rows
+        if row.metric in rows:
+            raise DubbenchError(f"{place} holds {row.metric} of {row.method} twice; write it again with dubbench eval")
+        rows[row.metric] = row
+    return list(found.values())
+
+
+def _entry(labels: dict[str, str], record: Mapping[str, Any], place: Path) -> Entry:
+    own = record.get("methods", {}).get(labels["method"], {})
+    return Entry(
+        labels,
+        facts=_facts(record, own) if record else {},
+        absent={**record.get("not_computed", {}), **own.get("pooled_without_value", {})},
+        failed=own.get("failed", {}),
+        without=own.get("without_value", {}),
+        missing=record.get("missing", {}),
+        style=record.get("style_sim_of_ground_truth", {}),
+        choices=record.get("protocol_choices", {}),
+        networks=record.get("networks", {}),
+        videos=str(own.get("folder", "")),
+        places=[place],
+    )
+
+
+def _record(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise DubbenchError(f"{path} is damaged ({error}); run dubbench eval again") from error
+
+
+def _facts(record: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "split": str(record.get("split", "")),
+        "checkpoint_sha256": str(own.get("checkpoint_sha256", "")),
+        "parameters": str(own.get("parameters", "")),
+        "version": str(record.get("versions", {}).get("dubbench", "")),
+        "seed": str(record.get("seed", "")),
+        "device": str(record.get("device", "")),
+    }
+
+
+def read_clips(place: Path) -> ClipValues:
+    """Values of each clip from the ``clips.csv`` of a results folder; nothing where there is none.
+
+    Raises:
+        DubbenchError: if it is damaged.
+    """
+    path = place / "clips.csv"
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    if not path.is_file():
+        return {}
+    for line in read_csv(path, CLIP_COLUMNS):
+        try:
+            value = float(line["value"] or "nan")
+        except ValueError as error:
+            raise DubbenchError(f"{path} holds {line['value']!r} for a number; run dubbench eval again") from error
+        if value == value:
+            found.setdefault((line["method"], line["metric"]), {})[line["clip"]] = value
+    return found
+
+
+def metrics_of(entries: Iterable[Entry], absent: bool = False) -> list[str]:
+    """Metrics that entries have rows of, in the catalogue's order; with those that they lack where ``absent``."""
+    asked = {name for entry in entries for name in (*entry.rows, *(entry.absent if absent else ()))}
+    return [name for name in (*DEFINITIONS, *INFORMATIVE) if name in asked]
+
+
+def names_of(entries: Sequence[Entry]) -> list[str]:
+    """A name for each row that no other row has: the method's, where need be with its checkpoint or a number."""
+    names = [entry.method for entry in entries]
+    names = _told_apart(names, [entry.facts.get("checkpoint_sha256", "")[:DIGITS] for entry in entries])
+    return _told_apart(names, [str(place) for place in range(1, len(entries) + 1)])
+
+
+def _told_apart(names: Sequence[str], extras: Sequence[str]) -> list[str]:
+    often = Counter(names)
+    return [
+        f"{name} ({extra})" if often[name] > 1 and extra else name for name, extra in zip(names, extras, strict=True)
+    ]

@@ -1,0 +1,297 @@
+"""A leaderboard as one HTML file that works from disk: no server, no network, nothing beside it but videos."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from dubbench import __version__, speed_report
+from dubbench.board import claims, words
+from dubbench.board.plots import colours, speeds_of, spreads, tradeoffs
+from dubbench.board.ranking import Group
+from dubbench.board.significance import DEFINITION
+from dubbench.board.videos import How, Shelf, Shown
+from dubbench.catalogue import Better
+from dubbench.files import write_text
+from dubbench.results import number
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A metric of a row.
+
+    Attributes:
+        value: as text; empty for none.
+        sort: with all digits, to sort by; empty for none.
+        limits: the interval's two ends; empty for none.
+        rank: 1 or 2 where it is marked as best or second best, else 0.
+        test: what the comparison with the best says.
+        alike: whether it cannot be told from the best.
+        note: why there is no value.
+    """
+
+    value: str
+    sort: str
+    limits: str
+    rank: int
+    test: str
+    alike: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of a table.
+
+    Attributes:
+        metric: its name in files.
+        name: its name for people.
+        arrow: the good direction as an arrow.
+        better: the good direction; empty where nothing is ranked.
+        tip: its definition, in a sentence or two.
+        main: whether it is shown before all metrics are asked for.
+    """
+
+    metric: str
+    name: str
+    arrow: str
+    better: Better
+    tip: str
+    main: bool
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table.
+
+    Attributes:
+        place: of the row in its group.
+        name: of the row.
+        end: whether it is an end of the scale.
+        colour: of the row in plots.
+        clips: scored of asked.
+        lacks: whether clips failed.
+        cells: one a column.
+        parameters: in millions, as text.
+        count: parameters as digits.
+        checkpoint: sha256 of its weights.
+        facts: version, seed and device of the run.
+    """
+
+    place: int
+    name: str
+    end: bool
+    colour: str
+    clips: str
+    lacks: bool
+    cells: tuple[Cell, ...]
+    parameters: str
+    count: str
+    checkpoint: str
+    facts: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One group as the page shows it.
+
+    Attributes:
+        id: for links.
+        group: what it shows.
+        title: corpus, split and protocol.
+        apart: why it is not ranked with another of its name.
+        columns: metrics.
+        lines: rows, those of the methods in the order of the first leading metric.
+        order: that metric; empty where nothing is ranked.
+        remarks: what a reader must know.
+        lacking: metrics without any value, and the reason.
+        absent: how many metrics these are.
+        failures: row, clip, metric where it is one, and the reason.
+        missing: clips that the protocol names and that were not scored, and why.
+        tests: metric, row, best, difference, its unit, p, corrected p, clips and verdict.
+        videos: clips to play.
+        tradeoffs: plots of quality against speed.
+        source: where its times come from.
+        spreads: plots of clips.
+    """
+
+    id: str
+    group: Group
+    title: str
+    apart: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    order: str
+    remarks: tuple[str, ...]
+    lacking: tuple[tuple[str, str], ...]
+    absent: int
+    failures: tuple[tuple[str, str, str, str], ...]
+    missing: tuple[tuple[str, str], ...]
+    tests: tuple[tuple[str, ...], ...]
+    videos: tuple[Shown, ...]
+    tradeoffs: tuple[Markup, ...]
+    source: str
+    spreads: tuple[Markup, ...]
+
+
+def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_report.Line], how: How, count: int) -> None:
+    """Write the page, and copies of its videos beside it.
+
+    Args:
+        path: the file.
+        groups: what to show.
+        speeds: lines of speed files.
+        how: what becomes of the videos, see `dubbench.board.videos.Shelf`.
+        count: clips to show of each group.
+    """
+    shelf = Shelf(path, how, count)
+    shades = colours(groups)
+    sections = [section(f"g{place}", group, speeds, shelf, shades) for place, group in enumerate(groups, 1)]
+    corpora = {
+        dataset: ([own for own in sections if own.group.labels["dataset"] == dataset], claims.blocks(dataset))
+        for dataset in dict.fromkeys(group.labels["dataset"] for group in groups)
+    }
+    shown = dict.fromkeys(column.metric for own in sections for column in own.columns)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    text = environment.from_string(_file("page.html")).render(
+        corpora=corpora,
+        sections=sections,
+        definitions=[(metric, words.heading(metric), *words.definition(metric)) for metric in shown],
+        significance=DEFINITION,
+        mark=claims.MARK,
+        speeds=_speeds(speeds),
+        clips=_clips,
+        claimed=speed_report.claimed() if speeds else [],
+        version=__version__,
+        style=Markup(_file("page.css")),
+        script=Markup(_file("page.js")),
+    )  # fmt: skip
+    write_text(path, text)
+    shelf.sweep()
+
+
+def _file(name: str) -> str:
+    return (files("dubbench.board") / name).read_text(encoding="utf-8")
+
+
+def section(
+    key: str, group: Group, speeds: Sequence[speed_report.Line], shelf: Shelf, shades: Mapping[str, str]
+) -> Section:
+    """What the page shows of a group."""
+    named = list(zip(group.names, group.entries, strict=True))
+    order = group.leading[0] if group.leading else ""
+    ranks = group.standings[order].ranks if order else {}
+    places = sorted(range(len(named)), key=lambda place: (not named[place][1].end, ranks.get(place, len(named)), place))
+    failures = [(name, clip, "", reason) for name, entry in named for clip, reason in entry.failed.items()]
+    failures += [
+        (name, clip, words.heading(metric), reason)
+        for name, entry in named
+        for clip, reasons in entry.without.items()
+        for metric, reason in reasons.items()
+    ]
+    return Section(
+        id=key,
+        group=group,
+        title=words.title(group),
+        apart=words.apart(group),
+        columns=tuple(_column(group, metric) for metric in group.metrics),
+        lines=tuple(_line(group, place, shades) for place in places),
+        order=order,
+        remarks=tuple(words.remarks(group)),
+        lacking=tuple(words.lacking(group)),
+        absent=len({metric for entry in group.entries for metric in entry.absent}),
+        failures=tuple(failures),
+        missing=tuple({clip: why for entry in group.entries for clip, why in entry.missing.items()}.items()),
+        tests=tuple(_tests(group)),
+        videos=tuple(shelf.fill(group)),
+        tradeoffs=tuple(tradeoffs(group, speeds, shades)),
+        source=f"Times from {speeds_of(group, speeds)[1]}",
+        spreads=tuple(spreads(group, shades)),
+    )
+
+
+def _column(group: Group, metric: str) -> Column:
+    text, unit, better = words.definition(metric)
+    direction = next(entry.rows[metric].better for entry in group.entries if metric in entry.rows)
+    tip = f"{text[:1].upper()}{text[1:]}. Unit: {unit}; {better}."
+    return Column(
+        metric, words.heading(metric), words.ARROWS[direction], direction, tip, main=metric in words.MAIN
+    )  # fmt: skip
+
+
+def _line(group: Group, place: int, shades: Mapping[str, str]) -> Line:
+    entry = group.entries[place]
+    facts = (entry.facts.get(name, "") for name in ("version", "seed", "device"))
+    return Line(
+        place=place,
+        name=group.names[place],
+        end=entry.end,
+        colour=shades[group.names[place]],
+        clips=words.scored(entry),
+        lacks=bool(entry.failures),
+        cells=tuple(_cell(group, place, metric) for metric in group.metrics),
+        parameters=words.millions(entry.facts.get("parameters", "")),
+        count=entry.facts.get("parameters", ""),
+        checkpoint=entry.facts.get("checkpoint_sha256", ""),
+        facts=", ".join(f"{name} {fact}" for name, fact in zip(("dubbench", "seed", "on"), facts, strict=True) if fact),
+    )
+
+
+def _cell(group: Group, place: int, metric: str) -> Cell:
+    entry, standing = group.entries[place], group.standings[metric]
+    row, test = entry.rows.get(metric), standing.comparisons.get(place)
+    rank = standing.ranks.get(place, 0) if standing.contested else 0
+    value = words.short(row)
+    told = words.verdict(test, group.names[standing.best]) if test and standing.best is not None else ""
+    return Cell(
+        value=value,
+        sort="" if row is None or math.isnan(row.value) else repr(row.value).replace("inf", "Infinity"),
+        limits=words.span(row),
+        rank=rank if rank <= 2 else 0,
+        test=told,
+        alike=test is not None and test.alike,
+        note="" if value else entry.absent.get(metric, "no value"),
+    )
+
+
+def _tests(group: Group) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for metric, standing in group.standings.items():
+        for place, test in standing.comparisons.items():
+            best = group.names[standing.best or 0]
+            unit = group.entries[place].rows[metric].unit
+            numbers = (words.decimals(test.difference, unit), words.chance(test.p), words.chance(test.adjusted))
+            verdict = test.note or ("not distinguishable" if test.alike else "different")
+            found.append((words.heading(metric), group.names[place], best, *numbers, str(test.clips), verdict))
+    return found
+
+
+def _clips(section: Section) -> list[dict[str, list[str]]]:
+    """Videos and what stands in for them, in the order of the lines."""
+    return [
+        {
+            "urls": [shown.urls[line.place] for line in section.lines],
+            "notes": [shown.notes[line.place] for line in section.lines],
+        }
+        for shown in section.videos
+    ]
+
+
+def _speeds(lines: Sequence[speed_report.Line]) -> list[dict[str, str]]:
+    """Lines with numbers that people read."""
+    return [
+        {
+            **line,
+            "where": ", ".join([line["device"], line["precision"], *(["compiled"] if line["compile"] else [])]),
+            "millions": f"{float(line['parameters']) / 1e6:.2f} M" if float(line["parameters"] or 0) else "",
+            "macs": f"{float(line['multiply_adds']) / 1e6:,.1f} M" if float(line["multiply_adds"] or 0) else "",
+            **{name: f"{float(line[name]):.2f}" if line[name] else "" for name in ("ms", "ms_low", "ms_high", "fps")},
+            "memory": f"{float(line['memory_mib']):.0f} MiB" if line["memory_mib"] else "",
+            "fps_sort": number(float(line["fps"] or "nan")),
+        }
+        for line in lines
+    ]

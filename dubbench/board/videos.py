@@ -1,0 +1,150 @@
+"""Videos of every method on the same clips, found beside the results and put where a page can play them."""
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from dubbench.board.entries import Entry
+from dubbench.board.ranking import Group
+from dubbench.datamodules.sources import videos, without_suffix
+from dubbench.errors import DubbenchError
+from dubbench.files import atomic, inside, sha256
+from dubbench.media.container import opened
+from dubbench.results import read_csv
+
+How = Literal["copy", "link", "none"]
+HOW: tuple[How, ...] = ("copy", "link", "none")
+DIGITS = 8
+COPY = re.compile(rf"[A-Za-z0-9._+-]+-[0-9a-f]{{{DIGITS}}}\.[a-z0-9]+")
+UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+# Containers by suffix, and codecs with pixel formats (None: any), that today's browsers play.
+SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm"})
+CODECS = {"h264": ("yuv420p", "yuvj420p"), "vp8": None, "vp9": None, "av1": None, "libdav1d": None}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One clip side by side.
+
+    Attributes:
+        clip: its id.
+        driving: the clip whose speech drives it; empty where it is its own.
+        urls: by place of the row in its group; empty where there is no video.
+        notes: why there is none.
+    """
+
+    clip: str
+    driving: str
+    urls: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+class Shelf:
+    """Finds the videos of rows, and puts them within reach of a page."""
+
+    def __init__(self, page: Path, how: How, count: int) -> None:
+        """Make the shelf of a page.
+
+        Args:
+            page: the file of the page.
+            how: copy the videos into ``<page>_files`` beside it, link them where they lie, or show none.
+            count: clips to show of a group.
+        """
+        self.page, self.how, self.count = page, how, count
+        self.folder = page.with_name(f"{page.stem}_files")
+        self._copies: dict[Path, str] = {}
+        self._folders: dict[Path, dict[str, list[Path]]] = {}
+
+    def fill(self, group: Group) -> list[Shown]:
+        """The clips to show of a group: those with most videos, spread evenly over its clips."""
+        if self.how == "none":
+            return []
+        clips = list(dict.fromkeys(clip for own in group.clips for found in own.values() for clip in found))
+        known = {clip: [self._find(entry, clip) for entry in group.entries] for clip in clips}
+        most = max((sum(path is not None for path in paths) for paths in known.values()), default=0)
+        full = [clip for clip, paths in known.items() if most and sum(path is not None for path in paths) == most]
+        few = min(self.count, len(full))
+        chosen = [full[place * len(full) // few] for place in range(few)]
+        driving = {clip: driver for entry in group.entries for clip, driver in _pairing(entry).items()}
+        return [self._shown(clip, driving.get(clip, ""), known[clip], group.entries) for clip in chosen]
+
+    def sweep(self) -> None:
+        """Remove copies of an earlier page of this name that this one does not show."""
+        if self.how != "none" and self.folder.is_dir():
+            kept = set(self._copies.values())
+            for path in self.folder.iterdir():
+                if COPY.fullmatch(path.name) and path.name not in kept:
+                    path.unlink()
+
+    def _shown(self, clip: str, driving: str, paths: Sequence[Path | None], entries: Sequence[Entry]) -> Shown:
+        urls, notes = [], []
+        for path, entry in zip(paths, entries, strict=True):
+            note = entry.failed.get(clip, "no video beside the results") if path is None else unplayable(path)
+            urls.append("" if note or path is None else self._url(path, entry.method, clip))
+            notes.append(note)
+        return Shown(clip, driving, tuple(urls), tuple(notes))
+
+    def _url(self, path: Path, method: str, clip: str) -> str:
+        if self.how == "link":
+            return quote(Path(os.path.relpath(path.resolve(), self.page.parent.resolve())).as_posix())
+        if path not in self._copies:
+            words = (UNSAFE.sub("_", word).strip("._") for word in (method, clip))
+            name = f"{'-'.join(words)}-{sha256(path)[:DIGITS]}{path.suffix.lower()}"
+            if not (self.folder / name).is_file():
+                with atomic(self.folder / name) as temporary:
+                    shutil.copyfile(path, temporary)
+            self._copies[path] = name
+        return quote(f"{self.folder.name}/{self._copies[path]}")
+
+    def _find(self, entry: Entry, clip: str) -> Path | None:
+        for folder in _folders(entry):
+            found = self._index(folder).get(clip.replace("/", "__"), [])
+            if len(found) == 1:
+                return found[0]
+        return None
+
+    def _index(self, folder: Path) -> dict[str, list[Path]]:
+        """Videos of a folder by clip id, as `dubbench.foreign.Videos` matches them."""
+        if folder not in self._folders:
+            found = self._folders.setdefault(folder, {})
+            for path in sorted(videos(folder)) if folder.is_dir() else ():
+                for key in {without_suffix(path, folder), path.relative_to(folder).as_posix()}:
+                    found.setdefault(key.replace("/", "__"), []).append(path)
+        return self._folders[folder]
+
+
+def _folders(entry: Entry) -> list[Path]:
+    """Where a row's videos may be: beside the results, or in a folder given as it was when they were scored."""
+    if entry.videos:
+        return [Path(entry.videos), *(place / entry.videos for place in entry.places)]
+    beside = []
+    for place in entry.places:
+        with suppress(DubbenchError):
+            beside.append(inside(place / "videos", entry.method))
+    return beside
+
+
+def _pairing(entry: Entry) -> dict[str, str]:
+    paths = [place / "pairing.csv" for place in entry.places]
+    lines = [line for path in paths if path.is_file() for line in read_csv(path, ("clip", "driving"))]
+    return {line["clip"]: line["driving"] for line in lines}
+
+
+def unplayable(path: Path) -> str:
+    """Why a browser cannot play a video; empty where it can."""
+    try:
+        with opened(path) as container:
+            codecs = [(stream.codec_context.name, stream.codec_context.pix_fmt) for stream in container.streams.video]
+    except DubbenchError as error:
+        return str(error)
+    codec, pixels = codecs[0] if codecs else ("no picture", None)
+    formats = CODECS.get(codec, ())
+    if path.suffix.lower() in SUFFIXES and (formats is None or pixels in formats):
+        return ""
+    return f"browsers do not play {path.suffix.lower()} with {codec} {pixels or ''}".strip()
