@@ -50,7 +50,7 @@ def run(given: argparse.Namespace) -> int:
 
 def clips(rule: Protocol) -> list[tuple[str, ...]]:
     """A line of `COLUMNS` for every clip that a protocol names by a published list; own speech has no ``driving``."""
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for corpus, how in rule.clips.items():
         speakers = {clip: published(corpus)[clip] for clip in listed(corpus, how)}
         driving = pair(speakers, rule.pairing_seed) if rule.driving == "cross" and speakers else {}

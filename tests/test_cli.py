@@ -46,7 +46,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     ("words", "status", "sentence"),
     [
         (["fit", "--model", "radoi", "--dataset", "grid"], 1, "no model is called 'radoi'; there are g4g, "),
-        (["fit", "--model", "radio", "--dataset", "gird"], 1, "no dataset is called 'gird'; there are celebvhq, demo, folder"),
+        (["fit", "--model", "radio", "--dataset", "gird"], 1, "no dataset is called 'gird'; there are celebvhq"),
         (["prepare", "--dataset", "gird", "--root", ".", "--out", "x"], 1, "gird"),
         (["eval", "--dataset", "grid"], 1, "there is nothing to score"),
         (["eval", "--model", "radio_tiny", "--dataset", "grid"], 1, "--model and --ckpt_path go together"),

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +63,13 @@ class ByHand(DubbingModel):
         speech: NDArray[np.float32],
         references: Sequence[int],
         precision: torch.dtype | None = None,
+        start: int = 0,
     ) -> Iterator[NDArray[np.uint8]]:
         self.seen = len(references)
         with torch.inference_mode(), torch.autocast("cpu", precision, enabled=precision is not None):
             with part("audio"):
                 self.think(self.hear(torch.as_tensor(speech).view(1, len(clip), 640)))
-            for frame in clip.stream(SIDE):
+            for frame in islice(clip.stream(SIDE), start, None):
                 picture = torch.as_tensor(frame).permute(2, 0, 1)[None] / 255
                 with part("renderer"):
                     drawn = self.groups(self.draw(picture))
