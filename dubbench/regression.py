@@ -15,7 +15,7 @@ from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, Row, as_csv, number, 
 from dubbench.results import places as folders
 
 COLUMNS = ("model", "dataset", "protocol", "metric", "value", "atol", "better", "protocol_hash")
-# What a new row is given on --accept without --repeats.
+# The least a new row is given: repeats on one machine say nothing of the rounding of others.
 DEFAULT_ATOL = {"dB": 0.05, "1": 0.002, "px@256": 0.02, "eye distances": 0.0003, "grey levels^2": 0.5}
 DEVIATIONS = 3
 DIGITS = 1e-5  # of a value: files hold six significant digits
@@ -135,8 +135,8 @@ def accept(
         path: file of the baseline.
         golden: the old baseline, whose rows keep their tolerance where there are no repeats.
         actual: the new one.
-        repeats: results of runs that count as equal, from other seeds, thread counts or machines; `tolerance` follows
-            from them.
+        repeats: results of runs that count as equal, from other seeds, thread counts or machines: each row gets the
+            `tolerance` that follows from them, and no less than its unit's.
 
     Raises:
         DubbenchError: if a value is not a number, since such a row could never pass, or a repeat lacks it.
@@ -151,7 +151,7 @@ def accept(
                 f"a repeat has no value of {' '.join(key)}; --repeats takes runs of all that is accepted"
             )
         known = golden[key].atol if key in golden else score.atol
-        atol = tolerance(score.value, others) if others else known
+        atol = max(tolerance(score.value, others), score.atol) if others else known
         lines.append((*key, number(score.value), number(atol), score.better, score.protocol_hash))
     write_text(path, as_csv(COLUMNS, lines))
 

@@ -379,7 +379,7 @@ def test_wrong_arguments_are_sentences(scored: Path, prepared: Path, tmp_path: P
         evaluate(prepared, {}, out=tmp_path / "out", split="val")
     with pytest.raises(DubbenchError, match="limit of 0"):
         evaluate(prepared, {}, out=tmp_path / "out", limit=0)
-    with pytest.raises(DubbenchError, match="cat/one is not a clip"):
+    with pytest.raises(DubbenchError, match="cat/one is not among the clips"):
         evaluate(prepared, {}, out=tmp_path / "out", clips=["cat/one"])
     with pytest.raises(DubbenchError, match="run dubbench prepare"):
         evaluate(tmp_path, {}, out=tmp_path / "out")
