@@ -78,7 +78,8 @@ def load(name: str | Path) -> Protocol:
     path = Path(resolve("protocol", str(name)))
     values = _values(path)
     if isinstance(values, dict) and PARTS in values:
-        raise DubbenchError(f"{path.stem} consists of several protocols; name one of {', '.join(_parts(values, path))}")
+        parts = ", ".join(Path(part).stem for part in _parts(values, path))
+        raise DubbenchError(f"{path.stem} consists of several protocols; name one of {parts}")
     return parse(path.stem, values, str(path))
 
 

@@ -383,8 +383,8 @@ def test_wrong_arguments_are_sentences(scored: Path, prepared: Path, tmp_path: P
         evaluate(prepared, {}, out=tmp_path / "out", clips=["cat/one"])
     with pytest.raises(DubbenchError, match="run dubbench prepare"):
         evaluate(tmp_path, {}, out=tmp_path / "out")
-    with pytest.raises(DubbenchError, match="no protocol is called 'fair'; there are cross"):
-        evaluate(prepared, {}, out=tmp_path / "out", protocol="fair")
+    with pytest.raises(DubbenchError, match="no protocol is called 'unfair'; there are cross"):
+        evaluate(prepared, {}, out=tmp_path / "out", protocol="unfair")
     with pytest.raises(DubbenchError, match="two rows are called 'ground_truth'"):
         evaluate(prepared, {"ground_truth": Copier()}, out=tmp_path / "out")
     with pytest.raises(DubbenchError, match="cannot name a row"):

@@ -18,6 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(corpus: Path, out: Path, workers: int, before: Callable[[], None] | None = None) -> "subprocess.Popen[str]":
+    def begin() -> None:
+        # A shell's background jobs begin with interrupts ignored, and so would what they start.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if before is not None:
+            before()
+
     options = ["--dataset", "folder", "--root", str(corpus), "--out", str(out), "--size", str(SIZE), "--smooth", "1.5"]
     return subprocess.Popen(
         [sys.executable, "-m", "dubbench", "prepare", *options, "--workers", str(workers)],
@@ -26,7 +32,7 @@ def start(corpus: Path, out: Path, workers: int, before: Callable[[], None] | No
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=before,
+        preexec_fn=begin,
     )
 
 
