@@ -1,10 +1,12 @@
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 
 import pytest
 
 from dubbench.cli import main
 from dubbench.errors import DubbenchError
-from dubbench.regression import Score, compare, tolerance, verdict
+from dubbench.regression import Score, compare, read_baseline, tolerance, verdict
 from dubbench.results import ClipResult, summarise, write_summary
 
 NAN, INF = float("nan"), float("inf")
@@ -202,3 +204,15 @@ def test_the_differences_can_be_kept_as_markdown(baseline: Path, tmp_path: Path)
     words = ["compare", str(baseline), str(results(tmp_path / "now", psnr=29.9)), "--markdown", str(tmp_path / "d.md")]
     assert main(words) == 1
     assert "| worse | radio grid first_frame psnr | 30 | 29.9 | 0.05 |" in (tmp_path / "d.md").read_text()
+
+
+def test_the_repositorys_baseline_notices_twice_its_tolerances() -> None:
+    golden = read_baseline(Path(__file__).parent / "data" / "baseline.csv")
+    assert {model for model, *_ in golden} >= {"radio_tiny", "personatalk_tiny", "realtalk_tiny", "g4g_tiny"}
+    for key, score in golden.items():
+        worse = -2 * (score.atol or 1.0) * (1 if score.better == "higher" else -1)
+        if isfinite(score.value):
+            assert verdict(score, replace(score, value=score.value + worse)) == "worse", key
+            assert verdict(score, replace(score, value=score.value + worse / 4 * (score.atol > 0))) == "ok", key
+        assert verdict(score, replace(score, value=NAN)) == "nan"
+        assert verdict(score, replace(score, protocol_hash="another")) == "protocol"
