@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dubbench import ablate_report
-from dubbench.ablate_study import Budget, Outcome, Study
-from dubbench.ablation import Ablation, find, variants
+from dubbench.ablations import report
+from dubbench.ablations.study import Budget, Outcome, Study
+from dubbench.ablations.tables import Ablation, find, variants
 from dubbench.errors import DubbenchError
 from dubbench.protocols import load
 
@@ -41,8 +41,8 @@ def main(args: Sequence[str]) -> int:
     console = Console()
     study = Study(budget, out, console, given.device, given.limit)
     outcomes = run(study, tables, given.protocol)
-    ablate_report.write(out, outcomes, budget)
-    ablate_report.show(outcomes, budget, console)
+    report.write(out, outcomes, budget)
+    report.show(outcomes, budget, console)
     console.print(f"{out / 'ablation.csv'} and {out / 'ablation.md'} hold the same", soft_wrap=True)
     return int(any(outcome.failure for outcome in outcomes))
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dubbench import study_report
 from dubbench.figures.shown import shown
 from dubbench.results import COPY_REFERENCE, GROUND_TRUTH
-from dubbench.study_answers import gather, read_key
-from dubbench.study_make import OF_PAPERS, QUESTIONS, make
-from dubbench.study_score import estimates
+from dubbench.study import report
+from dubbench.study.answers import gather, read_key
+from dubbench.study.make import OF_PAPERS, QUESTIONS, make
+from dubbench.study.score import estimates
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Make or score; returns the exit status.
 
     Raises:
-        DubbenchError: as `dubbench.study_make.make` and `dubbench.study_answers.gather` do.
+        DubbenchError: as `dubbench.study.make.make` and `dubbench.study.answers.gather` do.
     """
     return _make(arguments) if arguments.command == "make" else _score(arguments)
 
@@ -89,6 +89,6 @@ def _make(arguments: argparse.Namespace) -> int:
 def _score(arguments: argparse.Namespace) -> int:
     gathered = gather(arguments.answers, read_key(arguments.key))
     found = estimates(gathered.ratings, gathered.questions, gathered.methods, arguments.seed)
-    study_report.write(arguments.out, found)
-    study_report.show(found, gathered, Console())
+    report.write(arguments.out, found)
+    report.show(found, gathered, Console())
     return 0

@@ -14,9 +14,10 @@ import torch
 import yaml
 from rich.console import Console
 
-from dubbench import ablate_command, ablate_report, fitting
-from dubbench.ablate_study import Budget, Outcome, Study, Value
-from dubbench.ablation import KIND, Ablation, find, load, read_config, variants
+from dubbench import ablate_command, fitting
+from dubbench.ablations import report
+from dubbench.ablations.study import Budget, Outcome, Study, Value
+from dubbench.ablations.tables import KIND, Ablation, find, load, read_config, variants
 from dubbench.cli import main
 from dubbench.datamodules.prepare import prepare
 from dubbench.errors import DubbenchError
@@ -110,8 +111,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         talking.write(folder / "corpus" / name / "one.mkv", chain.from_iterable(map(talking.frames, clips)), sound)
     (folder / "split.csv").write_text("clip,speaker,split\n,ann,train\n,bob,test\n")
     split = str(folder / "split.csv")
-    report = prepare("folder", folder / "corpus", folder / "out", size=96, faces="largest", split=split)
-    assert (report.done, report.failed) == (2, 0)
+    prepared = prepare("folder", folder / "corpus", folder / "out", size=96, faces="largest", split=split)
+    assert (prepared.done, prepared.failed) == (2, 0)
     return folder / "out"
 
 
@@ -176,7 +177,7 @@ def test_a_study_that_was_stopped_goes_on_and_ends_in_a_table(
             raise KeyboardInterrupt
         return evaluate(*args, **options)  # type: ignore[arg-type]  # as it was called
 
-    monkeypatch.setattr("dubbench.ablate_study.evaluate", stopped)
+    monkeypatch.setattr("dubbench.ablations.study.evaluate", stopped)
     assert ablate(root, tmp_path) == 130
     assert fitted == ["sync_expert_tiny", "radio_a_tiny", "radio_d_tiny"]
     capsys.readouterr()
@@ -258,8 +259,8 @@ def test_errors_of_expressions_and_costs_of_a_part(
         replace(fia, rows={"Blocks=1": "realtalk_1_block"}, metrics=costs),
     ]
     monkeypatch.setattr(ablate_command, "find", lambda *_: tables)
-    monkeypatch.setattr("dubbench.ablate_study.FRAMES", 8)
-    monkeypatch.setattr("dubbench.ablate_study.REPEATS", 1)
+    monkeypatch.setattr("dubbench.ablations.study.FRAMES", 8)
+    monkeypatch.setattr("dubbench.ablations.study.REPEATS", 1)
     small = [
         "--model.vertices",
         "64",
@@ -307,8 +308,8 @@ def test_tables_under_one_protocol_share_a_results_folder(tmp_path: Path, monkey
         write_text(out / "run.json", json.dumps(record))
         return out
 
-    monkeypatch.setattr("dubbench.ablate_study.evaluate", scored)
-    monkeypatch.setattr("dubbench.ablate_study.load_model", lambda path: torch.nn.Identity())
+    monkeypatch.setattr("dubbench.ablations.study.evaluate", scored)
+    monkeypatch.setattr("dubbench.ablations.study.load_model", lambda path: torch.nn.Identity())
     budget = Budget("grid", 1, 1, None, 0, tiny=True)
     study = Study(budget, tmp_path, Console(file=StringIO()), "cpu")
     outcomes = {}
@@ -337,15 +338,15 @@ def test_orders_are_compared_with_the_papers() -> None:
     psnr, lpips, _ = columns("radio", "2")
     names_ = list(table.rows)
     same = rows(dict(zip(names_, (20.0, 21.0, 22.0, 23.0), strict=True)))
-    told = ablate_report.agreement("PSNR", psnr.measure, same)
+    told = report.agreement("PSNR", psnr.measure, same)
     assert told == "best in both D + Fidelity mapping w/ ViT; rank correlation 1.00 over 4 rows"
     turned = rows(dict(zip(names_, (23.0, 22.0, 21.0, 20.0), strict=True)))
-    told = ablate_report.agreement("PSNR", psnr.measure, turned)
+    told = report.agreement("PSNR", psnr.measure, turned)
     assert told.startswith("best in the paper D + Fidelity mapping w/ ViT, here A Baseline; rank correlation -1.00")
-    assert ablate_report.agreement("PSNR", psnr.measure, same[:1]) == ""
-    assert ablate_report.agreement("PSNR", psnr.measure, rows(dict.fromkeys(names_, 20.0))) == "no difference here"
+    assert report.agreement("PSNR", psnr.measure, same[:1]) == ""
+    assert report.agreement("PSNR", psnr.measure, rows(dict.fromkeys(names_, 20.0))) == "no difference here"
     two = [replace(o, values={"LPIPS": Value(v)}) for o, v in zip(same[:2], (0.1, 0.2), strict=True)]
-    assert ablate_report.agreement("LPIPS", lpips.measure, two) == "best in both A Baseline"
+    assert report.agreement("LPIPS", lpips.measure, two) == "best in both A Baseline"
 
 
 def test_the_screen_tells_a_row_of_ours_beside_the_papers() -> None:
@@ -354,7 +355,7 @@ def test_the_screen_tells_a_row_of_ours_beside_the_papers() -> None:
     outcomes[0].values["PSNR"] = Value(20.0, 19.5, 20.5)
     outcomes[0].clips, outcomes[0].lost, outcomes[0].parameters = 3, 1, 2_500_000
     budget = Budget("grid", 60, 60, 4, 7, tiny=True)
-    ablate_report.show(outcomes, budget, Console(file=text, width=160))
+    report.show(outcomes, budget, Console(file=text, width=160))
     shown = text.getvalue()
     (line,) = (line for line in shown.splitlines() if "A Baseline" in line)
     assert line.split() == [
@@ -404,7 +405,7 @@ def test_options_of_nobody_are_refused(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = yaml.safe_load((Path(ablate_command.__file__).parent / "configs/ablation/radio.yaml").read_text())
     (tmp_path / KIND).mkdir()
-    monkeypatch.setattr("dubbench.ablation.CONFIGS", tmp_path)
+    monkeypatch.setattr("dubbench.ablations.tables.CONFIGS", tmp_path)
     for change, sentence in (
         ({"rows": {"E": "radio_a"}}, "RADIO, Table 2 has no row 'E'"),
         ({"rows": {"A Baseline": "radio_e"}}, "has no model 'radio_e'"),
@@ -420,7 +421,7 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_cells_of_the_csv_are_quoted() -> None:
     budget = Budget("grid", 1, 1, None, 0, tiny=False)
-    lines = ablate_report._lines(rows({"A Baseline": 20.0})[0], budget)
-    table = list(csv.DictReader(StringIO(as_csv(ablate_report.COLUMNS, lines))))
+    lines = report._lines(rows({"A Baseline": 20.0})[0], budget)
+    table = list(csv.DictReader(StringIO(as_csv(report.COLUMNS, lines))))
     assert [line["value"] for line in table] == ["20", "", ""]
     assert table[0]["batch_size"] == ""

@@ -16,9 +16,9 @@ import pytest
 from dubbench.cli import main
 from dubbench.errors import DubbenchError
 from dubbench.media.video import read_frames
-from dubbench.study_answers import Rating
-from dubbench.study_design import design, williams
-from dubbench.study_score import Estimate, estimates, krippendorff
+from dubbench.study.answers import Rating
+from dubbench.study.design import design, williams
+from dubbench.study.score import Estimate, estimates, krippendorff
 from tests import filmed, talking
 
 CLIPS = ["s1/bbaf", "s1/lgiz", "s2/pwij"]

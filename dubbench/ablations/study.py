@@ -12,7 +12,7 @@ from lightning import seed_everything
 from rich.console import Console
 
 from dubbench import fitting, speed
-from dubbench.ablation import SPEED, VALIDATE, Ablation, Variant, read_config
+from dubbench.ablations.tables import SPEED, VALIDATE, Ablation, Variant, read_config
 from dubbench.catalogue import DEFINITIONS
 from dubbench.devices import device
 from dubbench.errors import DubbenchError

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 from scipy.stats import spearmanr
 
-from dubbench.ablate_study import Budget, Outcome, Value
-from dubbench.ablation import Ablation
+from dubbench.ablations.study import Budget, Outcome, Value
+from dubbench.ablations.tables import Ablation
 from dubbench.catalogue import DEFINITIONS
 from dubbench.files import write_text
 from dubbench.paper_table import ARROWS, short

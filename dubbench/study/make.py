@@ -18,8 +18,8 @@ from dubbench import __version__
 from dubbench.errors import DubbenchError
 from dubbench.figures.shown import Shown
 from dubbench.files import write_json, write_text
-from dubbench.study_design import design
-from dubbench.study_video import bare_copy
+from dubbench.study.design import design
+from dubbench.study.video import bare_copy
 
 FORM = 1  # raised when key or answers change
 DIGITS = 12
@@ -107,7 +107,7 @@ def make(
         out: folder to make.
         questions: keys of `QUESTIONS`.
         raters: for how many there shall be an order.
-        per_rater: videos a rater, None for all; see `dubbench.study_design.design`.
+        per_rater: videos a rater, None for all; see `dubbench.study.design.design`.
         clips: how many of the clips, drawn by the seed; None for all.
         seed: of orders and clips.
         title: of the page.
@@ -191,5 +191,5 @@ def _name(secret: str, *parts: str) -> str:
 
 def _page(content: Mapping[str, Any]) -> str:
     """The template with the study in it; ``<`` is escaped so that no title can end the script."""
-    template = (files("dubbench") / "study_page.html").read_text(encoding="utf-8")
+    template = (files("dubbench.study") / "page.html").read_text(encoding="utf-8")
     return template.replace("@STUDY@", json.dumps(content).replace("<", "\\u003c"))

@@ -11,9 +11,9 @@ from rich.table import Table
 from dubbench.files import write_text
 from dubbench.papers import TITLES, printed
 from dubbench.results import GROUND_TRUTH, as_csv, number
-from dubbench.study_answers import Gathered
-from dubbench.study_make import OF_PAPERS, QUESTIONS
-from dubbench.study_score import Estimate
+from dubbench.study.answers import Gathered
+from dubbench.study.make import OF_PAPERS, QUESTIONS
+from dubbench.study.score import Estimate
 
 COLUMNS = tuple(field.name for field in fields(Estimate))
 TABLE = "3"

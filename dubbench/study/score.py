@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.results import CONFIDENCE
-from dubbench.study_answers import Rating
+from dubbench.study.answers import Rating
 
 RESAMPLES = 2000
 NONE = float("nan")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dubbench.errors import DubbenchError
-from dubbench.study_make import FORM, SCALE
+from dubbench.study.make import FORM, SCALE
 
 
 class Rating(NamedTuple):
@@ -56,7 +56,7 @@ class Gathered:
 
 
 def read_key(path: Path) -> dict[str, Any]:
-    """Read the key that `dubbench.study_make.make` wrote.
+    """Read the key that `dubbench.study.make.make` wrote.
 
     Raises:
         DubbenchError: if it is none.
