@@ -5,6 +5,7 @@ Catches broken links and forgotten packages: a checkout without links builds a w
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,8 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        # setuptools puts into a wheel what an earlier build left, files that were moved since among it.
+        shutil.rmtree(ROOT / "build", ignore_errors=True)
         call(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT), cwd=folder)
         (wheel,) = folder.glob("*.whl")
         held = {entry for entry in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in entry}
