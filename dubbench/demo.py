@@ -1,4 +1,4 @@
-"""``dubbench demo``: corpus, prepared clips, two trainings, scores and leaderboard from nothing but the package."""
+"""``dubbench demo``: corpus, prepared clips, trainings, scores and leaderboard from nothing but the package."""
 
 import argparse
 from pathlib import Path

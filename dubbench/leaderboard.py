@@ -1,7 +1,6 @@
 """``dubbench leaderboard``: results side by side, as CSV, Markdown, an HTML page and a table on the screen."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from dubbench import paper_table, speed_report
@@ -14,12 +13,7 @@ from dubbench.board.tables import write_tidy, write_wide
 from dubbench.board.videos import HOW
 from dubbench.errors import DubbenchError
 
-__all__ = ["Entry", "add_arguments", "collect", "run", "show", "write"]
-
-
-def write(path: Path, entries: Sequence[Entry]) -> None:
-    """Write the wide CSV: a row an entry, a column a metric; empty where a metric could not be computed."""
-    write_wide(path, entries)
+__all__ = ["Entry", "add_arguments", "collect", "run", "show"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +46,8 @@ def run(namespace: argparse.Namespace) -> int:
         raise DubbenchError(f"--clips is {namespace.clips}; give at least 1, or --videos none")
     places = expanded(namespace.results)
     if namespace.paper:
+        if namespace.tidy or namespace.markdown or namespace.html:
+            raise DubbenchError("--paper prints a table and writes no file; leave --tidy, --markdown and --html out")
         paper_table.show(namespace.paper, places)
         return 0
     if not places:
@@ -62,7 +58,7 @@ def run(namespace: argparse.Namespace) -> int:
         raise DubbenchError(f"{namespace.results[0]} holds no row; run dubbench eval again")
     groups = grouped(entries)
     if entries:
-        write(namespace.out, entries)
+        write_wide(namespace.out, entries)
     if namespace.tidy:
         write_tidy(namespace.tidy, groups)
     if namespace.markdown:

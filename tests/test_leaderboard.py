@@ -142,3 +142,10 @@ def test_wrong_places_are_sentences(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert main(["leaderboard", str(place), *out]) == 1
         assert words in capsys.readouterr().err
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_papers_table_goes_to_the_screen_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["leaderboard", "--paper", "radio:1"]) == 0
+    assert "33.939" in capsys.readouterr().out
+    assert main(["leaderboard", "--paper", "radio:1", "--html", str(tmp_path / "x.html")]) == 1
+    assert "--paper prints a table and writes no file" in capsys.readouterr().err

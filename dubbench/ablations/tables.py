@@ -64,10 +64,6 @@ class Ablation:
         """Metrics that a protocol gives."""
         return [metric for metric in self.metrics.values() if metric in DEFINITIONS]
 
-    def asks_for(self, way: str) -> bool:
-        """Whether a column is measured by `VALIDATE` or `SPEED`."""
-        return any(metric.startswith(f"{way}/") for metric in self.metrics.values())
-
 
 @dataclass(frozen=True)
 class Variant:
