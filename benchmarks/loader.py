@@ -21,12 +21,12 @@ import soundfile
 import torch
 from skimage import data
 
+from dubbench.core.files import write_json
 from dubbench.datamodules.batch import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Mel, Window
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo
 from dubbench.datamodules.datamodule import make_loader
 from dubbench.datamodules.track import TrackWriter
 from dubbench.datamodules.windows import WindowDataset
-from dubbench.files import write_json
 from dubbench.media.video import VideoWriter
 
 LIMIT = 1.3

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dubbench.core.files import inside
 from dubbench.datamodules.track import Track
 from dubbench.errors import DubbenchError
-from dubbench.files import inside
 from dubbench.media import SAMPLES_PER_FRAME
 from dubbench.media.audio import read_speech
 from dubbench.media.container import Image

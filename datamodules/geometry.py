@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dubbench.arrays import read_arrays, write_arrays
+from dubbench.core.arrays import read_arrays, write_arrays
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dubbench import assets
+from dubbench.core.files import sha256, write_json
 from dubbench.datamodules.geometry import model_path
 from dubbench.errors import DubbenchError
 from dubbench.face.d3dfr import FILE, load_d3dfr
-from dubbench.files import sha256, write_json
 
 DIGEST = "d3dfr_sha256"
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from dubbench import __version__
+from dubbench.core.files import atomic, inside, write_json
 from dubbench.datamodules import sources, splits
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
 from dubbench.datamodules.prepare_clip import PARTIAL, Job, Options, Outcome, existing, face_mesh, prepare_clip
 from dubbench.datamodules.prepare_progress import shown
 from dubbench.datamodules.prepare_workers import spread
 from dubbench.errors import DubbenchError
-from dubbench.files import atomic, inside, write_json
 
 FACES = ("one", "largest")
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
+from dubbench.core.files import inside, no_room, sha256, write_json
 from dubbench.datamodules.clip import ClipInfo
 from dubbench.datamodules.prepare_track import FaceChoice, Mesh, aligned, filled
 from dubbench.datamodules.prepare_workers import Tell
@@ -16,7 +17,6 @@ from dubbench.datamodules.track import TrackWriter
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.face.warp import warp
-from dubbench.files import inside, no_room, sha256, write_json
 from dubbench.media.audio import write_speech
 from dubbench.media.container import Image
 from dubbench.media.video import VideoWriter, probe, read_frames

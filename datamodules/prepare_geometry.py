@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubbench import assets
+from dubbench.core.files import atomic, no_room
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, read_geometry, write_geometry
 from dubbench.datamodules.geometry_guess import FirstGuess, record_guess, settled_guess
@@ -25,7 +26,6 @@ from dubbench.face.first_guess import Coefficients
 from dubbench.face.fitting import Fit, fit
 from dubbench.face.model import POSE_SIZE, SOURCES, LinearFaceModel
 from dubbench.face.sources import learn_mesh, load_bfm, load_ict
-from dubbench.files import atomic, no_room
 
 FAILURES = "geometry_failures.csv"
 ICT_FILES = ("ict_facekit_face9409.npz", "ict_vertex_indices.json")

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dubbench.core.files import sha256
 from dubbench.datamodules.mel import clip_windows
 from dubbench.errors import DubbenchError
 from dubbench.face.warp import warp
-from dubbench.files import sha256
 from dubbench.geometry import ALIGNED
 from dubbench.media.container import Image
 from dubbench.metrics import sync_similarity

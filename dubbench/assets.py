@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from urllib.parse import urlsplit
 
 from dubbench.asset_list import ROWS, Asset
+from dubbench.core.files import atomic, sha256, write_text
 from dubbench.download import Progress, fetch, length, part_of
 from dubbench.errors import DubbenchError
-from dubbench.files import atomic, sha256, write_text
 
 if TYPE_CHECKING:
     import torch

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dubbench.core.files import sha256 as file_sha256
 from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import ClipInfo, PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.face.warp import paste
-from dubbench.files import sha256 as file_sha256
 from dubbench.footage import Footage
 from dubbench.media.container import Image
 from dubbench.protocols import Protocol as Rules

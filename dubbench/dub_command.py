@@ -10,14 +10,14 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from dubbench.devices import device
+from dubbench.core.config_names import resolve
+from dubbench.core.devices import device
+from dubbench.core.files import no_room
 from dubbench.dubbing import Box, Options, dub
 from dubbench.dubbing.clips import Span
 from dubbench.errors import DubbenchError
-from dubbench.files import no_room
 from dubbench.media import FPS
 from dubbench.models.base import DubbingModel, class_path, load_model
-from dubbench.names import resolve
 from dubbench.speed_command import PRECISIONS
 
 MARK = "AI-generated lip movements"

@@ -7,13 +7,13 @@ from jsonargparse import ArgumentParser
 from lightning import seed_everything
 
 from dubbench import leaderboard
+from dubbench.core.config_names import expand, label, names
+from dubbench.core.devices import device
 from dubbench.datamodules.datamodule import DubbingDataModule
-from dubbench.devices import device
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
 from dubbench.experts import experts
 from dubbench.models.base import DubbingModel, read_checkpoint
-from dubbench.names import expand, label, names
 from dubbench.protocols import load_all
 
 

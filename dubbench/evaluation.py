@@ -19,11 +19,11 @@ from torch import Tensor
 
 from dubbench import __version__
 from dubbench.candidates import Candidate, CopyReference, Dubbed, Dubber, Job
+from dubbench.core.files import inside, write_json, write_text
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
-from dubbench.files import inside, write_json, write_text
 from dubbench.footage import SourceFootage
 from dubbench.foreign import Videos
 from dubbench.geometry import ALIGNED

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dubbench.core.files import atomic
 from dubbench.errors import DubbenchError
-from dubbench.files import atomic
 
 TOLERANCE = 1e-4  # of frames in [-1, 1]
 

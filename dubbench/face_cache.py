@@ -13,8 +13,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from dubbench.core.files import atomic, sha256
 from dubbench.face.landmarks import points_68
-from dubbench.files import atomic, sha256
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 

@@ -12,11 +12,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from dubbench.core.config_names import expand, label, names
+from dubbench.core.files import write_text
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
-from dubbench.files import write_text
 from dubbench.models.base import DubbingModel
-from dubbench.names import expand, label, names
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 

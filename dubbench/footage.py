@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench import face_cache
+from dubbench.core.files import sha256
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.face.alignment import ffhq_transform
 from dubbench.face_cache import Detector, Face, Points
-from dubbench.files import sha256
 from dubbench.geometry import ALIGNED, Geometry
 from dubbench.media.audio import aligned_speech
 from dubbench.media.container import Image

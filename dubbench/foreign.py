@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.candidates import Candidate, Job, Take
+from dubbench.core.files import sha256
 from dubbench.datamodules.sources import videos, without_suffix
 from dubbench.errors import DubbenchError
-from dubbench.files import sha256
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 

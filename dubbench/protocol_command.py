@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from dubbench.catalogue import DEFINITIONS
+from dubbench.core.config_names import names
+from dubbench.core.files import write_text
 from dubbench.errors import DubbenchError
-from dubbench.files import write_text
-from dubbench.names import names
 from dubbench.pairing import pair
 from dubbench.protocols import Protocol, load_all
 from dubbench.results import as_csv

@@ -9,8 +9,8 @@ from pathlib import Path
 from shlex import join
 from statistics import stdev
 
+from dubbench.core.files import write_text
 from dubbench.errors import DubbenchError
-from dubbench.files import write_text
 from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, Row, as_csv, number, read_csv, read_summary
 from dubbench.results import places as folders
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from dubbench.catalogue import DEFINITIONS, Better
+from dubbench.core.files import write_json, write_text
 from dubbench.errors import DubbenchError
-from dubbench.files import write_json, write_text
 
 GROUND_TRUTH = "ground_truth"
 COPY_REFERENCE = "copy_reference"

@@ -15,7 +15,7 @@ from rich.progress import track
 
 from dubbench.candidates import Candidate, Job
 from dubbench.catalogue import DEFINITIONS
-from dubbench.devices import device
+from dubbench.core.devices import device
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media.audio import read_speech

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dubbench.files import write_json
+from dubbench.core.files import write_json
 from dubbench.metrics.suite import Suite
 from dubbench.pairs import PRED, Pairing
 from dubbench.protocols import Protocol

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubbench.candidates import Candidate, Job, Take
+from dubbench.core.files import inside
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.face.warp import warp
 from dubbench.face_cache import Face
-from dubbench.files import inside
 from dubbench.footage import CHUNK, Faces
 from dubbench.geometry import Geometry, aligned_faces, nearest_face
 from dubbench.media import MediaError

@@ -11,8 +11,8 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+from dubbench.core.config_names import CONFIGS
 from dubbench.errors import DubbenchError
-from dubbench.names import CONFIGS
 from dubbench.pairing import pair
 from dubbench.results import read_csv
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from dubbench.arrays import read_arrays, write_arrays
+from dubbench.core.arrays import read_arrays, write_arrays
+from dubbench.core.files import write_json
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import model_path
 from dubbench.errors import DubbenchError
 from dubbench.face.model import LinearFaceModel
-from dubbench.files import write_json
 
 SENTENCE = "de-1"
 

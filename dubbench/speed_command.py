@@ -11,13 +11,13 @@ from jsonargparse import ArgumentParser, Namespace
 from lightning import seed_everything
 
 from dubbench import __version__, speed_report
-from dubbench.devices import device
+from dubbench.core.config_names import expand, label
+from dubbench.core.devices import device
+from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError
-from dubbench.files import sha256
 from dubbench.models.base import DubbingModel, read_checkpoint
 from dubbench.models.geometry_model import GeometryModel
 from dubbench.models.two_stages import TwoStageModel, TwoStages
-from dubbench.names import expand, label
 from dubbench.speed import measure
 from dubbench.speed_clip import demo_clip, find_clip, shortened
 

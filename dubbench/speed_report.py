@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dubbench.core.files import write_text
 from dubbench.errors import DubbenchError
-from dubbench.files import write_text
 from dubbench.papers import printed
 from dubbench.results import as_csv, number, read_csv
 

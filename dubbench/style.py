@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dubbench.core.files import sha256
 from dubbench.face.fitting import clip_guess
-from dubbench.files import sha256
 from dubbench.models.base import load_kind
 from dubbench.models.style_encoder.module import StyleEncoder
 

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dubbench.core.files import atomic
 from dubbench.errors import DubbenchError
-from dubbench.files import atomic
 from dubbench.metrics.definitions import DEFINITIONS, Frames, score
 from dubbench.metrics.kid import image_keys
 from dubbench.metrics.sync_rules import Box, ExpertStream, Image, follower

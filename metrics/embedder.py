@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError
-from dubbench.files import sha256
 from dubbench.metrics.csim import CROP
 
 Normalisation = Literal["arcface", "imagenet", "none"]

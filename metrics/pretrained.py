@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 from torch import nn
 
 from dubbench import assets
+from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError, misfit
-from dubbench.files import sha256
 from dubbench.metrics.embedder import ArcFace
 from dubbench.metrics.inception import FIDInception
 from dubbench.metrics.lpips import LPIPS, Trunk

@@ -19,13 +19,13 @@ from dubbench.ablations import report
 from dubbench.ablations.study import Budget, Outcome, Study, Value
 from dubbench.ablations.tables import KIND, Ablation, find, load, read_config, variants
 from dubbench.cli import main
+from dubbench.core.config_names import names
+from dubbench.core.files import sha256, write_text
 from dubbench.datamodules.prepare import prepare
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
-from dubbench.files import sha256, write_text
 from dubbench.models.base import load_model
 from dubbench.models.radio.module import Radio
-from dubbench.names import names
 from dubbench.papers import columns, printed
 from dubbench.protocols import Protocol
 from dubbench.protocols import load as load_protocol

@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LightningCLI
 
 from dubbench import __version__
 from dubbench.cli import main
-from dubbench.names import names
+from dubbench.core.config_names import names
 from tests.datamodules import miniature
 
 CPU = [

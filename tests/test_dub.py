@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dubbench.cli import main
+from dubbench.core.files import sha256
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
-from dubbench.files import sha256
 from dubbench.media.audio import read_speech
 from tests import dubbed as making
 from tests.data.videos import blank, portraits, write

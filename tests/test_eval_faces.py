@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dubbench.core.config_names import resolve
 from dubbench.evaluation import evaluate
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face_cache import Points
 from dubbench.media.container import Image
-from dubbench.names import resolve
 from tests import talking
 from tests.scored import values
 

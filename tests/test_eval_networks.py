@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dubbench.agreement import Expert, Stream
 from dubbench.cli import main
+from dubbench.core.config_names import resolve
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.mel import clip_windows
 from dubbench.errors import DubbenchError
@@ -23,7 +24,6 @@ from dubbench.face.warp import warp
 from dubbench.media.video import read_frames
 from dubbench.metrics import LPIPS, Suite, csim, five_points, kernel_distance, sync_scores, sync_similarity
 from dubbench.models.sync_expert.module import SyncExpert
-from dubbench.names import resolve
 from tests import talking
 from tests.metrics.recipe import fill
 from tests.models.conftest import small_expert, trainer

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from dubbench.candidates import CopyReference
 from dubbench.cli import main
+from dubbench.core.config_names import CONFIGS
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
@@ -21,7 +22,6 @@ from dubbench.figures import attention, plotting, robustness, shown, strip, styl
 from dubbench.metrics.suite import Suite
 from dubbench.models.base import DubbingModel
 from dubbench.models.layers.attention import CrossAttention
-from dubbench.names import CONFIGS
 from dubbench.protocols import load
 from dubbench.style import StyleExpert
 from tests import filmed, talking
@@ -313,7 +313,7 @@ def test_styles_of_prepared_clips(tmp_path: Path, capsys: pytest.CaptureFixture[
     command += ["--out", str(tmp_path / "s.png")]
     assert main(command) == 1
     assert capsys.readouterr().err.count("\n") == 1
-    from dubbench.arrays import write_arrays
+    from dubbench.core.arrays import write_arrays
 
     for clip in clips:
         arrays = miniature.coefficients(clip)

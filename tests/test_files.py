@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from dubbench import assets
+from dubbench.core.files import atomic, inside, sha256, write_json
 from dubbench.errors import DubbenchError
-from dubbench.files import atomic, inside, sha256, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

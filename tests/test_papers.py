@@ -11,8 +11,8 @@ from rich.console import Console
 
 import dubbench.papers
 from dubbench.catalogue import DEFINITIONS
+from dubbench.core.config_names import names
 from dubbench.errors import DubbenchError
-from dubbench.names import names
 from dubbench.paper_table import show
 from dubbench.papers import PAPERS, claims, columns, method, printed
 from dubbench.results import GROUND_TRUTH, ClipResult, summarise, write_summary

@@ -6,8 +6,8 @@ import yaml
 
 from dubbench import protocols
 from dubbench.catalogue import DEFINITIONS
+from dubbench.core.config_names import names, resolve
 from dubbench.errors import DubbenchError
-from dubbench.names import names, resolve
 from dubbench.pairing import pair
 
 

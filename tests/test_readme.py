@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from dubbench.cli import VERBS, main
+from dubbench.core.config_names import names
 from dubbench.media.video import read_frames
-from dubbench.names import names
 from tests import talking
 from tests.conftest import SIDE
 from tests.scored import table

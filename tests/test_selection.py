@@ -11,8 +11,8 @@ import yaml
 from dubbench import protocols, selection
 from dubbench.catalogue import DEFINITIONS
 from dubbench.cli import main
+from dubbench.core.config_names import names
 from dubbench.errors import DubbenchError
-from dubbench.names import names
 from dubbench.pairing import pair
 from dubbench.selection import draw, listed, published, select
 from tests import talking

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torchvision.ops import deform_conv2d  # type: ignore[import-untyped]
 
 from dubbench.cli import main
+from dubbench.core.config_names import resolve
 from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import read_geometry
@@ -23,7 +24,6 @@ from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
 from dubbench.models.parts import part
 from dubbench.models.radio.module import Radio
-from dubbench.names import resolve
 from dubbench.speed import measure
 from dubbench.speed_clip import find_clip, shortened
 from dubbench.speed_count import count

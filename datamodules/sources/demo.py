@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from dubbench.core.files import write_json, write_text
 from dubbench.datamodules.batch import FPS
 from dubbench.datamodules.demo.face import TalkingFace, head_pose
 from dubbench.datamodules.demo.portraits import PORTRAITS, SIZE, Portrait
@@ -20,7 +21,6 @@ from dubbench.datamodules.sources import RawClip
 from dubbench.datamodules.sources.about import About
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
-from dubbench.files import write_json, write_text
 from dubbench.media.video import VideoWriter
 
 LAYOUT = "<speaker>/<sentence>.mp4; an empty or new folder is filled"

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from dubbench.ablations.study import Budget, Outcome, Value
 from dubbench.ablations.tables import Ablation
 from dubbench.catalogue import DEFINITIONS
-from dubbench.files import write_text
+from dubbench.core.files import write_text
 from dubbench.paper_table import ARROWS, short
 from dubbench.papers import Column, Measure, columns, printed
 from dubbench.results import as_csv, number

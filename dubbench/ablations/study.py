@@ -14,13 +14,13 @@ from rich.console import Console
 from dubbench import fitting, speed
 from dubbench.ablations.tables import SPEED, VALIDATE, Ablation, Variant, read_config
 from dubbench.catalogue import DEFINITIONS
-from dubbench.devices import device
+from dubbench.core.config_names import value_of
+from dubbench.core.devices import device
+from dubbench.core.files import no_room, write_json, write_text
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
 from dubbench.experts import experts
-from dubbench.files import no_room, write_json, write_text
 from dubbench.models.base import load_model
-from dubbench.names import value_of
 from dubbench.protocols import Protocol
 from dubbench.results import Row, read_summary
 from dubbench.speed_clip import find_clip, shortened

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from dubbench.catalogue import DEFINITIONS
+from dubbench.core.config_names import CONFIGS, names, resolve
 from dubbench.errors import DubbenchError
-from dubbench.names import CONFIGS, names, resolve
 from dubbench.papers import PAPERS, TITLES, columns, printed
 
 KIND = "ablation"

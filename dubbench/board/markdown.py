@@ -24,7 +24,7 @@ from dubbench.board.words import (
     span,
     title,
 )
-from dubbench.files import write_text
+from dubbench.core.files import write_text
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 ALIKE = "≈"

@@ -16,7 +16,7 @@ from dubbench.board.ranking import Group
 from dubbench.board.significance import DEFINITION
 from dubbench.board.videos import How, Shelf, Shown
 from dubbench.catalogue import Better
-from dubbench.files import write_text
+from dubbench.core.files import write_text
 from dubbench.results import number
 
 

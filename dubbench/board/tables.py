@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dubbench.board.entries import COUNTS, FACTS, LABELS, Entry, metrics_of
 from dubbench.board.ranking import Group
-from dubbench.files import write_text
+from dubbench.core.files import write_text
 from dubbench.results import SUMMARY_COLUMNS, as_csv, number
 
 TIDY = (

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from dubbench.board.entries import Entry
 from dubbench.board.ranking import Group
+from dubbench.core.files import atomic, inside, sha256
 from dubbench.datamodules.sources import videos, without_suffix
 from dubbench.errors import DubbenchError
-from dubbench.files import atomic, inside, sha256
 from dubbench.media.container import opened
 from dubbench.results import read_csv
 

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from dubbench import __version__
+from dubbench.core.files import sha256
 from dubbench.dubbing.clips import Span, followed, lengthened, with_geometry
 from dubbench.dubbing.render import Renderer, drawn_text, mirrored
 from dubbench.dubbing.work import Work
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
-from dubbench.files import sha256
 from dubbench.media import FPS
 from dubbench.media.audio import write_sound, write_speech
 from dubbench.media.planes import layout_of

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dubbench.arrays import read_arrays, write_arrays
+from dubbench.core.arrays import read_arrays, write_arrays
+from dubbench.core.files import write_json
 from dubbench.datamodules.clip import ClipInfo, PreparedClip
 from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, write_geometry
 from dubbench.datamodules.geometry_guess import record_guess, settled_guess
@@ -22,7 +23,6 @@ from dubbench.dubbing.work import Work
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face.model import LinearFaceModel
-from dubbench.files import write_json
 from dubbench.media.segments import reorder
 from dubbench.media.video import probe
 from dubbench.models.layers.overlap import overlapping

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from dubbench.core.files import no_room, write_json
 from dubbench.datamodules.prepare import claimed
 from dubbench.errors import DubbenchError
-from dubbench.files import no_room, write_json
 
 IDENTITY = "dub.json"
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dubbench.arrays import read_arrays, write_arrays
+from dubbench.core.arrays import read_arrays, write_arrays
 from dubbench.errors import DubbenchError
 
 SOURCES = ("mesh", "ict", "bfm")

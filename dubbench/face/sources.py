@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dubbench.arrays import read_arrays
+from dubbench.core.arrays import read_arrays
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import MESH_TO_68
 from dubbench.face.mesh_topology import MESH_VERTICES, mesh_regions, mesh_triangles

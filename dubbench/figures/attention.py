@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dubbench.core.devices import device
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.mel import clip_windows
-from dubbench.devices import device
 from dubbench.errors import DubbenchError
 from dubbench.figures import plotting
 from dubbench.media.container import Image

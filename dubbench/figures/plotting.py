@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from dubbench.core.files import atomic
 from dubbench.errors import DubbenchError
-from dubbench.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dubbench.core.files import inside
 from dubbench.datamodules.sources import videos, without_suffix
 from dubbench.errors import DubbenchError
-from dubbench.files import inside
 from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, places, read_csv
 
 ENDS = (GROUND_TRUTH, COPY_REFERENCE)

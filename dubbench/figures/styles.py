@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dubbench import face_cache
+from dubbench.core.devices import device
 from dubbench.datamodules.clip import PreparedClip, read_manifest
-from dubbench.devices import device
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.figures import plotting

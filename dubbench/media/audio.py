@@ -14,7 +14,7 @@ from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from dubbench.files import atomic
+from dubbench.core.files import atomic
 from dubbench.media import SAMPLE_RATE, SAMPLES_PER_FRAME, MediaError
 from dubbench.media.container import first_video_time, has_pictures, opened
 

@@ -17,7 +17,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from dubbench.files import atomic
+from dubbench.core.files import atomic
 from dubbench.media import FPS, MediaError
 from dubbench.media.container import opened, video_stream
 from dubbench.media.planes import Layout, Planes, as_frame, as_planes

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from dubbench.files import atomic
+from dubbench.core.files import atomic
 from dubbench.media import FPS, SAMPLE_RATE, MediaError
 from dubbench.media.container import ACCURATE_RND, FULL_CHR_H_INP, Image
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from dubbench import __version__
+from dubbench.core.files import write_json, write_text
 from dubbench.errors import DubbenchError
 from dubbench.figures.shown import Shown
-from dubbench.files import write_json, write_text
 from dubbench.study.design import design
 from dubbench.study.video import bare_copy
 

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dubbench.files import write_text
+from dubbench.core.files import write_text
 from dubbench.papers import TITLES, printed
 from dubbench.results import GROUND_TRUTH, as_csv, number
 from dubbench.study.answers import Gathered

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import av
 
+from dubbench.core.files import atomic
 from dubbench.errors import DubbenchError
-from dubbench.files import atomic
 from dubbench.media.audio import aligned_speech
 from dubbench.media.container import opened, video_stream
 from dubbench.media.video import VideoWriter, probe, read_frames

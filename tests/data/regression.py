@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 from dubbench.cli import main
+from dubbench.core.files import write_text
 from dubbench.datamodules.demo.portraits import PORTRAITS
 from dubbench.datamodules.sources.demo import make_clip, talking_face
-from dubbench.files import write_text
 
 SENTENCES = {"en-1": "train", "es-1": "val", "en-2": "test"}
 BATCHES = "12"

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubbench.arrays import write_arrays
+from dubbench.core.arrays import write_arrays
 from dubbench.datamodules.batch import Batch
 from dubbench.face.model import LinearFaceModel
 from dubbench.media.video import VideoWriter

@@ -11,12 +11,12 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from dubbench.core.config_names import CONFIGS, names
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.datamodules.datamodule import DubbingDataModule, make_loader
 from dubbench.datamodules.sources import MODULES
 from dubbench.datamodules.windows import WindowDataset, WindowSampler
 from dubbench.errors import DubbenchError
-from dubbench.names import CONFIGS, names
 from tests.datamodules import miniature
 from tests.datamodules.miniature import SIZE, Clip, fingerprint
 

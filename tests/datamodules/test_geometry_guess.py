@@ -11,6 +11,7 @@ import torch
 from scipy.io import savemat
 
 from dubbench.cli import main
+from dubbench.core.files import sha256
 from dubbench.datamodules import geometry
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import ClipGeometry, model_path, read_geometry
@@ -20,7 +21,6 @@ from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import MESH_TO_68
 from dubbench.face.mesh_topology import mesh_triangles
 from dubbench.face.model import LinearFaceModel
-from dubbench.files import sha256
 from tests.data import videos
 from tests.datamodules.conftest import tree
 from tests.face.basel import constant_state, write_network

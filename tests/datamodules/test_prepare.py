@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dubbench.core.files import sha256
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.prepare import prepare
 from dubbench.datamodules.splits import by_hash
 from dubbench.errors import DubbenchError
-from dubbench.files import sha256
 from tests.data import videos
 from tests.datamodules.conftest import FRAMES, SIZE, tree
 

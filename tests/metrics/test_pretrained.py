@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from dubbench import assets
+from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError
 from dubbench.face.s3fd import S3FD
-from dubbench.files import sha256
 from dubbench.metrics import pretrained
 from dubbench.metrics.inception import FIDInception
 from dubbench.metrics.lpips import LPIPS, Trunk

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dubbench.errors import DubbenchError
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIGS = Path(__file__).parent.parent / "configs"
 KINDS = {"--model": "model", "--data": "data", "--dataset": "data"}
 
 

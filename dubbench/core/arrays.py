@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dubbench.core.files import atomic
 from dubbench.errors import DubbenchError
-from dubbench.files import atomic
 
 Arrays = dict[str, NDArray[Any]]
 
