@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.core.files import sha256, write_json
 from dubbench.datamodules.geometry import model_path
 from dubbench.errors import DubbenchError
@@ -60,7 +60,7 @@ def settled_guess(root: Path, source: str, file: Path | None = None) -> FirstGue
     if path is None:
         raise DubbenchError(
             f"the clips of {root} were fitted from the first guess of a {FILE} that is not here; put it into "
-            f"{assets.folders()[-1]}, name the folder that holds it in DUBBENCH_ASSETS, or {anew} without it"
+            f"{store.folders()[-1]}, name the folder that holds it in DUBBENCH_ASSETS, or {anew} without it"
         )
     if sha256(path) != digest:
         raise DubbenchError(
@@ -83,7 +83,7 @@ def _network(path: Path, digest: str) -> FirstGuess:
 def _own_network(file: Path | None) -> Path | None:
     """The user's copy of the network's file, None if there is none."""
     beside = [] if file is None else [file if file.is_dir() else file.parent]
-    return next((path for folder in (*beside, *assets.folders()) if (path := folder / FILE).is_file()), None)
+    return next((path for folder in (*beside, *store.folders()) if (path := folder / FILE).is_file()), None)
 
 
 def _recorded(root: Path) -> str:

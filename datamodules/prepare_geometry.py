@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.core.files import atomic, no_room
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, read_geometry, write_geometry
@@ -264,11 +264,11 @@ def _finished(clip: PreparedClip, job: GeometryJob) -> bool:
 
 
 def _own_copy(name: str) -> Path:
-    for folder in assets.folders():
+    for folder in store.folders():
         if (folder / name).is_file():
             return folder / name
     raise DubbenchError(
-        f"{name} is not here; put your copy into {assets.folders()[-1]}, name the folder that holds it in "
+        f"{name} is not here; put your copy into {store.folders()[-1]}, name the folder that holds it in "
         "DUBBENCH_ASSETS, or give --geometry_file"
     )
 

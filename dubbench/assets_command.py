@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.errors import DubbenchError
 
 NARROWEST = 132
@@ -36,11 +36,11 @@ def run(options: argparse.Namespace) -> int:
         return _pull(options.names, options.all)
     if options.action == "verify":
         return _verify(options.names)
-    _show(assets.status())
+    _show(store.status())
     return 0
 
 
-def _show(found: Sequence[assets.Status]) -> None:
+def _show(found: Sequence[store.Status]) -> None:
     console = Console()
     if console.width < NARROWEST:
         console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
@@ -54,24 +54,24 @@ def _show(found: Sequence[assets.Status]) -> None:
         cells = (asset.name, asset.needed_by, decimal(asset.size) if asset.size else "", asset.licence)
         table.add_row(*map(Text, cells), Text(state, STYLES[status.state]))
     console.print(table)
-    places = " then ".join(map(str, assets.folders()))
+    places = " then ".join(map(str, store.folders()))
     console.print(f"Looked for in {places}.", style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 def _verify(names: Sequence[str]) -> int:
-    found = [assets.verify(name) for name in names or assets.ASSETS]
+    found = [store.verify(name) for name in names or store.ASSETS]
     _show(found)
-    wrong = [assets.damaged(s.asset, s.path, s.fault) for s in found if s.state == "damaged" and s.path is not None]
-    missing = [assets.absent(status.asset) for status in found if names and status.state == "absent"]
+    wrong = [store.damaged(s.asset, s.path, s.fault) for s in found if s.state == "damaged" and s.path is not None]
+    missing = [store.absent(status.asset) for status in found if names and status.state == "absent"]
     return _say([*wrong, *missing])
 
 
 def _pull(names: Sequence[str], everything: bool) -> int:
     if bool(names) == everything:
         raise DubbenchError("name the files to pull, or give --all; `dubbench assets` lists them")
-    wanted = [asset.name for asset in assets.ASSETS.values() if not asset.manual] if everything else list(names)
+    wanted = [asset.name for asset in store.ASSETS.values() if not asset.manual] if everything else list(names)
     for name in wanted:
-        assets.get(name)
+        store.get(name)
     failures = []
     for name in wanted:
         try:
@@ -79,7 +79,7 @@ def _pull(names: Sequence[str], everything: bool) -> int:
         except DubbenchError as error:
             failures.append(str(error))
         else:
-            print(f"{path} (licence of the weights: {assets.get(name).licence})", flush=True)
+            print(f"{path} (licence of the weights: {store.get(name).licence})", flush=True)
     return _say(failures)
 
 
@@ -91,7 +91,7 @@ def _with_progress(name: str) -> Path:
     )
     with bar:
         task = bar.add_task(name, total=None)
-        return assets.pull(name, lambda here, total: bar.update(task, completed=here, total=total))
+        return store.pull(name, lambda here, total: bar.update(task, completed=here, total=total))
 
 
 def _say(sentences: Sequence[str]) -> int:

@@ -1,11 +1,11 @@
-"""Networks of the metrics with the weights of `dubbench.assets`, ready to use."""
+"""Networks of the metrics with the weights of `dubbench.assets.store`, ready to use."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from torch import nn
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError, misfit
 from dubbench.metrics.embedder import ArcFace
@@ -62,7 +62,7 @@ def lpips_network(net: Trunk = "alex") -> LPIPS:
         DubbenchError: on another trunk, or if its file is not here or damaged.
     """
     network = LPIPS(net)
-    network.load_trunk(assets.load_tensors(assets.find(TRUNKS[net])))
+    network.load_trunk(store.load_tensors(store.find(TRUNKS[net])))
     return network
 
 
@@ -76,7 +76,7 @@ def embedder(name_or_path: str | Path = EMBEDDERS[0]) -> ArcFace:
         DubbenchError: if the file is not here or damaged, or has another shape.
     """
     if str(name_or_path) in EMBEDDERS:
-        path = assets.find(str(name_or_path))
+        path = store.find(str(name_or_path))
     else:
         path = Path(name_or_path)
         if not path.is_file():
@@ -85,15 +85,15 @@ def embedder(name_or_path: str | Path = EMBEDDERS[0]) -> ArcFace:
                 f"{', '.join(EMBEDDERS)} (by `dubbench assets pull NAME` or from the folder in DUBBENCH_ASSETS)"
             )
     # By content, so that a renamed copy gives the same numbers.
-    trained_on_imagenet_range = sha256(path) == assets.get(IMAGENET_EMBEDDER).digest
+    trained_on_imagenet_range = sha256(path) == store.get(IMAGENET_EMBEDDER).digest
     return ArcFace(path, "imagenet" if trained_on_imagenet_range else None)
 
 
 def _filled(network: Network, name: str) -> Network:
     """The network with the weights of the asset ``name``."""
-    path = assets.find(name)
+    path = store.find(name)
     try:
-        network.load_state_dict(assets.load_tensors(path))
+        network.load_state_dict(store.load_tensors(path))
     except RuntimeError as error:
         raise DubbenchError(
             f"{path} does not fit {type(network).__name__} ({misfit(error)}); fetch it again"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
 from dubbench.metrics import pretrained
@@ -161,7 +161,7 @@ class _Pool:
 def _describe(network: Any, file: str) -> dict[str, str]:  # noqa: ANN401
     """Name and fingerprint of a network: those of its file, its own, or those of its weights."""
     if file:
-        return {"file": file, "sha256": assets.ASSETS[file].digest}
+        return {"file": file, "sha256": store.ASSETS[file].digest}
     if hasattr(network, "describe"):
         return dict(network.describe())
     digest = sha256()

@@ -109,15 +109,15 @@ class PerceptualLoss(nn.Module):
 
     @classmethod
     def pretrained(cls) -> "PerceptualLoss":
-        """With torchvision's ImageNet weights, found through `dubbench.assets`.
+        """With torchvision's ImageNet weights, found through `dubbench.assets.store`.
 
         Raises:
             DubbenchError: if the weights are not on this machine.
         """
-        from dubbench import assets
+        from dubbench.assets import store
 
         loss = cls()
-        loss.load_features(assets.load_tensors(assets.find("vgg19-dcbb9e9d.pth")))
+        loss.load_features(store.load_tensors(store.find("vgg19-dcbb9e9d.pth")))
         return loss
 
     def load_features(self, state: Mapping[str, Tensor]) -> None:

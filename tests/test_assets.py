@@ -10,9 +10,9 @@ from threading import Thread
 
 import pytest
 
-from dubbench import assets
-from dubbench.asset_list import Asset
-from dubbench.download import part_of
+from dubbench.assets import store
+from dubbench.assets.download import part_of
+from dubbench.assets.registry import Asset
 from dubbench.errors import DubbenchError
 from tests.server import Server, serving
 
@@ -40,7 +40,7 @@ def sha(data: bytes) -> str:
 
 
 def enlist(monkeypatch: pytest.MonkeyPatch, *rows: Asset) -> None:
-    monkeypatch.setattr(assets, "ASSETS", {row.name: row for row in rows})
+    monkeypatch.setattr(store, "ASSETS", {row.name: row for row in rows})
 
 
 def row(*urls: str, data: bytes = DATA, name: str = "net.pth", member: str = "") -> Asset:
@@ -54,8 +54,8 @@ def left(folder: Path) -> list[str]:
 def test_pulled_file_is_found_and_pulled_once(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enlist(monkeypatch, row(server.url("net.pth")))
     told: list[tuple[int, int | None]] = []
-    assert assets.pull("net.pth", lambda here, total: told.append((here, total))) == cache / "net.pth"
-    assert assets.pull("net.pth") == assets.find("net.pth") == cache / "net.pth"
+    assert store.pull("net.pth", lambda here, total: told.append((here, total))) == cache / "net.pth"
+    assert store.pull("net.pth") == store.find("net.pth") == cache / "net.pth"
     assert (cache / "net.pth").read_bytes() == DATA
     assert left(cache) == ["net.pth"]
     assert told[-1] == (len(DATA), len(DATA))
@@ -67,7 +67,7 @@ def test_what_stopped_goes_on_where_it_was(server: Server, cache: Path, monkeypa
     enlist(monkeypatch, row(server.url("net.pth")))
     cache.mkdir(parents=True)
     (cache / ".net.pth.part").write_bytes(DATA[:1000])
-    assets.pull("net.pth")
+    store.pull("net.pth")
     assert server.asked == [("net.pth", "bytes=1000-")]
     assert (cache / "net.pth").read_bytes() == DATA
     assert left(cache) == ["net.pth"]
@@ -80,15 +80,15 @@ def test_interrupt_keeps_what_came(server: Server, cache: Path, monkeypatch: pyt
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        assets.pull("net.pth", interrupt)
+        store.pull("net.pth", interrupt)
     kept = (cache / ".net.pth.part").read_bytes()
     assert kept == DATA[: len(kept)]
     assert 0 < len(kept) < len(DATA)
     with pytest.raises(DubbenchError, match="not here"):
-        assets.find("net.pth")
-    assets.pull("net.pth")
+        store.find("net.pth")
+    store.pull("net.pth")
     assert server.asked[1:] == [("net.pth", f"bytes={len(kept)}-")]
-    assert assets.find("net.pth").read_bytes() == DATA
+    assert store.find("net.pth").read_bytes() == DATA
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -97,7 +97,7 @@ def test_broken_connection_is_taken_up(
 ) -> None:
     enlist(monkeypatch, row(server.url("net.pth")))
     server.ranges, server.breaks = ranges, [300_000, 70_000]
-    assert assets.pull("net.pth").read_bytes() == DATA
+    assert store.pull("net.pth").read_bytes() == DATA
     assert [asked for _, asked in server.asked] == ["", "bytes=300000-", f"bytes={370_000 if ranges else 70_000}-"]
 
 
@@ -107,7 +107,7 @@ def test_connection_that_always_breaks_gives_up_and_keeps_what_came(
     enlist(monkeypatch, row(server.url("net.pth")))
     server.breaks = [10] * 100
     with pytest.raises(DubbenchError, match=r"net\.pth could not be fetched.*broke after 50 of"):
-        assets.pull("net.pth")
+        store.pull("net.pth")
     assert left(cache) == [".net.pth.part"]
 
 
@@ -115,7 +115,7 @@ def test_wrong_rest_is_fetched_anew(server: Server, cache: Path, monkeypatch: py
     enlist(monkeypatch, row(server.url("net.pth")))
     cache.mkdir(parents=True)
     (cache / ".net.pth.part").write_bytes(b"x" * 1000)
-    assert assets.pull("net.pth").read_bytes() == DATA
+    assert store.pull("net.pth").read_bytes() == DATA
     assert [asked for _, asked in server.asked] == ["bytes=1000-", ""]
 
 
@@ -126,7 +126,7 @@ def test_damaged_part_of_full_length_is_fetched_anew(
     enlist(monkeypatch, row(server.url("net.pth")))
     cache.mkdir(parents=True)
     (cache / ".net.pth.part").write_bytes(rest)
-    assert assets.pull("net.pth").read_bytes() == DATA
+    assert store.pull("net.pth").read_bytes() == DATA
 
 
 def test_next_address_is_tried_and_each_failure_told(
@@ -135,11 +135,11 @@ def test_next_address_is_tried_and_each_failure_told(
     server.files |= {"longer.pth": DATA + b"x", "other.pth": b"x" + DATA[1:]}
     bad = [server.url(path) for path in ("absent.pth", "longer.pth", "other.pth")]
     enlist(monkeypatch, row(*bad, server.url("net.pth")))
-    assert assets.pull("net.pth").read_bytes() == DATA
+    assert store.pull("net.pth").read_bytes() == DATA
 
     enlist(monkeypatch, row(*bad, name="second.pth"))
     with pytest.raises(DubbenchError) as caught:
-        assets.pull("second.pth")
+        store.pull("second.pth")
     said = str(caught.value)
     assert "absent.pth answered 404" in said
     assert f"offers {len(DATA) + 1} bytes where {len(DATA)} belong" in said
@@ -151,7 +151,7 @@ def test_next_address_is_tried_and_each_failure_told(
 def test_unreachable_server_is_a_sentence(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     enlist(monkeypatch, row("http://127.0.0.1:1/net.pth"))
     with pytest.raises(DubbenchError, match=r"cannot be reached .*refused"):
-        assets.pull("net.pth")
+        store.pull("net.pth")
 
 
 def test_redirects_stay_on_permitted_ground(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,20 +164,20 @@ def test_redirects_stay_on_permitted_ground(server: Server, tmp_path: Path, monk
     for path in ("ftp", "plain"):
         enlist(monkeypatch, row(server.url(path)))
         with pytest.raises(DubbenchError, match=rf"/{path} leads to {server.redirects[path]}, which is not https"):
-            assets.pull("net.pth")
+            store.pull("net.pth")
     enlist(monkeypatch, row(f"file://{tmp_path}/secret", "http://example.org/net.pth"))
     with pytest.raises(DubbenchError, match=r"secret, which is not https.*example.org/net.pth, which is not https"):
-        assets.pull("net.pth")
+        store.pull("net.pth")
     server.redirects["file"] = f"file://{tmp_path}/secret"
     enlist(monkeypatch, row(server.url("file")))
     with pytest.raises(DubbenchError, match="not allowed"):
-        assets.pull("net.pth")
+        store.pull("net.pth")
     enlist(monkeypatch, row(server.url("fine")))
-    assert assets.pull("net.pth").read_bytes() == DATA
+    assert store.pull("net.pth").read_bytes() == DATA
 
 
 def test_every_published_address_is_https_and_every_row_complete() -> None:
-    for asset in assets.ASSETS.values():
+    for asset in store.ASSETS.values():
         assert asset.urls
         assert all(url.startswith("https://") for url in asset.urls)
         assert len(asset.digest) == 64
@@ -205,11 +205,11 @@ def test_archive_gives_its_files_under_our_names(
         row(url, name="two.pth", data=other, member="second.pth"),
         row(server.url("elsewhere.zip"), name="third.pth", data=b"3", member="third.pth"),
     )
-    assert assets.pull("net.pth").read_bytes() == DATA
-    assert assets.find("two.pth").read_bytes() == other
+    assert store.pull("net.pth").read_bytes() == DATA
+    assert store.find("two.pth").read_bytes() == other
     assert left(cache) == ["net.pth", "two.pth"]
     assert sorted(path.name for path in tmp_path.rglob("*.pth")) == ["net.pth", "two.pth"]
-    assets.pull("two.pth")
+    store.pull("two.pth")
     assert len(server.asked) == 1
 
 
@@ -223,7 +223,7 @@ def test_archive_resumes(server: Server, cache: Path, monkeypatch: pytest.Monkey
     for rest, offsets in cases:
         server.asked.clear()
         (cache / ".pack.zip.part").write_bytes(rest)
-        assert assets.pull("net.pth").read_bytes() == DATA
+        assert store.pull("net.pth").read_bytes() == DATA
         assert server.asked == [("pack.zip", f"bytes={offset}-" if offset else "") for offset in offsets]
         assert left(cache) == ["net.pth"]
         (cache / "net.pth").unlink()
@@ -246,14 +246,14 @@ def test_archive_that_does_not_hold_it(
     server.files["pack.zip"] = packed
     enlist(monkeypatch, row(server.url("pack.zip"), member="net.pth"))
     with pytest.raises(DubbenchError, match=rf"pack\.zip sent is damaged and was deleted: net\.pth .*{reason}"):
-        assets.pull("net.pth")
+        store.pull("net.pth")
     assert left(cache) == []
 
 
 def test_two_at_once_fetch_once(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enlist(monkeypatch, row(server.url("net.pth")))
     found: list[Path] = []
-    threads = [Thread(target=lambda: found.append(assets.pull("net.pth"))) for _ in range(4)]
+    threads = [Thread(target=lambda: found.append(store.pull("net.pth"))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -288,10 +288,10 @@ def test_damaged_file_is_refused_named_and_replaced(
     for damage, reason in ((DATA[:-1], "bytes"), (DATA[:-1] + b"x", "sha256")):
         (cache / "net.pth").write_bytes(damage)
         with pytest.raises(DubbenchError, match=rf"{cache / 'net.pth'} is damaged .*{reason}.*assets pull net\.pth"):
-            assets.find("net.pth")
-        assert assets.verify("net.pth").state == "damaged"
-        assert assets.pull("net.pth").read_bytes() == assets.find("net.pth").read_bytes() == DATA
-        assert assets.verify("net.pth").state == "here"
+            store.find("net.pth")
+        assert store.verify("net.pth").state == "damaged"
+        assert store.pull("net.pth").read_bytes() == store.find("net.pth").read_bytes() == DATA
+        assert store.verify("net.pth").state == "here"
 
 
 def test_damaged_file_in_the_named_folder_would_hide_the_new_one(
@@ -302,11 +302,11 @@ def test_damaged_file_in_the_named_folder_would_hide_the_new_one(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "net.pth").write_bytes(b"mine")
     with pytest.raises(DubbenchError, match="hide"):
-        assets.pull("net.pth")
+        store.pull("net.pth")
     assert (tmp_path / "mine" / "net.pth").read_bytes() == b"mine"
     assert server.asked == []
     (tmp_path / "mine" / "net.pth").write_bytes(DATA)
-    assert assets.pull("net.pth") == tmp_path / "mine" / "net.pth"
+    assert store.pull("net.pth") == tmp_path / "mine" / "net.pth"
 
 
 def test_status_goes_by_size_and_verify_by_bytes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,9 +316,9 @@ def test_status_goes_by_size_and_verify_by_bytes(cache: Path, monkeypatch: pytes
     cache.mkdir(parents=True)
     (cache / "one").write_bytes(DATA[::-1])
     (cache / "two").write_bytes(DATA[1:])
-    assert [status.state for status in assets.status()] == ["here", "damaged", "absent"]
-    assert [assets.verify(name).state for name in ("one", "two", "three")] == ["damaged", "damaged", "absent"]
-    assert assets.status()[0].path == cache / "one"
+    assert [status.state for status in store.status()] == ["here", "damaged", "absent"]
+    assert [store.verify(name).state for name in ("one", "two", "three")] == ["damaged", "damaged", "absent"]
+    assert store.status()[0].path == cache / "one"
 
 
 def test_file_without_published_digest_is_recorded_once(
@@ -327,31 +327,31 @@ def test_file_without_published_digest_is_recorded_once(
     enlist(monkeypatch, Asset("net.pth", "a test", "MIT", (server.url("net.pth"),)))
     cache.mkdir(parents=True)
     (cache / ".net.pth.part").write_bytes(b"x" * 1000)  # of another version, which nothing would tell
-    assert assets.pull("net.pth").read_bytes() == DATA
+    assert store.pull("net.pth").read_bytes() == DATA
     assert f"{sha(DATA)} is recorded" in caplog.text
     caplog.clear()
-    assert assets.find("net.pth").read_bytes() == DATA
+    assert store.find("net.pth").read_bytes() == DATA
     assert not caplog.text
     (cache / "net.pth").write_bytes(DATA + b"x")
     with pytest.raises(DubbenchError, match="damaged or another version"):
-        assets.find("net.pth")
+        store.find("net.pth")
 
 
 def test_own_copies_are_never_fetched(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     enlist(monkeypatch, Asset("face.mat", "a test", "agreement with its makers", ()))
-    for ask in (assets.find, assets.pull):
+    for ask in (store.find, store.pull):
         with pytest.raises(DubbenchError, match=rf"agreement.*own copy: put it into {cache}.*DUBBENCH_ASSETS"):
             ask("face.mat")
 
 
-@pytest.mark.parametrize("name", list(assets.ASSETS))
+@pytest.mark.parametrize("name", list(store.ASSETS))
 def test_absent_file_is_told_with_both_remedies(name: str) -> None:
     with pytest.raises(DubbenchError, match=rf"^{name} for .*`dubbench assets pull {name}`.*DUBBENCH_ASSETS"):
-        assets.find(name)
+        store.find(name)
 
 
 def test_unknown_name_lists_the_known() -> None:
-    for ask in (assets.find, assets.pull, assets.verify):
+    for ask in (store.find, store.pull, store.verify):
         with pytest.raises(DubbenchError, match=r"'sycnet'; there are syncnet_v2\.model, "):
             ask("sycnet")
 
@@ -360,4 +360,4 @@ def test_cache_that_cannot_be_written(server: Server, tmp_path: Path, monkeypatc
     enlist(monkeypatch, row(server.url("net.pth")))
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(DubbenchError, match="XDG_CACHE_HOME"):
-        assets.pull("net.pth")
+        store.pull("net.pth")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dubbench import assets
-from dubbench.asset_list import Asset
+from dubbench.assets import store
+from dubbench.assets.registry import Asset
 from dubbench.cli import main
 from tests.server import Server, serving
 
@@ -27,7 +27,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             for name in ("one.pth", "lost.pth", "two.pth")
         ]
         rows.append(Asset("own.mat", "the use of own.mat", "by agreement", ()))
-        monkeypatch.setattr(assets, "ASSETS", {row.name: row for row in rows})
+        monkeypatch.setattr(store, "ASSETS", {row.name: row for row in rows})
         yield running
 
 

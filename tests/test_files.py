@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.core.files import atomic, inside, sha256, write_json
 from dubbench.errors import DubbenchError
 
@@ -49,13 +49,13 @@ def test_an_asset_is_found_verified_and_missed_by_name(tmp_path: Path, monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("DUBBENCH_ASSETS", raising=False)
     with pytest.raises(DubbenchError, match=r"(?s)vgg19-dcbb9e9d.pth.*download it from.*DUBBENCH_ASSETS"):
-        assets.find("vgg19-dcbb9e9d.pth")
+        store.find("vgg19-dcbb9e9d.pth")
     monkeypatch.setenv("DUBBENCH_ASSETS", str(tmp_path))
     (tmp_path / "face_landmarker.task").write_bytes(b"truncated")
     with pytest.raises(DubbenchError, match="damaged"):
-        assets.find("face_landmarker.task")
+        store.find("face_landmarker.task")
 
 
 def test_the_real_landmarker_passes(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUBBENCH_ASSETS", str(shared / "assets"))
-    assert assets.find("face_landmarker.task") == shared / "assets" / "face_landmarker.task"
+    assert store.find("face_landmarker.task") == shared / "assets" / "face_landmarker.task"

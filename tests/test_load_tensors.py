@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.errors import DubbenchError
 
 
@@ -16,14 +16,14 @@ def test_tensors_come_back_and_truncated_files_are_named(zipped: bool, tmp_path:
     path = tmp_path / "net.pth"
     state = OrderedDict(a=torch.arange(1000.0), b=torch.ones(2, dtype=torch.int64))
     torch.save(state, path, _use_new_zipfile_serialization=zipped)
-    read = assets.load_tensors(path)
+    read = store.load_tensors(path)
     assert list(read) == ["a", "b"]
     assert all(torch.equal(read[name], state[name]) for name in state)
     whole = path.read_bytes()
     for size in (0, 10, len(whole) // 2, len(whole) - 100):
         path.write_bytes(whole[:size])
         with pytest.raises(DubbenchError, match=rf"{path} is truncated, damaged"):
-            assets.load_tensors(path)
+            store.load_tensors(path)
 
 
 class Trap:
@@ -43,8 +43,8 @@ def test_more_than_tensors_is_refused_and_not_run(
     for content in ({"a": Trap()}, {"a": torch.ones(1), "at": Path("x")}, {"a": 1}, [torch.ones(1)], torch.ones(1)):
         torch.save(content, path, _use_new_zipfile_serialization=zipped)
         with pytest.raises(DubbenchError, match=rf"{path} .*more than.* tensors"):
-            assets.load_tensors(path)
+            store.load_tensors(path)
     path.write_bytes(pickle.dumps(Trap()))
     with pytest.raises(DubbenchError, match=str(path)):
-        assets.load_tensors(path)
+        store.load_tensors(path)
     assert [left.name for left in tmp_path.iterdir()] == ["net.pth"]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.errors import DubbenchError
 
 MESH_TO_68 = (
@@ -126,7 +126,7 @@ class _Solutions:
 class _Tasks:
     def __init__(self, max_faces: int) -> None:
         try:
-            bundle = assets.find(BUNDLE)
+            bundle = store.find(BUNDLE)
         except DubbenchError as error:
             raise DubbenchError(f"{error}, or install mediapipe==0.10.21, which carries its model") from error
         self._model, self._max_faces = bundle.read_bytes(), max_faces

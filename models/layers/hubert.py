@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Self
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.errors import DubbenchError, misfit
 from dubbench.media import SAMPLES_PER_FRAME
 
@@ -84,7 +84,7 @@ class SpeechFeatures(nn.Module):
             DubbenchError: if the file is not here, or of another layout.
         """
         if self.kind == "base":
-            self.load_hubert(assets.load_tensors(assets.find(WEIGHTS)), WEIGHTS)
+            self.load_hubert(store.load_tensors(store.find(WEIGHTS)), WEIGHTS)
 
     def load_hubert(self, state: Mapping[str, Tensor], where: str) -> None:
         """Take over the weights of a HuBERT, also of one with a head on top; ``where`` names them in messages.

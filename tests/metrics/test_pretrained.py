@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError
 from dubbench.face.s3fd import S3FD
@@ -33,8 +33,8 @@ def offer(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, state: State
     """Save ``state`` as the asset ``name`` and let the list hold its fingerprint."""
     path = folder / name
     torch.save(state, path, _use_new_zipfile_serialization=zipped)
-    row = replace(assets.ASSETS[name], digest=sha256(path), size=path.stat().st_size)
-    monkeypatch.setitem(assets.ASSETS, name, row)
+    row = replace(store.ASSETS[name], digest=sha256(path), size=path.stat().st_size)
+    monkeypatch.setitem(store.ASSETS, name, row)
 
 
 def filled(network: nn.Module) -> State:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import Wav2Vec2FeatureExtractor
 from transformers.modeling_outputs import BaseModelOutput
 
-from dubbench import assets
+from dubbench.assets import store
 from dubbench.errors import DubbenchError
 from dubbench.models.layers.hubert import SpeechFeatures
 
@@ -165,7 +165,7 @@ def test_loads_the_published_layout(with_head: bool, tmp_path: Path, monkeypatch
     source, target = tiny(seed=1).eval(), tiny(seed=2).eval()
     state = published(source)
     torch.save(headed(state) if with_head else state, tmp_path / "weights.bin")
-    monkeypatch.setattr(assets, "find", lambda name: tmp_path / "weights.bin")
+    monkeypatch.setattr(store, "find", lambda name: tmp_path / "weights.bin")
     target.kind = "base"
     target.load_pretrained()
     target.project = source.project

@@ -13,9 +13,9 @@ from shutil import copyfileobj
 from typing import TYPE_CHECKING, BinaryIO, Literal
 from urllib.parse import urlsplit
 
-from dubbench.asset_list import ROWS, Asset
+from dubbench.assets.download import Progress, fetch, length, part_of
+from dubbench.assets.registry import ROWS, Asset
 from dubbench.core.files import atomic, sha256, write_text
-from dubbench.download import Progress, fetch, length, part_of
 from dubbench.errors import DubbenchError
 
 if TYPE_CHECKING:
