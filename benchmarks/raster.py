@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from skimage import data
 
 from dubbench.face.landmarks import FaceMesh, points_68
-from dubbench.face.mesh_topology import mesh_triangles
-from dubbench.face.raster import pncc_maps, visible_triangles
-from dubbench.face.sources import load_ict
+from dubbench.face3d.mesh_topology import mesh_triangles
+from dubbench.face3d.raster import pncc_maps, visible_triangles
+from dubbench.face3d.sources import load_ict
 
 LIMIT = 3.0
 SIZE = 256

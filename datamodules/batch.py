@@ -136,7 +136,7 @@ class Batch:
     Pictures are [H, W]: `Window.picture_shape`, [size, size] unless the window asks for face crops.
 
     Coefficients are in standard deviations; a pose is [rotation vector (3, radians), translation x, y (pixels of the
-    256-pixel aligned square), natural logarithm of those pixels a model unit], as `dubbench.face.model.project` takes
+    256-pixel aligned square), natural logarithm of those pixels a model unit], as `dubbench.face3d.model.project` takes
     it.
 
     Attributes:

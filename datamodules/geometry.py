@@ -18,7 +18,7 @@ GUESS = "guess"
 
 @dataclass(frozen=True)
 class ClipGeometry:
-    """Coefficients of a clip, a row a frame, float32; see `dubbench.face.model` for their units.
+    """Coefficients of a clip, a row a frame, float32; see `dubbench.face3d.model` for their units.
 
     Attributes:
         shape: [T, S].

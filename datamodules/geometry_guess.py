@@ -8,7 +8,7 @@ from dubbench.assets import store
 from dubbench.core.files import sha256, write_json
 from dubbench.datamodules.geometry import model_path
 from dubbench.errors import DubbenchError
-from dubbench.face.d3dfr import FILE, load_d3dfr
+from dubbench.face3d.d3dfr import FILE, load_d3dfr
 
 DIGEST = "d3dfr_sha256"
 

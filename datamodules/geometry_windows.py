@@ -15,7 +15,7 @@ from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import geometry_name, model_path, read_geometry
 from dubbench.errors import DubbenchError
-from dubbench.face.model import LinearFaceModel, project
+from dubbench.face3d.model import LinearFaceModel, project
 
 COEFFICIENTS = ("shape", "expression", "pose")
 
@@ -100,7 +100,7 @@ def _drawn(model: LinearFaceModel, coefficients: dict[str, Tensor], window: Wind
     if not (window.pncc or window.lips):
         return {}
     # Numba and its compiled code are loaded where maps are drawn, not wherever windows are.
-    from dubbench.face import raster
+    from dubbench.face3d import raster
 
     size, lead = window.size, coefficients["pose"].shape[:2]
     shape, expression, pose = (coefficients[name].flatten(0, 1) for name in COEFFICIENTS)

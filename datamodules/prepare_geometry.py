@@ -21,11 +21,11 @@ from dubbench.datamodules.geometry_guess import FirstGuess, record_guess, settle
 from dubbench.datamodules.prepare_progress import shown
 from dubbench.datamodules.prepare_workers import Tell, spread
 from dubbench.errors import DubbenchError
-from dubbench.face.d3dfr import ReconNet, load_d3dfr, network_guess
-from dubbench.face.first_guess import Coefficients
-from dubbench.face.fitting import Fit, fit
-from dubbench.face.model import POSE_SIZE, SOURCES, LinearFaceModel
-from dubbench.face.sources import learn_mesh, load_bfm, load_ict
+from dubbench.face3d.d3dfr import ReconNet, load_d3dfr, network_guess
+from dubbench.face3d.first_guess import Coefficients
+from dubbench.face3d.fitting import Fit, fit
+from dubbench.face3d.model import POSE_SIZE, SOURCES, LinearFaceModel
+from dubbench.face3d.sources import learn_mesh, load_bfm, load_ict
 
 FAILURES = "geometry_failures.csv"
 ICT_FILES = ("ict_facekit_face9409.npz", "ict_vertex_indices.json")

@@ -11,7 +11,7 @@ from dubbench.core.files import write_json
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import model_path
 from dubbench.errors import DubbenchError
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.model import LinearFaceModel
 
 SENTENCE = "de-1"
 

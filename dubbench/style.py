@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dubbench.core.files import sha256
-from dubbench.face.fitting import clip_guess
+from dubbench.face3d.fitting import clip_guess
 from dubbench.models.base import load_kind
 from dubbench.models.style_encoder.module import StyleEncoder
 

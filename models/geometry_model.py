@@ -9,7 +9,7 @@ from typing_extensions import Self
 from dubbench.datamodules.batch import Batch
 from dubbench.datamodules.geometry import model_path
 from dubbench.errors import DubbenchError
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.model import LinearFaceModel
 from dubbench.models.base import DubbingModel
 
 Geometry: TypeAlias = Literal["mesh", "ict", "bfm"]

@@ -10,7 +10,7 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.dubbing import clips
 from dubbench.face.landmarks import FaceMesh
-from dubbench.face.sources import learn_mesh
+from dubbench.face3d.sources import learn_mesh
 from dubbench.models.two_stages import TwoStages
 from tests.data.videos import blank, portraits
 from tests.dubbed import checkpoint, dubbed, planes, tone, video

@@ -11,7 +11,7 @@ from torch.nn import functional
 from dubbench.cli import main
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
-from dubbench.face.model import project
+from dubbench.face3d.model import project
 from dubbench.style import StyleExpert
 from tests.models.test_style_encoder import EXPRESSIONS, FRAMES, encoder, face
 from tests.scored import clip_values, record, table

@@ -22,7 +22,7 @@ from dubbench.datamodules.track import MEMBERS, Track, TrackWriter
 from dubbench.dubbing.work import Work
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.model import LinearFaceModel
 from dubbench.media.segments import reorder
 from dubbench.media.video import probe
 from dubbench.models.layers.overlap import overlapping

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.geometry import read_geometry
-from dubbench.face.model import LinearFaceModel, project
+from dubbench.face3d.model import LinearFaceModel, project
 from dubbench.models.layers.overlap import overlapping
 from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.parts import part
@@ -193,7 +193,7 @@ class Dubbing:
 
     def _maps(self, vertices: Tensor, numbers: list[int]) -> tuple[Tensor, Tensor]:
         """PNCC [N, 3, size, size] and lip masks [N, 1, size, size] of vertices under the frames' poses."""
-        from dubbench.face import raster  # brings numba along, which training's main process can do without
+        from dubbench.face3d import raster
 
         size = self.settings.size
         with part("maps"):

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.model import LinearFaceModel
 
 Frames = NDArray[np.int64]
 # iBUG's inner lips: each upper point with the lower one below it.

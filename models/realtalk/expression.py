@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dubbench.errors import DubbenchError
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.model import LinearFaceModel
 from dubbench.media import SAMPLES_PER_FRAME
 from dubbench.models.geometry_model import UNIT
 from dubbench.models.layers.hubert import SpeechFeatures

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dubbench.face.model import LinearFaceModel, project
+from dubbench.face3d.model import LinearFaceModel, project
 from dubbench.models.layers.polygon import fill
 
 # iBUG's 68 landmarks.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME, Batch, Window
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.errors import DubbenchError
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.model import LinearFaceModel
 from dubbench.models.base import faces_among, lower_half
 from dubbench.models.geometry_model import Geometry
 from dubbench.models.layers.discriminator import Discriminator

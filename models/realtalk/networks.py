@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.model import LinearFaceModel
 from dubbench.models.realtalk.expression import AudioToExpression, padded
 from dubbench.models.realtalk.mask import face_mask
 from dubbench.models.realtalk.renderer import Renderer

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.errors import DubbenchError
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.model import LinearFaceModel
 from dubbench.models.layers.overlap import Overlap
 from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.parts import part

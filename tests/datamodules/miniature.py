@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dubbench.core.arrays import write_arrays
 from dubbench.datamodules.batch import Batch
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.model import LinearFaceModel
 from dubbench.media.video import VideoWriter
 
 SIZE = 64

@@ -11,8 +11,8 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import geometry_name, model_path, read_geometry
 from dubbench.datamodules.prepare_geometry import prepare_geometry
 from dubbench.errors import DubbenchError
-from dubbench.face.model import LinearFaceModel, project
-from dubbench.face.sources import learn_mesh
+from dubbench.face3d.model import LinearFaceModel, project
+from dubbench.face3d.sources import learn_mesh
 from tests.datamodules.conftest import FRAMES, SIZE, tree
 
 NAMES = ["anna/one", "anna/two words", "bob/ü", "dora"]

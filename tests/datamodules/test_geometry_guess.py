@@ -19,8 +19,8 @@ from dubbench.datamodules.prepare import prepare
 from dubbench.datamodules.prepare_geometry import prepare_geometry
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import MESH_TO_68
-from dubbench.face.mesh_topology import mesh_triangles
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.mesh_topology import mesh_triangles
+from dubbench.face3d.model import LinearFaceModel
 from tests.data import videos
 from tests.datamodules.conftest import tree
 from tests.face.basel import constant_state, write_network

@@ -14,8 +14,8 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.datamodule import make_loader
 from dubbench.datamodules.windows import Place, WindowDataset, read_windows, reference_frames
 from dubbench.errors import DubbenchError
-from dubbench.face import raster
-from dubbench.face.model import LinearFaceModel, project
+from dubbench.face3d import raster
+from dubbench.face3d.model import LinearFaceModel, project
 from dubbench.models.base import DubbingModel, class_path
 from tests.datamodules import miniature
 from tests.datamodules.miniature import SIZE, Clip, fingerprint

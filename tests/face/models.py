@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from dubbench.face.model import LinearFaceModel
+from dubbench.face3d.model import LinearFaceModel
 
 
 def face_model(seed: int = 0, vertices: int = 90, shapes: int = 3, expressions: int = 4) -> LinearFaceModel:

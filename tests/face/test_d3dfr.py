@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torchvision.models import resnet50  # type: ignore[import-untyped]  # torchvision ships no types
 
 from dubbench.errors import DubbenchError
-from dubbench.face.d3dfr import ReconNet, crop_transforms, load_d3dfr, network_guess
-from dubbench.face.energy import FitOptions
-from dubbench.face.first_guess import Coefficients
-from dubbench.face.fitting import clip_guess, fit
-from dubbench.face.model import LinearFaceModel, project
-from dubbench.face.sources import load_bfm
+from dubbench.face3d.d3dfr import ReconNet, crop_transforms, load_d3dfr, network_guess
+from dubbench.face3d.energy import FitOptions
+from dubbench.face3d.first_guess import Coefficients
+from dubbench.face3d.fitting import clip_guess, fit
+from dubbench.face3d.model import LinearFaceModel, project
+from dubbench.face3d.sources import load_bfm
 from tests.face.basel import constant_state, network_state, packed, write_network
 
 # Eye centres, nose tip, mouth corners of the standard face, in decimetres and y up, and where 224 pixels show them.

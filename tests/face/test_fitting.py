@@ -11,13 +11,13 @@ from torch import Tensor
 
 from dubbench.errors import DubbenchError
 from dubbench.face.alignment import ffhq_transform
-from dubbench.face.chain import Chain
-from dubbench.face.energy import Energy, FitOptions
-from dubbench.face.first_guess import Coefficients, first_guess, rotation_vectors, weak_perspective
-from dubbench.face.fitting import Fit, clip_guess, fit, reprojection_error
 from dubbench.face.landmarks import FaceMesh, points_68
-from dubbench.face.model import LinearFaceModel, project, rotation_matrices
-from dubbench.face.sources import learn_mesh, load_ict
+from dubbench.face3d.chain import Chain
+from dubbench.face3d.energy import Energy, FitOptions
+from dubbench.face3d.first_guess import Coefficients, first_guess, rotation_vectors, weak_perspective
+from dubbench.face3d.fitting import Fit, clip_guess, fit, reprojection_error
+from dubbench.face3d.model import LinearFaceModel, project, rotation_matrices
+from dubbench.face3d.sources import learn_mesh, load_ict
 from dubbench.media.video import read_frames
 from tests.face.models import face_model
 

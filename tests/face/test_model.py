@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from dubbench.errors import DubbenchError
-from dubbench.face.model import REGIONS, LinearFaceModel, project, rotation_jacobian, rotation_matrices
+from dubbench.face3d.model import REGIONS, LinearFaceModel, project, rotation_jacobian, rotation_matrices
 from tests.face.models import face_model
 
 MODEL = face_model()

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dubbench.errors import DubbenchError
-from dubbench.face import raster
+from dubbench.face3d import raster
 
 Floats = NDArray[np.float32]
 NOT_COVERED = -1

@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import MESH_TO_68
-from dubbench.face.model import LinearFaceModel
-from dubbench.face.sources import learn_mesh, load_bfm, load_ict
+from dubbench.face3d.model import LinearFaceModel
+from dubbench.face3d.sources import learn_mesh, load_bfm, load_ict
 from tests.face.basel import packed
 
 CLEAR = 0.5  # of the nose base, whose height the mean of speakers decides

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.datamodule import DubbingDataModule
-from dubbench.face import raster
-from dubbench.face.model import project
+from dubbench.face3d import raster
+from dubbench.face3d.model import project
 from dubbench.media.video import VideoWriter
 from dubbench.models.base import DubbingModel
 from tests.datamodules import miniature

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dubbench.errors import DubbenchError
-from dubbench.face.model import project
+from dubbench.face3d.model import project
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.layers.positions import periodic_encoding
 from dubbench.models.realtalk.expression import AudioToExpression, expression_losses, padded

@@ -17,7 +17,7 @@ from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.datamodules.prepare import prepare
 from dubbench.datamodules.prepare_geometry import prepare_geometry
-from dubbench.face.model import LinearFaceModel, project
+from dubbench.face3d.model import LinearFaceModel, project
 from dubbench.models.layers.polygon import fill
 from dubbench.models.realtalk.mask import face_mask, polygon, teeth_mask
 from tests.face.models import face_model

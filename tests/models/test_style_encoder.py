@@ -17,7 +17,7 @@ from dubbench.datamodules.batch import Batch
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
-from dubbench.face.model import REGIONS, LinearFaceModel
+from dubbench.face3d.model import REGIONS, LinearFaceModel
 from dubbench.models.base import load_model
 from dubbench.models.layers.positions import positional_encoding
 from dubbench.models.style_encoder.module import StyleEncoder, embed

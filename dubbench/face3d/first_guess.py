@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dubbench.face.model import LinearFaceModel, project, rotation_matrices
+from dubbench.face3d.model import LinearFaceModel, project, rotation_matrices
 
 ROUNDS = 4
 FRAMES_AT_ONCE = 64

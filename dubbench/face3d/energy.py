@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dubbench.face.chain import Chain
-from dubbench.face.first_guess import Coefficients, selected
-from dubbench.face.model import LinearFaceModel, project, rotation_jacobian, rotation_matrices
+from dubbench.face3d.chain import Chain
+from dubbench.face3d.first_guess import Coefficients, selected
+from dubbench.face3d.model import LinearFaceModel, project, rotation_jacobian, rotation_matrices
 
 POSE = 6
 FRAMES_AT_ONCE = 64

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from dubbench.errors import DubbenchError
-from dubbench.face.energy import Energy, FitOptions, State
-from dubbench.face.first_guess import Coefficients, first_guess
-from dubbench.face.model import LinearFaceModel, project
+from dubbench.face3d.energy import Energy, FitOptions, State
+from dubbench.face3d.first_guess import Coefficients, first_guess
+from dubbench.face3d.model import LinearFaceModel, project
 
 OUTER_EYES = (36, 45)
 HALVINGS = 6

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dubbench.errors import DubbenchError, misfit
-from dubbench.face.first_guess import Coefficients, weak_perspective
-from dubbench.face.fitting import between
-from dubbench.face.model import POSE_SIZE, LinearFaceModel
 from dubbench.face.warp import warp
+from dubbench.face3d.first_guess import Coefficients, weak_perspective
+from dubbench.face3d.fitting import between
+from dubbench.face3d.model import POSE_SIZE, LinearFaceModel
 from dubbench.media.container import Image
 
 FILE = "epoch_20.pth"
@@ -126,7 +126,7 @@ def network_guess(
 ) -> Coefficients:
     """First coefficients of a clip from the network, in the memory of a few frames.
 
-    As in `dubbench.face.fitting.clip_guess` there is one shape for the clip, the mean of its frames', and frames
+    As in `dubbench.face3d.fitting.clip_guess` there is one shape for the clip, the mean of its frames', and frames
     without a face lie between others.
 
     Args:

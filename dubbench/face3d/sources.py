@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from dubbench.core.arrays import read_arrays
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import MESH_TO_68
-from dubbench.face.mesh_topology import MESH_VERTICES, mesh_regions, mesh_triangles
-from dubbench.face.model import LinearFaceModel
-from dubbench.face.regions import Indices, Regions, Vertices, below_nose, regions_of
+from dubbench.face3d.mesh_topology import MESH_VERTICES, mesh_regions, mesh_triangles
+from dubbench.face3d.model import LinearFaceModel
+from dubbench.face3d.regions import Indices, Regions, Vertices, below_nose, regions_of
 
 SHAPES, EXPRESSIONS = 80, 64
 OUTER_EYES = (36, 45)

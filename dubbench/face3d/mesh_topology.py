@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from dubbench.face.regions import INNER_LIPS, Indices, Regions, Vertices, below_nose, within
+from dubbench.face3d.regions import INNER_LIPS, Indices, Regions, Vertices, below_nose, within
 
 MESH_VERTICES = 468
 

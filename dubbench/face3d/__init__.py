@@ -1,0 +1,1 @@
+"""Faces in three dimensions: linear face models, their fitting, and the rasteriser."""
