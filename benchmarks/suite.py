@@ -29,7 +29,7 @@ from dubbench.metrics import LPIPS, ArcFace, FIDInception, Suite, SyncNet
 from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.metrics.pretrained import EMBEDDERS, embedder
 from dubbench.pairs import Prediction, match
-from dubbench.protocols import load
+from dubbench.protocols.protocol import load
 from dubbench.scoring import score_clip
 
 LIMIT = 1.25

@@ -10,7 +10,7 @@ from dubbench.ablations import report
 from dubbench.ablations.study import Budget, Outcome, Study
 from dubbench.ablations.tables import Ablation, find, variants
 from dubbench.errors import DubbenchError
-from dubbench.protocols import load
+from dubbench.protocols.protocol import load
 
 # Of the data and all models, and of training.
 PASSED_ON = ("--dataset.", "--data.", "--model.", "--trainer.")

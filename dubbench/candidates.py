@@ -18,7 +18,7 @@ from dubbench.errors import DubbenchError
 from dubbench.face.warp import paste
 from dubbench.footage import Footage
 from dubbench.media.container import Image
-from dubbench.protocols import Protocol as Rules
+from dubbench.protocols.protocol import Protocol as Rules
 from dubbench.results import COPY_REFERENCE, GROUND_TRUTH
 
 

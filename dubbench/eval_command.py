@@ -14,7 +14,7 @@ from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
 from dubbench.experts import experts
 from dubbench.models.base import DubbingModel, read_checkpoint
-from dubbench.protocols import load_all
+from dubbench.protocols.protocol import load_all
 
 
 def main(args: Sequence[str]) -> int:

@@ -28,7 +28,7 @@ from dubbench.footage import SourceFootage
 from dubbench.foreign import Videos
 from dubbench.geometry import ALIGNED
 from dubbench.metrics.suite import Suite
-from dubbench.protocols import Protocol, load
+from dubbench.protocols.protocol import Protocol, load
 from dubbench.record import definitions, versions
 from dubbench.results import (
     COPY_REFERENCE,

@@ -13,7 +13,7 @@ from rich.text import Text
 from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
 from dubbench.papers import PAPERS, TITLES, Column, Printed, Setting, columns, printed
-from dubbench.protocols import load
+from dubbench.protocols.protocol import load
 from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, Row, is_pooled, places, read_summary, summary_path
 
 ENDS = (GROUND_TRUTH, COPY_REFERENCE)

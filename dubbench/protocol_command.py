@@ -11,10 +11,10 @@ from dubbench.catalogue import DEFINITIONS
 from dubbench.core.config_names import names
 from dubbench.core.files import write_text
 from dubbench.errors import DubbenchError
-from dubbench.pairing import pair
-from dubbench.protocols import Protocol, load_all
+from dubbench.protocols.pairing import pair
+from dubbench.protocols.protocol import Protocol, load_all
+from dubbench.protocols.selection import listed, published
 from dubbench.results import as_csv
-from dubbench.selection import listed, published
 
 COLUMNS = ("protocol", "protocol_hash", "dataset", "clip", "speaker", "driving")
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from dubbench.core.files import write_json
 from dubbench.metrics.suite import Suite
 from dubbench.pairs import PRED, Pairing
-from dubbench.protocols import Protocol
+from dubbench.protocols.protocol import Protocol
 from dubbench.record import definitions, versions
 from dubbench.results import GROUND_TRUTH, ClipResult, Pooled, Row, is_pooled, number, summarise
 

@@ -11,9 +11,9 @@ from pandas import DataFrame
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.errors import DubbenchError
 from dubbench.metrics.suite import Suite
-from dubbench.pairing import pair
-from dubbench.protocols import Protocol
-from dubbench.selection import SPLIT, Selection, select
+from dubbench.protocols.pairing import pair
+from dubbench.protocols.protocol import Protocol
+from dubbench.protocols.selection import SPLIT, Selection, select
 
 
 @dataclass(frozen=True)

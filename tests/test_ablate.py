@@ -27,8 +27,8 @@ from dubbench.evaluation import evaluate
 from dubbench.models.base import load_model
 from dubbench.models.radio.module import Radio
 from dubbench.papers import columns, printed
-from dubbench.protocols import Protocol
-from dubbench.protocols import load as load_protocol
+from dubbench.protocols.protocol import Protocol
+from dubbench.protocols.protocol import load as load_protocol
 from dubbench.results import ClipResult, as_csv, summarise, write_summary
 from tests import talking
 from tests.datamodules.miniature import Clip

@@ -22,7 +22,7 @@ from dubbench.figures import attention, plotting, robustness, shown, strip, styl
 from dubbench.metrics.suite import Suite
 from dubbench.models.base import DubbingModel
 from dubbench.models.layers.attention import CrossAttention
-from dubbench.protocols import load
+from dubbench.protocols.protocol import load
 from dubbench.style import StyleExpert
 from tests import filmed, talking
 from tests.datamodules import miniature

@@ -11,7 +11,7 @@ from dubbench.errors import DubbenchError
 from dubbench.footage import PreparedFootage, RawFootage, SourceFootage
 from dubbench.media.container import Image
 from dubbench.pairs import Pairing, Prediction, match
-from dubbench.protocols import load
+from dubbench.protocols.protocol import load
 from tests import talking
 from tests.data import videos
 from tests.datamodules import miniature

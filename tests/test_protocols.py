@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dubbench import protocols
 from dubbench.catalogue import DEFINITIONS
 from dubbench.core.config_names import names, resolve
 from dubbench.errors import DubbenchError
-from dubbench.pairing import pair
+from dubbench.protocols import protocol as protocols
+from dubbench.protocols.pairing import pair
 
 
 def choices(**changes: object) -> dict[str, object]:

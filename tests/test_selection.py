@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dubbench import protocols, selection
 from dubbench.catalogue import DEFINITIONS
 from dubbench.cli import main
 from dubbench.core.config_names import names
 from dubbench.errors import DubbenchError
-from dubbench.pairing import pair
-from dubbench.selection import draw, listed, published, select
+from dubbench.protocols import protocol as protocols
+from dubbench.protocols import selection
+from dubbench.protocols.pairing import pair
+from dubbench.protocols.selection import draw, listed, published, select
 from tests import talking
 from tests.scored import table
 

@@ -21,7 +21,7 @@ from dubbench.errors import DubbenchError
 from dubbench.evaluation import evaluate
 from dubbench.experts import experts
 from dubbench.models.base import load_model
-from dubbench.protocols import Protocol
+from dubbench.protocols.protocol import Protocol
 from dubbench.results import Row, read_summary
 from dubbench.speed_clip import find_clip, shortened
 

@@ -23,7 +23,7 @@ from dubbench.footage import SourceFootage
 from dubbench.media.container import Image
 from dubbench.metrics.suite import Suite
 from dubbench.models.base import load_model
-from dubbench.protocols import Protocol, load
+from dubbench.protocols.protocol import Protocol, load
 from dubbench.results import GROUND_TRUTH, ClipResult, as_csv, is_pooled, number
 from dubbench.scoring import score_clip
 

@@ -11,7 +11,7 @@ import yaml
 from dubbench.catalogue import DEFINITIONS
 from dubbench.core.config_names import resolve
 from dubbench.errors import DubbenchError
-from dubbench.selection import listed
+from dubbench.protocols.selection import listed
 
 BASE, PARTS = "base", "parts"
 
@@ -22,10 +22,10 @@ class Protocol:
 
     Attributes:
         name: the file's stem.
-        driving: ``own`` the clip's own speech; ``cross`` another clip's, by the pairing rule of `dubbench.pairing`.
+        driving: ``own`` the clip's own speech; ``cross`` another clip's, by the pairing rule of `dubbench.protocols.pairing`.
         pairing_seed: orders the clips of a cross pairing.
         clips: by corpus, how many clips of its test split are scored and the seed that draws them, by the rule of
-            `dubbench.selection`; where no corpus is named, the whole of whatever split is asked for.
+            `dubbench.protocols.selection`; where no corpus is named, the whole of whatever split is asked for.
         references: frames of the clip that a method may see: ``first_frame`` only frame 0, as RADIO's Table 1;
             ``native`` as the method's own window says.
         crop: region that pixel metrics see; ``nose`` is the crop of RADIO's supplement B.

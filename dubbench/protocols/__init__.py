@@ -1,0 +1,1 @@
+"""Protocols: which clips are scored, what drives them, and every choice in between."""
