@@ -19,7 +19,7 @@ from dubbench.face.warp import paste
 from dubbench.footage import Footage
 from dubbench.media.container import Image
 from dubbench.protocols.protocol import Protocol as Rules
-from dubbench.results import COPY_REFERENCE, GROUND_TRUTH
+from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH
 
 
 class Dubber(Protocol):

@@ -25,7 +25,11 @@ VERBS: dict[str, tuple[str, str | None, str]] = {
     "ablate": ("dubbench.ablate_command", "main", "train and score a method's ablations, beside the paper's table"),
     "figure": ("dubbench.figure_command", "main", "draw attention, robustness, frame strips, styles"),
     "study": ("dubbench.study_command", None, "a page for opinion scores, and means over its answers"),
-    "compare": ("dubbench.regression", None, "check results against a baseline; exit 1 unless all are as they were"),
+    "compare": (
+        "dubbench.results.baseline",
+        None,
+        "check results against a baseline; exit 1 unless all are as they were",
+    ),
     "assets": ("dubbench.assets_command", None, "pretrained files: list, pull, verify"),
     "demo": ("dubbench.demo", None, "all of the above on a corpus made on the spot"),
 }

@@ -29,8 +29,8 @@ from dubbench.foreign import Videos
 from dubbench.geometry import ALIGNED
 from dubbench.metrics.suite import Suite
 from dubbench.protocols.protocol import Protocol, load
-from dubbench.record import definitions, versions
-from dubbench.results import (
+from dubbench.results.record import definitions, versions
+from dubbench.results.rows import (
     COPY_REFERENCE,
     GROUND_TRUTH,
     ClipResult,

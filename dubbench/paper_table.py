@@ -14,7 +14,7 @@ from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
 from dubbench.papers import PAPERS, TITLES, Column, Printed, Setting, columns, printed
 from dubbench.protocols.protocol import load
-from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, Row, is_pooled, places, read_summary, summary_path
+from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, Row, is_pooled, places, read_summary, summary_path
 
 ENDS = (GROUND_TRUTH, COPY_REFERENCE)
 ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
@@ -83,7 +83,7 @@ def tables(paper: str) -> list[str]:
 
 
 def measured(given: Iterable[Path]) -> list[Measured]:
-    """The methods of results folders; raises `DubbenchError` as `dubbench.results.read_summary` does."""
+    """The methods of results folders; raises `DubbenchError` as `dubbench.results.rows.read_summary` does."""
     found: dict[tuple[str, ...], Measured] = {}
     for place in places(given):
         for row in read_summary(place):

@@ -14,7 +14,7 @@ from dubbench.errors import DubbenchError
 from dubbench.protocols.pairing import pair
 from dubbench.protocols.protocol import Protocol, load_all
 from dubbench.protocols.selection import listed, published
-from dubbench.results import as_csv
+from dubbench.results.rows import as_csv
 
 COLUMNS = ("protocol", "protocol_hash", "dataset", "clip", "speaker", "driving")
 

@@ -24,7 +24,7 @@ from dubbench.metrics.suite import EMBEDDER, Suite
 from dubbench.metrics.sync_rules import SYNC_RULES
 from dubbench.pairs import PRED, Pair, Prediction, match
 from dubbench.protocols.protocol import Protocol, load
-from dubbench.results import GROUND_TRUTH, INFORMATIVE, ClipResult, Pooled
+from dubbench.results.rows import GROUND_TRUTH, INFORMATIVE, ClipResult, Pooled
 from dubbench.score_report import Report
 from dubbench.scoring import FEATURES, score_clip
 

@@ -16,8 +16,8 @@ from dubbench.core.files import write_json
 from dubbench.metrics.suite import Suite
 from dubbench.pairs import PRED, Pairing
 from dubbench.protocols.protocol import Protocol
-from dubbench.record import definitions, versions
-from dubbench.results import GROUND_TRUTH, ClipResult, Pooled, Row, is_pooled, number, summarise
+from dubbench.results.record import definitions, versions
+from dubbench.results.rows import GROUND_TRUTH, ClipResult, Pooled, Row, is_pooled, number, summarise
 
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 NAMED = 5

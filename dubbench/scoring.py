@@ -26,7 +26,7 @@ from dubbench.metrics.clip_pass import ClipPass
 from dubbench.metrics.csim import face_crop, five_points
 from dubbench.metrics.definitions import Frames, Truth
 from dubbench.metrics.suite import Suite
-from dubbench.results import GROUND_TRUTH, ClipResult
+from dubbench.results.rows import GROUND_TRUTH, ClipResult
 
 FEATURES = ".inception"
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from dubbench.core.files import write_text
 from dubbench.errors import DubbenchError
 from dubbench.papers import printed
-from dubbench.results import as_csv, number, read_csv
+from dubbench.results.rows import as_csv, number, read_csv
 
 if TYPE_CHECKING:
     from dubbench.speed import Cost, Speed

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dubbench.figures.shown import shown
-from dubbench.results import COPY_REFERENCE, GROUND_TRUTH
+from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH
 from dubbench.study import report
 from dubbench.study.answers import gather, read_key
 from dubbench.study.make import OF_PAPERS, QUESTIONS, make

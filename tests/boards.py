@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.media.writer import VideoWriter
-from dubbench.results import INFORMATIVE, ClipResult, Pooled, summarise, write_clips, write_summary
+from dubbench.results.rows import INFORMATIVE, ClipResult, Pooled, summarise, write_clips, write_summary
 
 LABELS = {"dataset": "grid", "protocol": "first_frame", "protocol_hash": "p1", "split_hash": "s1"}
 # By method and metric, a value a clip.

@@ -29,7 +29,7 @@ from dubbench.models.radio.module import Radio
 from dubbench.papers import columns, printed
 from dubbench.protocols.protocol import Protocol
 from dubbench.protocols.protocol import load as load_protocol
-from dubbench.results import ClipResult, as_csv, summarise, write_summary
+from dubbench.results.rows import ClipResult, as_csv, summarise, write_summary
 from tests import talking
 from tests.datamodules.miniature import Clip
 from tests.models import talkers

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from dubbench import leaderboard
 from dubbench.cli import main
-from dubbench.results import ClipResult, Pooled, summarise, write_summary
+from dubbench.results.rows import ClipResult, Pooled, summarise, write_summary
 
 METRICS = ["psnr", "lmd"]
 ENDS = {"ground_truth": (float("inf"), 0.0), "copy_reference": (32.0, 1.8)}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dubbench.cli import main
-from dubbench.results import Pooled
+from dubbench.results.rows import Pooled
 from tests.boards import Scores, results
 
 ENDS: Scores = {

@@ -8,7 +8,7 @@ from scipy import stats
 from dubbench.board.entries import collect
 from dubbench.board.ranking import grouped
 from dubbench.board.significance import MINIMUM, chances, compare, holm
-from dubbench.results import RESAMPLES, Pooled
+from dubbench.results.rows import RESAMPLES, Pooled
 from tests.boards import results
 
 CLIPS = [f"c{place}" for place in range(60)]

@@ -7,7 +7,7 @@ import pytest
 from markupsafe import escape
 
 from dubbench.cli import main
-from dubbench.results import Pooled
+from dubbench.results.rows import Pooled
 from tests.boards import clip_names, results, video, videos
 from tests.test_leaderboard_files import SCORES
 

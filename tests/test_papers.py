@@ -15,7 +15,7 @@ from dubbench.core.config_names import names
 from dubbench.errors import DubbenchError
 from dubbench.paper_table import show
 from dubbench.papers import PAPERS, claims, columns, method, printed
-from dubbench.results import GROUND_TRUTH, ClipResult, summarise, write_summary
+from dubbench.results.rows import GROUND_TRUTH, ClipResult, summarise, write_summary
 
 # By paper and table: where its rows begin and end in the text.
 PLACES = {

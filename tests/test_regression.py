@@ -6,8 +6,8 @@ import pytest
 
 from dubbench.cli import main
 from dubbench.errors import DubbenchError
-from dubbench.regression import Score, compare, read_baseline, tolerance, verdict
-from dubbench.results import ClipResult, summarise, write_summary
+from dubbench.results.baseline import Score, compare, read_baseline, tolerance, verdict
+from dubbench.results.rows import ClipResult, summarise, write_summary
 
 NAN, INF = float("nan"), float("inf")
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from dubbench.errors import DubbenchError
-from dubbench.results import ClipResult, interval, number, read_summary, summarise, write_clips, write_summary
+from dubbench.results.rows import ClipResult, interval, number, read_summary, summarise, write_clips, write_summary
 
 LABELS = {"dataset": "grid", "protocol": "first_frame", "protocol_hash": "abc", "split_hash": "def"}
 METRICS = ["psnr", "lmd"]

@@ -16,7 +16,7 @@ from dubbench.catalogue import DEFINITIONS
 from dubbench.core.files import write_text
 from dubbench.paper_table import ARROWS, short
 from dubbench.papers import Column, Measure, columns, printed
-from dubbench.results import as_csv, number
+from dubbench.results.rows import as_csv, number
 
 COLUMNS = (
     "paper", "table", "row", "model", "column", "printed", "metric", "alike", "value", "ci_low", "ci_high", "clips",

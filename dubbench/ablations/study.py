@@ -22,7 +22,7 @@ from dubbench.evaluation import evaluate
 from dubbench.experts import experts
 from dubbench.models.base import load_model
 from dubbench.protocols.protocol import Protocol
-from dubbench.results import Row, read_summary
+from dubbench.results.rows import Row, read_summary
 from dubbench.speed_clip import find_clip, shortened
 
 FRAMES, REPEATS = 50, 3

@@ -10,7 +10,7 @@ from typing import Any
 from dubbench import speed_report
 from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
-from dubbench.results import (
+from dubbench.results.rows import (
     COPY_REFERENCE,
     GROUND_TRUTH,
     INFORMATIVE,

@@ -17,7 +17,7 @@ from dubbench.board.significance import DEFINITION
 from dubbench.board.videos import How, Shelf, Shown
 from dubbench.catalogue import Better
 from dubbench.core.files import write_text
-from dubbench.results import number
+from dubbench.results.rows import number
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dubbench.results import BLOCK, CONFIDENCE, RESAMPLES
+from dubbench.results.rows import BLOCK, CONFIDENCE, RESAMPLES
 
 SEED = 0
 ALPHA = 1 - CONFIDENCE

@@ -16,7 +16,7 @@ from dubbench.core.files import atomic, inside, sha256
 from dubbench.datamodules.sources import videos, without_suffix
 from dubbench.errors import DubbenchError
 from dubbench.media.container import opened
-from dubbench.results import read_csv
+from dubbench.results.rows import read_csv
 
 How = Literal["copy", "link", "none"]
 HOW: tuple[How, ...] = ("copy", "link", "none")

@@ -8,7 +8,7 @@ from dubbench.board.entries import TIMING, Entry
 from dubbench.board.ranking import Group
 from dubbench.board.significance import Comparison
 from dubbench.catalogue import DEFINITIONS
-from dubbench.results import INFORMATIVE, Row
+from dubbench.results.rows import INFORMATIVE, Row
 
 # Shown where all metrics would not fit.
 MAIN = (

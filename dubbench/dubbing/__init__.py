@@ -25,7 +25,7 @@ from dubbench.media.video import probe
 from dubbench.models.base import DubbingModel, class_path
 from dubbench.models.geometry_model import GeometryModel
 from dubbench.models.two_stages import TwoStageModel
-from dubbench.record import versions
+from dubbench.results.record import versions
 
 SOUND = "sound.mka"
 FACES = 8  # that are looked for in a frame, so that the largest or the one in the box is among them

@@ -26,7 +26,7 @@ from dubbench.face3d.model import LinearFaceModel
 from dubbench.media.segments import reorder
 from dubbench.media.video import probe
 from dubbench.models.layers.overlap import overlapping
-from dubbench.record import versions
+from dubbench.results.record import versions
 
 # So little more speech than pictures, as encoders leave it, is not worth going back for.
 NEARLY = 2

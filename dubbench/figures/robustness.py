@@ -24,7 +24,7 @@ from dubbench.media.container import Image
 from dubbench.metrics.suite import Suite
 from dubbench.models.base import load_model
 from dubbench.protocols.protocol import Protocol, load
-from dubbench.results import GROUND_TRUTH, ClipResult, as_csv, is_pooled, number
+from dubbench.results.rows import GROUND_TRUTH, ClipResult, as_csv, is_pooled, number
 from dubbench.scoring import score_clip
 
 SIDE = 256

@@ -9,7 +9,7 @@ from typing import Any
 from dubbench.core.files import inside
 from dubbench.datamodules.sources import videos, without_suffix
 from dubbench.errors import DubbenchError
-from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, places, read_csv
+from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, places, read_csv
 
 ENDS = (GROUND_TRUTH, COPY_REFERENCE)
 

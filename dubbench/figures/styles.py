@@ -21,7 +21,7 @@ from dubbench.figures.shown import shown
 from dubbench.geometry import ALIGNED, Geometry, aligned_faces, nearest_face
 from dubbench.models.base import load_kind
 from dubbench.models.style_encoder.module import StyleEncoder, embed
-from dubbench.results import GROUND_TRUTH
+from dubbench.results.rows import GROUND_TRUTH
 from dubbench.style import SHORTEST, StyleExpert
 
 HALVES = ("first half", "second half")

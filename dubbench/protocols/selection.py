@@ -14,7 +14,7 @@ from pathlib import Path
 from dubbench.core.config_names import CONFIGS
 from dubbench.errors import DubbenchError
 from dubbench.protocols.pairing import pair
-from dubbench.results import read_csv
+from dubbench.results.rows import read_csv
 
 SPLIT = "test"
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from dubbench.core.files import write_text
 from dubbench.papers import TITLES, printed
-from dubbench.results import GROUND_TRUTH, as_csv, number
+from dubbench.results.rows import GROUND_TRUTH, as_csv, number
 from dubbench.study.answers import Gathered
 from dubbench.study.make import OF_PAPERS, QUESTIONS
 from dubbench.study.score import Estimate

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from dubbench.results import CONFIDENCE
+from dubbench.results.rows import CONFIDENCE
 from dubbench.study.answers import Rating
 
 RESAMPLES = 2000

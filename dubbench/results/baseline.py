@@ -11,8 +11,8 @@ from statistics import stdev
 
 from dubbench.core.files import write_text
 from dubbench.errors import DubbenchError
-from dubbench.results import COPY_REFERENCE, GROUND_TRUTH, Row, as_csv, number, read_csv, read_summary
-from dubbench.results import places as folders
+from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, Row, as_csv, number, read_csv, read_summary
+from dubbench.results.rows import places as folders
 
 COLUMNS = ("model", "dataset", "protocol", "metric", "value", "atol", "better", "protocol_hash")
 # The least a new row is given: repeats on one machine say nothing of the rounding of others.

@@ -1,0 +1,1 @@
+"""Results as files: rows, records, and the baseline that a regression check compares with."""
