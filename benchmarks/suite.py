@@ -19,18 +19,18 @@ import numpy as np
 import torch
 
 from benchmarks.prepare import make_video
-from dubbench.candidates import Job
 from dubbench.errors import DubbenchError
+from dubbench.evaluation.candidates import Job
+from dubbench.evaluation.footage import CHUNK, RawFootage
+from dubbench.evaluation.pairs import Prediction, match
+from dubbench.evaluation.score_clip import score_clip
 from dubbench.face.landmarks import FaceMesh
-from dubbench.footage import CHUNK, RawFootage
 from dubbench.media.audio import aligned_speech
 from dubbench.media.video import VideoWriter, read_frames
 from dubbench.metrics import LPIPS, ArcFace, FIDInception, Suite, SyncNet
 from dubbench.metrics.definitions import DEFINITIONS
 from dubbench.metrics.pretrained import EMBEDDERS, embedder
-from dubbench.pairs import Prediction, match
 from dubbench.protocols.protocol import load
-from dubbench.scoring import score_clip
 
 LIMIT = 1.25
 SIDE, SECONDS, SYNC_BATCH = 512, 3, 20

@@ -11,8 +11,8 @@ from dubbench.core.config_names import expand, label, names
 from dubbench.core.devices import device
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
-from dubbench.evaluation import evaluate
-from dubbench.experts import experts
+from dubbench.evaluation.evaluate import evaluate
+from dubbench.evaluation.experts import experts
 from dubbench.models.base import DubbingModel, read_checkpoint
 from dubbench.protocols.protocol import load_all
 

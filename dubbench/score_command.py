@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from dubbench.candidates import Candidate, Job
 from dubbench.catalogue import DEFINITIONS
 from dubbench.core.devices import device
 from dubbench.errors import DubbenchError
+from dubbench.evaluation.candidates import Candidate, Job
+from dubbench.evaluation.pairs import PRED, Pair, Prediction, match
+from dubbench.evaluation.score_clip import FEATURES, score_clip
+from dubbench.evaluation.score_report import Report
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media.audio import read_speech
 from dubbench.metrics.fid import MINIMUM
 from dubbench.metrics.suite import EMBEDDER, Suite
 from dubbench.metrics.sync_rules import SYNC_RULES
-from dubbench.pairs import PRED, Pair, Prediction, match
 from dubbench.protocols.protocol import Protocol, load
 from dubbench.results.rows import GROUND_TRUTH, INFORMATIVE, ClipResult, Pooled
-from dubbench.score_report import Report
-from dubbench.scoring import FEATURES, score_clip
 
 BASE = "first_frame"
 
@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _suite(arguments: argparse.Namespace) -> Suite:
     where, networks = device(arguments.device), {}
     if arguments.sync_expert or arguments.style_encoder:
-        from dubbench.experts import experts  # with it come all our models, which nothing else here needs
+        from dubbench.evaluation.experts import experts  # with it come all our models, which nothing else here needs
 
         networks = experts(arguments.sync_expert, arguments.style_encoder, where)
     wanted = arguments.metrics or [name for name, each in DEFINITIONS.items() if _asked(each.network, networks)]

@@ -23,7 +23,7 @@ from dubbench.core.config_names import names
 from dubbench.core.files import sha256, write_text
 from dubbench.datamodules.prepare import prepare
 from dubbench.errors import DubbenchError
-from dubbench.evaluation import evaluate
+from dubbench.evaluation.evaluate import evaluate
 from dubbench.models.base import load_model
 from dubbench.models.radio.module import Radio
 from dubbench.papers import columns, printed

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from dubbench.core.config_names import resolve
-from dubbench.evaluation import evaluate
+from dubbench.evaluation.evaluate import evaluate
+from dubbench.evaluation.landmark_cache import Points
 from dubbench.face.landmarks import FaceMesh
-from dubbench.face_cache import Points
 from dubbench.media.container import Image
 from tests import talking
 from tests.scored import values

@@ -13,13 +13,13 @@ import yaml
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dubbench.agreement import Expert, Stream
 from dubbench.cli import main
 from dubbench.core.config_names import resolve
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.mel import clip_windows
 from dubbench.errors import DubbenchError
-from dubbench.evaluation import evaluate
+from dubbench.evaluation.evaluate import evaluate
+from dubbench.evaluation.lip_agreement import Expert, Stream
 from dubbench.face.warp import warp
 from dubbench.media.video import read_frames
 from dubbench.metrics import LPIPS, Suite, csim, five_points, kernel_distance, sync_scores, sync_similarity

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import nn
 
-from dubbench.candidates import Dubber
 from dubbench.cli import main
 from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
-from dubbench.evaluation import evaluate
+from dubbench.evaluation.candidates import Dubber
+from dubbench.evaluation.evaluate import evaluate
 from dubbench.face import points_68
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media.audio import read_speech

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubbench import face_cache
+from dubbench.evaluation import landmark_cache
+from dubbench.evaluation.landmark_cache import followed
 from dubbench.face.landmarks import points_68
-from dubbench.face_cache import followed
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 from tests import talking
@@ -29,7 +29,7 @@ class Scripted:
         self.seen = 0
         self.fresh = False
 
-    def detect(self, rgb: Image) -> list[face_cache.Points]:
+    def detect(self, rgb: Image) -> list[landmark_cache.Points]:
         assert self.fresh
         count = FACES[self.seen % len(FACES)]
         self.seen += 1

@@ -12,18 +12,18 @@ import yaml
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from dubbench.candidates import CopyReference
 from dubbench.cli import main
 from dubbench.core.config_names import CONFIGS
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
-from dubbench.evaluation import evaluate
+from dubbench.evaluation.candidates import CopyReference
+from dubbench.evaluation.evaluate import evaluate
+from dubbench.evaluation.speaking_style import StyleExpert
 from dubbench.figures import attention, plotting, robustness, shown, strip, styles
 from dubbench.metrics.suite import Suite
 from dubbench.models.base import DubbingModel
 from dubbench.models.layers.attention import CrossAttention
 from dubbench.protocols.protocol import load
-from dubbench.style import StyleExpert
 from tests import filmed, talking
 from tests.datamodules import miniature
 from tests.datamodules.miniature import Clip

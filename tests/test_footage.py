@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.prepare import prepare
 from dubbench.errors import DubbenchError
+from dubbench.evaluation.crops import Geometry, mapped
+from dubbench.evaluation.footage import CHUNK, Footage, PreparedFootage, RawFootage, SourceFootage
 from dubbench.face import ffhq_transform, points_68
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face.warp import warp
-from dubbench.footage import CHUNK, Footage, PreparedFootage, RawFootage, SourceFootage
-from dubbench.geometry import Geometry, mapped
 from dubbench.media.audio import aligned_speech, read_speech, write_speech
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames

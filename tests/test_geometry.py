@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dubbench.evaluation.crops import mapped, nose_box
 from dubbench.face import ffhq_transform
-from dubbench.geometry import mapped, nose_box
 
 
 def test_crop_and_aligned_points_are_the_goldens(shared: Path) -> None:

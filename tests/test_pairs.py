@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dubbench.candidates import Job
 from dubbench.errors import DubbenchError
-from dubbench.footage import PreparedFootage, RawFootage, SourceFootage
+from dubbench.evaluation.candidates import Job
+from dubbench.evaluation.footage import PreparedFootage, RawFootage, SourceFootage
+from dubbench.evaluation.pairs import Pairing, Prediction, match
 from dubbench.media.container import Image
-from dubbench.pairs import Pairing, Prediction, match
 from dubbench.protocols.protocol import load
 from tests import talking
 from tests.data import videos

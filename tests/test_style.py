@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from dubbench.cli import main
 from dubbench.errors import DubbenchError
-from dubbench.evaluation import evaluate
+from dubbench.evaluation.evaluate import evaluate
+from dubbench.evaluation.speaking_style import StyleExpert
 from dubbench.face3d.model import project
-from dubbench.style import StyleExpert
 from tests.models.test_style_encoder import EXPRESSIONS, FRAMES, encoder, face
 from tests.scored import clip_values, record, table
 

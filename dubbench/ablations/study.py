@@ -18,8 +18,8 @@ from dubbench.core.config_names import value_of
 from dubbench.core.devices import device
 from dubbench.core.files import no_room, write_json, write_text
 from dubbench.errors import DubbenchError
-from dubbench.evaluation import evaluate
-from dubbench.experts import experts
+from dubbench.evaluation.evaluate import evaluate
+from dubbench.evaluation.experts import experts
 from dubbench.models.base import load_model
 from dubbench.protocols.protocol import Protocol
 from dubbench.results.rows import Row, read_summary

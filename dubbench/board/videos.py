@@ -110,7 +110,7 @@ class Shelf:
         return None
 
     def _index(self, folder: Path) -> dict[str, list[Path]]:
-        """Videos of a folder by clip id, as `dubbench.foreign.Videos` matches them."""
+        """Videos of a folder by clip id, as `dubbench.evaluation.finished_videos.Videos` matches them."""
         if folder not in self._folders:
             found = self._folders.setdefault(folder, {})
             for path in sorted(videos(folder)) if folder.is_dir() else ():

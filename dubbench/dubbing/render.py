@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dubbench.candidates import native_references
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.dubbing.work import Work
 from dubbench.errors import DubbenchError
+from dubbench.evaluation.candidates import native_references
 from dubbench.face.warp import placed
 from dubbench.media.container import Image
 from dubbench.media.planes import Layout, Planes, paint, read_planes

@@ -9,23 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
-from dubbench.candidates import Candidate, Dubbed, Dubber, Job
 from dubbench.core.config_names import names
 from dubbench.core.devices import device
 from dubbench.core.files import inside, write_text
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.experts import experts
+from dubbench.evaluation.candidates import Candidate, Dubbed, Dubber, Job
+from dubbench.evaluation.experts import experts
+from dubbench.evaluation.footage import SourceFootage
+from dubbench.evaluation.score_clip import score_clip
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face.warp import warp
 from dubbench.figures import plotting
 from dubbench.figures.strip import evenly, frames_of
-from dubbench.footage import SourceFootage
 from dubbench.media.container import Image
 from dubbench.metrics.suite import Suite
 from dubbench.models.base import load_model
 from dubbench.protocols.protocol import Protocol, load
 from dubbench.results.rows import GROUND_TRUTH, ClipResult, as_csv, is_pooled, number
-from dubbench.scoring import score_clip
 
 SIDE = 256
 COLUMNS = ("metric", "reference", "value")

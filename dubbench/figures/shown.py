@@ -89,7 +89,7 @@ def _own(folder: Path, clips: Sequence[str]) -> dict[str, Path]:
 
 
 def _foreign(folder: Path, clips: Sequence[str]) -> dict[str, Path]:
-    """Videos that were scored where they lie, matched as `dubbench.foreign.Videos` does."""
+    """Videos that were scored where they lie, matched as `dubbench.evaluation.finished_videos.Videos` does."""
     found: dict[str, Path] = {}
     for path in sorted(videos(folder)) if folder.is_dir() else ():
         for key in (without_suffix(path, folder), path.relative_to(folder).as_posix()):

@@ -11,18 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dubbench import face_cache
 from dubbench.core.devices import device
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.errors import DubbenchError
+from dubbench.evaluation import landmark_cache
+from dubbench.evaluation.crops import ALIGNED, Geometry, aligned_faces, nearest_face
+from dubbench.evaluation.speaking_style import SHORTEST, StyleExpert
 from dubbench.face.landmarks import FaceMesh
 from dubbench.figures import plotting
 from dubbench.figures.shown import shown
-from dubbench.geometry import ALIGNED, Geometry, aligned_faces, nearest_face
 from dubbench.models.base import load_kind
 from dubbench.models.style_encoder.module import StyleEncoder, embed
 from dubbench.results.rows import GROUND_TRUTH
-from dubbench.style import SHORTEST, StyleExpert
 
 HALVES = ("first half", "second half")
 MARKS = "o^sDPXv*"
@@ -90,7 +90,7 @@ def dubbed_styles(expert: StyleExpert, root: Path, results: Sequence[Path], hop:
 def _landmarks(video: Path, clip: PreparedClip, mesh: FaceMesh) -> NDArray[np.float64]:
     """Landmarks [n, 68, 2] of the frames with a face, in the clip's aligned square at 256."""
     geometry = Geometry.of_clip(clip, range(len(clip)), ALIGNED)
-    frames = zip(face_cache.followed(video, mesh), geometry.source_points, strict=False)
+    frames = zip(landmark_cache.followed(video, mesh), geometry.source_points, strict=False)
     found = [nearest_face([face.points for face in faces], truth) for (_, faces), truth in frames]
     points, seen = aligned_faces(found, geometry)
     return points[seen]

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from dubbench.agreement import Expert
-from dubbench.style import StyleExpert
+from dubbench.evaluation.lip_agreement import Expert
+from dubbench.evaluation.speaking_style import StyleExpert
 
 
 def experts(sync_expert: Path | str | None, style_encoder: Path | str | None, device: torch.device) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from dubbench.core.files import sha256
 from dubbench.datamodules.mel import clip_windows
 from dubbench.errors import DubbenchError
+from dubbench.evaluation.crops import ALIGNED
 from dubbench.face.warp import warp
-from dubbench.geometry import ALIGNED
 from dubbench.media.container import Image
 from dubbench.metrics import sync_similarity
 from dubbench.models.base import load_kind

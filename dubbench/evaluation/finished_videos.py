@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dubbench.candidates import Candidate, Job, Take
 from dubbench.core.files import sha256
 from dubbench.datamodules.sources import videos, without_suffix
 from dubbench.errors import DubbenchError
+from dubbench.evaluation.candidates import Candidate, Job, Take
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 

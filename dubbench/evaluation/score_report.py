@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dubbench.core.files import write_json
+from dubbench.evaluation.pairs import PRED, Pairing
 from dubbench.metrics.suite import Suite
-from dubbench.pairs import PRED, Pairing
 from dubbench.protocols.protocol import Protocol
 from dubbench.results.record import definitions, versions
 from dubbench.results.rows import GROUND_TRUTH, ClipResult, Pooled, Row, is_pooled, number, summarise

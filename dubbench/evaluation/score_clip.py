@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubbench.candidates import Candidate, Job, Take
 from dubbench.core.files import inside
 from dubbench.errors import DubbenchError
+from dubbench.evaluation.candidates import Candidate, Job, Take
+from dubbench.evaluation.crops import Geometry, aligned_faces, nearest_face
+from dubbench.evaluation.footage import CHUNK, Faces
+from dubbench.evaluation.landmark_cache import Face
 from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.face.warp import warp
-from dubbench.face_cache import Face
-from dubbench.footage import CHUNK, Faces
-from dubbench.geometry import Geometry, aligned_faces, nearest_face
 from dubbench.media import MediaError
 from dubbench.media.container import Image
 from dubbench.media.video import VideoWriter, read_frames

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dubbench.candidates import Candidate, Job, Take
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.sources import videos, without_suffix
 from dubbench.errors import DubbenchError
-from dubbench.face_cache import Detector
-from dubbench.footage import Footage, PreparedFootage, RawFootage, SourceFootage
-from dubbench.foreign import Video
+from dubbench.evaluation.candidates import Candidate, Job, Take
+from dubbench.evaluation.finished_videos import Video
+from dubbench.evaluation.footage import Footage, PreparedFootage, RawFootage, SourceFootage
+from dubbench.evaluation.landmark_cache import Detector
 from dubbench.media.audio import aligned_speech
 from dubbench.media.video import probe
 

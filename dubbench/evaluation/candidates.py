@@ -15,8 +15,8 @@ from dubbench.core.files import sha256 as file_sha256
 from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import ClipInfo, PreparedClip
 from dubbench.errors import DubbenchError
+from dubbench.evaluation.footage import Footage
 from dubbench.face.warp import paste
-from dubbench.footage import Footage
 from dubbench.media.container import Image
 from dubbench.protocols.protocol import Protocol as Rules
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH

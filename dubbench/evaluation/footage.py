@@ -9,13 +9,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dubbench import face_cache
 from dubbench.core.files import sha256
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
+from dubbench.evaluation import landmark_cache
+from dubbench.evaluation.crops import ALIGNED, Geometry
+from dubbench.evaluation.landmark_cache import Detector, Face, Points
 from dubbench.face.alignment import ffhq_transform
-from dubbench.face_cache import Detector, Face, Points
-from dubbench.geometry import ALIGNED, Geometry
 from dubbench.media.audio import aligned_speech
 from dubbench.media.container import Image
 from dubbench.media.video import probe, read_frames
@@ -186,7 +186,7 @@ class RawFootage:
     def _faces(self) -> Iterator[tuple[Image, Points, list[Face]]]:
         last: Points | None = None
         leading = 0
-        for image, faces in face_cache.followed(self.path, self._detector):
+        for image, faces in landmark_cache.followed(self.path, self._detector):
             if faces:
                 if last is None:
                     # Decoded once more when their face has come: holding them back would take unbounded memory.
@@ -202,7 +202,7 @@ class RawFootage:
 
 def _seen(images: Iterable[Image], video: Path, detector: Detector | None) -> Iterator[tuple[Image, Faces]]:
     """Frames of a video, with their faces if somebody shall find them."""
-    return ((image, None) for image in images) if detector is None else face_cache.followed(video, detector, images)
+    return ((image, None) for image in images) if detector is None else landmark_cache.followed(video, detector, images)
 
 
 def _chunked(items: Iterable[T]) -> Iterator[list[T]]:

@@ -18,15 +18,17 @@ from rich.progress import track
 from torch import Tensor
 
 from dubbench import __version__
-from dubbench.candidates import Candidate, CopyReference, Dubbed, Dubber, Job
 from dubbench.core.files import inside, write_json, write_text
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
+from dubbench.evaluation.candidates import Candidate, CopyReference, Dubbed, Dubber, Job
+from dubbench.evaluation.crops import ALIGNED
+from dubbench.evaluation.finished_videos import Videos
+from dubbench.evaluation.footage import SourceFootage
+from dubbench.evaluation.plan import Run, plan, refuse_other
+from dubbench.evaluation.score_clip import FEATURES, score_clip
 from dubbench.face.landmarks import FaceMesh
-from dubbench.footage import SourceFootage
-from dubbench.foreign import Videos
-from dubbench.geometry import ALIGNED
 from dubbench.metrics.suite import Suite
 from dubbench.protocols.protocol import Protocol, load
 from dubbench.results.record import definitions, versions
@@ -40,8 +42,6 @@ from dubbench.results.rows import (
     write_clips,
     write_summary,
 )
-from dubbench.scoring import FEATURES, score_clip
-from dubbench.task import Run, plan, refuse_other
 
 NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 

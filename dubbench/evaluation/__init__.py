@@ -1,0 +1,1 @@
+"""From a protocol and candidates to a row of values a clip."""
