@@ -25,7 +25,7 @@ from dubbench.models.parts import Watch
 from dubbench.models.realtalk.module import RealTalk
 from dubbench.models.realtalk.networks import stages_of
 from dubbench.models.realtalk.streaming import Speaker, Target
-from dubbench.speed_clip import demo_clip, find_clip
+from dubbench.speed.clip import demo_clip, find_clip
 
 GROWTH = 20  # MiB
 WARM = 100

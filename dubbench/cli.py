@@ -13,8 +13,8 @@ from dubbench.errors import DubbenchError
 VERBS: dict[str, tuple[str, str | None, str]] = {
     "corpus": ("dubbench.corpus_command", None, "how a corpus is obtained and laid out; check a folder of it"),
     "prepare": ("dubbench.datamodules.prepare_command", None, "turn a folder of talking video into aligned clips"),
-    "fit": ("dubbench.fitting", "fit", "train a method on prepared clips"),
-    "validate": ("dubbench.fitting", "validate", "measure a checkpoint's losses on held-out windows"),
+    "fit": ("dubbench.training.lightning_cli", "fit", "train a method on prepared clips"),
+    "validate": ("dubbench.training.lightning_cli", "validate", "measure a checkpoint's losses on held-out windows"),
     "eval": ("dubbench.eval_command", "main", "score a checkpoint, or anybody's videos, under a protocol"),
     "protocol": ("dubbench.protocol_command", None, "show a protocol: its choices, hash, clips and pairings"),
     "score": ("dubbench.score_command", None, "compare any two videos or folders of videos, prepared or not"),

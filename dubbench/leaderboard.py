@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dubbench import paper_table, speed_report
+from dubbench.board import paper_table
 from dubbench.board.entries import Entry, collect, expanded
 from dubbench.board.markdown import write_markdown
 from dubbench.board.page import write_page
@@ -12,6 +12,7 @@ from dubbench.board.screen import show, show_groups
 from dubbench.board.tables import write_tidy, write_wide
 from dubbench.board.videos import HOW
 from dubbench.errors import DubbenchError
+from dubbench.speed import report as speed_report
 
 __all__ = ["Entry", "add_arguments", "collect", "run", "show"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from dubbench.catalogue import DEFINITIONS
 from dubbench.core.config_names import names
 from dubbench.core.files import write_text
 from dubbench.errors import DubbenchError
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.protocols.pairing import pair
 from dubbench.protocols.protocol import Protocol, load_all
 from dubbench.protocols.selection import listed, published

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from dubbench.catalogue import DEFINITIONS
 from dubbench.core.devices import device
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, Job
@@ -22,6 +21,7 @@ from dubbench.evaluation.score_clip import FEATURES, score_clip
 from dubbench.evaluation.score_report import Report
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media.audio import read_speech
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.metrics.fid import MINIMUM
 from dubbench.metrics.suite import EMBEDDER, Suite
 from dubbench.metrics.sync_rules import SYNC_RULES

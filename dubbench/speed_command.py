@@ -10,7 +10,7 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from lightning import seed_everything
 
-from dubbench import __version__, speed_report
+from dubbench import __version__
 from dubbench.core.config_names import expand, label
 from dubbench.core.devices import device
 from dubbench.core.files import sha256
@@ -18,8 +18,9 @@ from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel, read_checkpoint
 from dubbench.models.geometry_model import GeometryModel
 from dubbench.models.two_stages import TwoStageModel, TwoStages
-from dubbench.speed import measure
-from dubbench.speed_clip import demo_clip, find_clip, shortened
+from dubbench.speed import report as speed_report
+from dubbench.speed.clip import demo_clip, find_clip, shortened
+from dubbench.speed.measure import measure
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dubbench.catalogue import DEFINITIONS, Definition
+from dubbench.metrics.catalogue import DEFINITIONS, Definition
 from dubbench.metrics.csim import cosine
 from dubbench.metrics.images import grey_levels
 from dubbench.metrics.lmd import interocular, lmd

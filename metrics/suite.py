@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dubbench.assets import store
-from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
 from dubbench.metrics import pretrained
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.metrics.clip_pass import RECORD, ClipPass
 from dubbench.metrics.fid import MINIMUM, Moments, frechet_distance
 from dubbench.metrics.kid import FeatureSample, kernel_distance

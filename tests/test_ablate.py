@@ -14,7 +14,7 @@ import torch
 import yaml
 from rich.console import Console
 
-from dubbench import ablate_command, fitting
+from dubbench import ablate_command
 from dubbench.ablations import report
 from dubbench.ablations.study import Budget, Outcome, Study, Value
 from dubbench.ablations.tables import KIND, Ablation, find, load, read_config, variants
@@ -30,6 +30,7 @@ from dubbench.papers import columns, printed
 from dubbench.protocols.protocol import Protocol
 from dubbench.protocols.protocol import load as load_protocol
 from dubbench.results.rows import ClipResult, as_csv, summarise, write_summary
+from dubbench.training import lightning_cli
 from tests import talking
 from tests.datamodules.miniature import Clip
 from tests.models import talkers
@@ -129,7 +130,7 @@ def two_rows(monkeypatch: pytest.MonkeyPatch) -> Ablation:
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of what was trained; a name with ``!`` in front is interrupted first."""
     done: list[str] = []
-    fit = fitting.fit
+    fit = lightning_cli.fit
 
     def watched(words: Sequence[str]) -> int:
         name = Path(words[words.index("--out") + 1]).name
@@ -139,7 +140,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append(name)
         return fit(words)
 
-    monkeypatch.setattr(fitting, "fit", watched)
+    monkeypatch.setattr(lightning_cli, "fit", watched)
     return done
 
 

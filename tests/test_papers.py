@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 import dubbench.papers
-from dubbench.catalogue import DEFINITIONS
+from dubbench.board.paper_table import show
 from dubbench.core.config_names import names
 from dubbench.errors import DubbenchError
-from dubbench.paper_table import show
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.papers import PAPERS, claims, columns, method, printed
 from dubbench.results.rows import GROUND_TRUTH, ClipResult, summarise, write_summary
 

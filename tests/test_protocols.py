@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dubbench.catalogue import DEFINITIONS
 from dubbench.core.config_names import names, resolve
 from dubbench.errors import DubbenchError
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.protocols import protocol as protocols
 from dubbench.protocols.pairing import pair
 

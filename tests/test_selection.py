@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dubbench.catalogue import DEFINITIONS
 from dubbench.cli import main
 from dubbench.core.config_names import names
 from dubbench.errors import DubbenchError
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.protocols import protocol as protocols
 from dubbench.protocols import selection
 from dubbench.protocols.pairing import pair

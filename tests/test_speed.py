@@ -24,9 +24,9 @@ from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
 from dubbench.models.parts import part
 from dubbench.models.radio.module import Radio
-from dubbench.speed import measure
-from dubbench.speed_clip import find_clip, shortened
-from dubbench.speed_count import count
+from dubbench.speed.clip import find_clip, shortened
+from dubbench.speed.count import count
+from dubbench.speed.measure import measure
 from tests.datamodules import miniature
 from tests.test_leaderboard import ENDS, results
 

@@ -12,9 +12,9 @@ from scipy.stats import spearmanr
 
 from dubbench.ablations.study import Budget, Outcome, Value
 from dubbench.ablations.tables import Ablation
-from dubbench.catalogue import DEFINITIONS
+from dubbench.board.paper_table import ARROWS, short
 from dubbench.core.files import write_text
-from dubbench.paper_table import ARROWS, short
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.papers import Column, Measure, columns, printed
 from dubbench.results.rows import as_csv, number
 

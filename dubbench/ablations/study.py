@@ -11,19 +11,20 @@ from typing import Any, NamedTuple
 from lightning import seed_everything
 from rich.console import Console
 
-from dubbench import fitting, speed
 from dubbench.ablations.tables import SPEED, VALIDATE, Ablation, Variant, read_config
-from dubbench.catalogue import DEFINITIONS
 from dubbench.core.config_names import value_of
 from dubbench.core.devices import device
 from dubbench.core.files import no_room, write_json, write_text
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.evaluate import evaluate
 from dubbench.evaluation.experts import experts
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.models.base import load_model
 from dubbench.protocols.protocol import Protocol
 from dubbench.results.rows import Row, read_summary
-from dubbench.speed_clip import find_clip, shortened
+from dubbench.speed import measure as speed
+from dubbench.speed.clip import find_clip, shortened
+from dubbench.training import lightning_cli
 
 FRAMES, REPEATS = 50, 3
 NAN = float("nan")
@@ -203,7 +204,7 @@ class Study:
         size = {} if batch_size is None else {"batch_size": batch_size}
         words = [*model, *self._data(), *_options("--data.", size), *_options("--model.", {"iterations": steps})]
         words += [*_options("--", run), "--trainer.enable_model_summary", "false", *self._trainer()]
-        fitting.fit(words)
+        lightning_cli.fit(words)
         write_json(done, {"batches": steps, "words": words})
 
     def _measure(self, outcome: Outcome) -> None:
@@ -233,7 +234,7 @@ class Study:
         """Losses on held-out windows, by name."""
         run = {"ckpt_path": self._weights(name), "seed_everything": self.budget.seed}
         words = [*words, *self.budget.model, *self._data(), *_options("--", run), *self._trainer()]
-        cli = fitting.CLI("validate", words)
+        cli = lightning_cli.CLI("validate", words)
         return {key: float(value) for key, value in cli.trainer.callback_metrics.items()}
 
     def _timed(self, name: str, words: list[str]) -> dict[str, float]:
@@ -274,7 +275,7 @@ class Study:
         return {key: self._weights(name) for key, name in self._experts(table).items() if key in wanted}
 
     def _weights(self, name: str) -> Path:
-        return self.out / name / fitting.CHECKPOINT
+        return self.out / name / lightning_cli.CHECKPOINT
 
     def _data(self) -> list[str]:
         return ["--dataset", self.budget.dataset, *self.budget.data]

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from dubbench.catalogue import DEFINITIONS
 from dubbench.core.config_names import CONFIGS, names, resolve
 from dubbench.errors import DubbenchError
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.papers import PAPERS, TITLES, columns, printed
 
 KIND = "ablation"

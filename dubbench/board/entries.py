@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dubbench import speed_report
-from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.results.rows import (
     COPY_REFERENCE,
     GROUND_TRUTH,
@@ -22,6 +21,7 @@ from dubbench.results.rows import (
     read_summary,
     summary_path,
 )
+from dubbench.speed import report as speed_report
 
 ENDS = {GROUND_TRUTH: 0, COPY_REFERENCE: 1}
 TIMING = "seconds_per_frame"

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from dubbench import speed_report
 from dubbench.board import claims
 from dubbench.board.ranking import Group
 from dubbench.board.significance import DEFINITION
@@ -25,6 +24,7 @@ from dubbench.board.words import (
     title,
 )
 from dubbench.core.files import write_text
+from dubbench.speed import report as speed_report
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 ALIKE = "≈"

@@ -9,15 +9,16 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from dubbench import __version__, speed_report
+from dubbench import __version__
 from dubbench.board import claims, words
 from dubbench.board.plots import colours, speeds_of, spreads, tradeoffs
 from dubbench.board.ranking import Group
 from dubbench.board.significance import DEFINITION
 from dubbench.board.videos import How, Shelf, Shown
-from dubbench.catalogue import Better
 from dubbench.core.files import write_text
+from dubbench.metrics.catalogue import Better
 from dubbench.results.rows import number
+from dubbench.speed import report as speed_report
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from dubbench import speed_report
 from dubbench.board.entries import ENDS, TIMING
 from dubbench.board.ranking import Group
 from dubbench.board.words import BETTER, arrow, decimals, heading
 from dubbench.results.rows import COPY_REFERENCE, is_pooled
+from dubbench.speed import report as speed_report
 
 WIDTH, HEIGHT = 360, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 40

@@ -8,7 +8,7 @@ from typing import Any
 
 from dubbench.board.entries import ClipValues, Entry, metrics_of, names_of, read_clips
 from dubbench.board.significance import Comparison, compare
-from dubbench.catalogue import DEFINITIONS
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.results.rows import is_pooled
 
 # Metrics that lead a page, the first of them orders its rows: lips decide, a still face has a good PSNR for nothing.

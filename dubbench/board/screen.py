@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dubbench import speed_report
 from dubbench.board.entries import collect, expanded
 from dubbench.board.ranking import Group, grouped
 from dubbench.board.words import MAIN, apart, arrow, heading, lacking, millions, remarks, scored, short, title
+from dubbench.speed import report as speed_report
 
 NARROWEST = 148
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dubbench.board.entries import TIMING, Entry
 from dubbench.board.ranking import Group
 from dubbench.board.significance import Comparison
-from dubbench.catalogue import DEFINITIONS
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.results.rows import INFORMATIVE, Row
 
 # Shown where all metrics would not fit.

@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
-from dubbench.catalogue import DEFINITIONS
 from dubbench.core.config_names import resolve
 from dubbench.errors import DubbenchError
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.protocols.selection import listed
 
 BASE, PARTS = "base", "parts"

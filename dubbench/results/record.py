@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dubbench import __version__
-from dubbench.catalogue import DEFINITIONS
+from dubbench.metrics.catalogue import DEFINITIONS
 
 PACKAGES = (torch, np, av, cv2)
 

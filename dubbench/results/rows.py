@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dubbench.catalogue import DEFINITIONS, Better
 from dubbench.core.files import write_json, write_text
 from dubbench.errors import DubbenchError
+from dubbench.metrics.catalogue import DEFINITIONS, Better
 
 GROUND_TRUTH = "ground_truth"
 COPY_REFERENCE = "copy_reference"

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dubbench.catalogue import DEFINITIONS
 from dubbench.errors import DubbenchError
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.papers import PAPERS, TITLES, Column, Printed, Setting, columns, printed
 from dubbench.protocols.protocol import load
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, Row, is_pooled, places, read_summary, summary_path

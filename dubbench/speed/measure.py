@@ -15,7 +15,7 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
 from dubbench.models.parts import Watch
-from dubbench.speed_count import Counted, count
+from dubbench.speed.count import Counted, count
 
 # One code object serves all modules that are compiled one by one: each needs a place of its own in its cache.
 COMPILED_AT_MOST = 256
@@ -77,7 +77,7 @@ def measure(
 
     Args:
         model: in eval mode, on the device that is measured.
-        clip: what is dubbed, whole: `dubbench.speed_clip.shortened` cuts it.
+        clip: what is dubbed, whole: `dubbench.speed.clip.shortened` cuts it.
         repeats: passes to time; an odd number has a median of its own.
         precision: as `DubbingModel.dub` takes it.
         backend: of torch.compile, ``inductor`` for one; None compiles nothing. The modules that `dub` calls are then

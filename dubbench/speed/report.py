@@ -15,7 +15,7 @@ from dubbench.papers import printed
 from dubbench.results.rows import as_csv, number, read_csv
 
 if TYPE_CHECKING:
-    from dubbench.speed import Cost, Speed
+    from dubbench.speed.measure import Cost, Speed
 
 NAME = "speed.csv"
 TOTAL, REST = "total", "rest"

@@ -1,0 +1,1 @@
+"""How fast a method dubs on this machine, and what that takes."""
