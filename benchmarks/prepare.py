@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from skimage import data
 
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.datamodules.prepare import prepare
-from dubbench.datamodules.prepare_clip import Job, Options, face_mesh, prepare_clip
+from dubbench.datamodules.prepare.clip import Job, Options, face_mesh, prepare_clip
+from dubbench.datamodules.prepare.run import prepare
 from dubbench.datamodules.sources import RawClip
 
 RATIO_LIMIT = 1.3

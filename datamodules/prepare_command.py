@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         Exit status: 0 if the folder holds clips (with geometry, if asked for), 1 if nothing could be made, 130 if it
         was interrupted.
     """
-    from dubbench.datamodules.prepare import prepare
+    from dubbench.datamodules.prepare.run import prepare
 
     options = {name: getattr(arguments, name) for name in ("size", "workers", "smooth", "faces", "split", "limit")}
     try:
@@ -73,8 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_geometry(arguments: argparse.Namespace) -> None:
     """Find out before hours of preparing whether the geometry asked for can be had."""
     if arguments.geometry:
-        from dubbench.datamodules.geometry_guess import settled_guess
-        from dubbench.datamodules.prepare_geometry import given_model
+        from dubbench.datamodules.prepare.geometry import given_model
+        from dubbench.datamodules.prepare.guess import settled_guess
 
         given_model(arguments.out, arguments.geometry, arguments.geometry_file)
         settled_guess(arguments.out, arguments.geometry, arguments.geometry_file)
@@ -84,8 +84,8 @@ def _check_geometry(arguments: argparse.Namespace) -> None:
 
 def _fit(arguments: argparse.Namespace) -> bool:
     """Fit the face model to every clip; returns whether any clip has geometry now."""
-    from dubbench.datamodules.prepare import claimed
-    from dubbench.datamodules.prepare_geometry import FAILURES, prepare_geometry
+    from dubbench.datamodules.prepare.geometry import FAILURES, prepare_geometry
+    from dubbench.datamodules.prepare.run import claimed
 
     with claimed(arguments.out):
         report = prepare_geometry(arguments.out, arguments.geometry, arguments.workers, arguments.geometry_file)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dubbench.corpus_check import SAMPLE, Report, about_corpus, check, layout
+from dubbench.datamodules.corpus_check import SAMPLE, Report, about_corpus, check, layout
 from dubbench.datamodules.sources import MODULES
 from dubbench.datamodules.sources.about import About
 from dubbench.errors import DubbenchError

@@ -46,7 +46,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That corpus prepared at `SIDE` pixels, all of it in the split ``test``."""
-    from dubbench.datamodules.prepare import prepare
+    from dubbench.datamodules.prepare.run import prepare
 
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "split.csv").write_text("clip,speaker,split\n,ann,test\n,bob,test\n")

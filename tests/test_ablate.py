@@ -21,7 +21,7 @@ from dubbench.ablations.tables import KIND, Ablation, find, load, read_config, v
 from dubbench.cli import main
 from dubbench.core.config_names import names
 from dubbench.core.files import sha256, write_text
-from dubbench.datamodules.prepare import prepare
+from dubbench.datamodules.prepare.run import prepare
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.evaluate import evaluate
 from dubbench.models.base import load_model

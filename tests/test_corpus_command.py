@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from dubbench.cli import main
-from dubbench.corpus_check import about_corpus
 from dubbench.datamodules import sources
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.datamodules.prepare import prepare
+from dubbench.datamodules.corpus_check import about_corpus
+from dubbench.datamodules.prepare.run import prepare
 from dubbench.datamodules.sources.about import About
 from tests.data import corpora, videos
 

@@ -15,7 +15,7 @@ import pytest
 
 from dubbench import dubbing
 from dubbench.cli import main
-from dubbench.datamodules.prepare import claimed
+from dubbench.datamodules.prepare.run import claimed
 from dubbench.dubbing import render
 from dubbench.errors import DubbenchError
 from dubbench.media.segments import PlaneWriter

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.datamodules.prepare import prepare
+from dubbench.datamodules.prepare.run import prepare
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.crops import Geometry, mapped
 from dubbench.evaluation.footage import CHUNK, Footage, PreparedFootage, RawFootage, SourceFootage

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dubbench.cli import main
-from dubbench.datamodules.prepare import prepare
+from dubbench.datamodules.prepare.run import prepare
 from dubbench.face.landmarks import FaceMesh
 from dubbench.metrics import pretrained
 from dubbench.metrics.syncnet import SyncNet

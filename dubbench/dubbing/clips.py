@@ -14,10 +14,10 @@ from dubbench.core.arrays import read_arrays, write_arrays
 from dubbench.core.files import write_json
 from dubbench.datamodules.clip import ClipInfo, PreparedClip
 from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, write_geometry
-from dubbench.datamodules.geometry_guess import record_guess, settled_guess
-from dubbench.datamodules.prepare_clip import faces_of, write_aligned
-from dubbench.datamodules.prepare_geometry import fit_frames
-from dubbench.datamodules.prepare_track import BoxedFace, FaceChoice
+from dubbench.datamodules.prepare.clip import faces_of, write_aligned
+from dubbench.datamodules.prepare.geometry import fit_frames
+from dubbench.datamodules.prepare.guess import record_guess, settled_guess
+from dubbench.datamodules.prepare.track import BoxedFace, FaceChoice
 from dubbench.datamodules.track import MEMBERS, Track, TrackWriter
 from dubbench.dubbing.work import Work
 from dubbench.errors import DubbenchError

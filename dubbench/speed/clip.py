@@ -63,8 +63,8 @@ def demo_clip(size: int, geometry: str = "", face: LinearFaceModel | None = None
 def _prepare(corpus: Path, root: Path, size: int, geometry: str) -> None:
     """Make and prepare the clip as far as it is not done."""
     from dubbench.datamodules.demo.portraits import PORTRAITS
-    from dubbench.datamodules.prepare import claimed, prepare
-    from dubbench.datamodules.prepare_geometry import prepare_geometry
+    from dubbench.datamodules.prepare.geometry import prepare_geometry
+    from dubbench.datamodules.prepare.run import claimed, prepare
     from dubbench.datamodules.sources.demo import make_clip, talking_face
 
     portrait = PORTRAITS[0]

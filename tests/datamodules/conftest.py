@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dubbench.datamodules.prepare import prepare
+from dubbench.datamodules.prepare.run import prepare
 from tests.data import videos
 
 SIZE = 64

@@ -9,7 +9,7 @@ import torch
 from dubbench.cli import main
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import geometry_name, model_path, read_geometry
-from dubbench.datamodules.prepare_geometry import prepare_geometry
+from dubbench.datamodules.prepare.geometry import prepare_geometry
 from dubbench.errors import DubbenchError
 from dubbench.face3d.model import LinearFaceModel, project
 from dubbench.face3d.sources import learn_mesh

@@ -15,8 +15,8 @@ from dubbench.core.files import sha256
 from dubbench.datamodules import geometry
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import ClipGeometry, model_path, read_geometry
-from dubbench.datamodules.prepare import prepare
-from dubbench.datamodules.prepare_geometry import prepare_geometry
+from dubbench.datamodules.prepare.geometry import prepare_geometry
+from dubbench.datamodules.prepare.run import prepare
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import MESH_TO_68
 from dubbench.face3d.mesh_topology import mesh_triangles

@@ -10,7 +10,7 @@ import pytest
 
 from dubbench.core.files import sha256
 from dubbench.datamodules.clip import PreparedClip, read_manifest
-from dubbench.datamodules.prepare import prepare
+from dubbench.datamodules.prepare.run import prepare
 from dubbench.datamodules.splits import by_hash
 from dubbench.errors import DubbenchError
 from tests.data import videos

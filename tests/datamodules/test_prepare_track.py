@@ -4,7 +4,7 @@ from weakref import ReferenceType, ref
 import numpy as np
 import pytest
 
-from dubbench.datamodules.prepare_track import FILL_AHEAD, FaceChoice, Mesh, Row, aligned, filled, overlap
+from dubbench.datamodules.prepare.track import FILL_AHEAD, FaceChoice, Mesh, Row, aligned, filled, overlap
 from dubbench.errors import DubbenchError
 from dubbench.face import ffhq_transform, points_68
 from dubbench.media.container import Image

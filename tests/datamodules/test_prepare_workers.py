@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dubbench.datamodules.prepare_workers import End, spread
+from dubbench.datamodules.prepare.workers import End, spread
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,7 +66,7 @@ def test_jobs_are_taken_only_when_a_worker_is_free() -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_do_not_outlive_their_parent(how: signal.Signals) -> None:
     code = (
-        "from dubbench.datamodules.prepare_workers import spread\n"
+        "from dubbench.datamodules.prepare.workers import spread\n"
         "from tests.datamodules.test_prepare_workers import announce\n"
         "list(spread(announce, iter(range(2)), 2, lambda pid: print(pid, flush=True)))\n"
     )

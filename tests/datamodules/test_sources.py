@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dubbench.corpus_check import layout
 from dubbench.datamodules import sources, splits
+from dubbench.datamodules.corpus_check import layout
 from dubbench.datamodules.sources import voxceleb1
 from dubbench.errors import DubbenchError
 from tests.data import corpora

@@ -15,8 +15,8 @@ from torch.utils._pytree import tree_leaves
 
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import read_geometry
-from dubbench.datamodules.prepare import prepare
-from dubbench.datamodules.prepare_geometry import prepare_geometry
+from dubbench.datamodules.prepare.geometry import prepare_geometry
+from dubbench.datamodules.prepare.run import prepare
 from dubbench.face3d.model import LinearFaceModel, project
 from dubbench.models.layers.polygon import fill
 from dubbench.models.realtalk.mask import face_mask, polygon, teeth_mask

@@ -17,9 +17,9 @@ from dubbench.assets import store
 from dubbench.core.files import atomic, no_room
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, read_geometry, write_geometry
-from dubbench.datamodules.geometry_guess import FirstGuess, record_guess, settled_guess
-from dubbench.datamodules.prepare_progress import shown
-from dubbench.datamodules.prepare_workers import Tell, spread
+from dubbench.datamodules.prepare.guess import FirstGuess, record_guess, settled_guess
+from dubbench.datamodules.prepare.progress import shown
+from dubbench.datamodules.prepare.workers import Tell, spread
 from dubbench.errors import DubbenchError
 from dubbench.face3d.d3dfr import ReconNet, load_d3dfr, network_guess
 from dubbench.face3d.first_guess import Coefficients

@@ -15,9 +15,9 @@ from dubbench import __version__
 from dubbench.core.files import atomic, inside, write_json
 from dubbench.datamodules import sources, splits
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
-from dubbench.datamodules.prepare_clip import PARTIAL, Job, Options, Outcome, existing, face_mesh, prepare_clip
-from dubbench.datamodules.prepare_progress import shown
-from dubbench.datamodules.prepare_workers import spread
+from dubbench.datamodules.prepare.clip import PARTIAL, Job, Options, Outcome, existing, face_mesh, prepare_clip
+from dubbench.datamodules.prepare.progress import shown
+from dubbench.datamodules.prepare.workers import spread
 from dubbench.errors import DubbenchError
 
 FACES = ("one", "largest")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dubbench.core.files import inside, no_room, sha256, write_json
 from dubbench.datamodules.clip import ClipInfo
-from dubbench.datamodules.prepare_track import FaceChoice, Mesh, aligned, filled
-from dubbench.datamodules.prepare_workers import Tell
+from dubbench.datamodules.prepare.track import FaceChoice, Mesh, aligned, filled
+from dubbench.datamodules.prepare.workers import Tell
 from dubbench.datamodules.sources import RawClip
 from dubbench.datamodules.track import TrackWriter
 from dubbench.errors import DubbenchError
