@@ -11,27 +11,27 @@ from dubbench.errors import DubbenchError
 
 # Verb: module, the function that takes its arguments (None: the module has `add_arguments` and `run`), and help.
 VERBS: dict[str, tuple[str, str | None, str]] = {
-    "corpus": ("dubbench.corpus_command", None, "how a corpus is obtained and laid out; check a folder of it"),
-    "prepare": ("dubbench.datamodules.prepare_command", None, "turn a folder of talking video into aligned clips"),
+    "corpus": ("dubbench.commands.corpus", None, "how a corpus is obtained and laid out; check a folder of it"),
+    "prepare": ("dubbench.commands.prepare", None, "turn a folder of talking video into aligned clips"),
     "fit": ("dubbench.training.lightning_cli", "fit", "train a method on prepared clips"),
     "validate": ("dubbench.training.lightning_cli", "validate", "measure a checkpoint's losses on held-out windows"),
-    "eval": ("dubbench.eval_command", "main", "score a checkpoint, or anybody's videos, under a protocol"),
-    "protocol": ("dubbench.protocol_command", None, "show a protocol: its choices, hash, clips and pairings"),
-    "score": ("dubbench.score_command", None, "compare any two videos or folders of videos, prepared or not"),
-    "dub": ("dubbench.dub_command", "main", "give a video other speech, at its own resolution"),
-    "speed": ("dubbench.speed_command", "main", "time a method's dubbing on this machine, part by part"),
-    "export": ("dubbench.export_command", None, "write a trained renderer as ONNX, checked with onnxruntime"),
-    "leaderboard": ("dubbench.leaderboard", None, "put results side by side"),
-    "ablate": ("dubbench.ablate_command", "main", "train and score a method's ablations, beside the paper's table"),
-    "figure": ("dubbench.figure_command", "main", "draw attention, robustness, frame strips, styles"),
-    "study": ("dubbench.study_command", None, "a page for opinion scores, and means over its answers"),
+    "eval": ("dubbench.commands.eval", "main", "score a checkpoint, or anybody's videos, under a protocol"),
+    "protocol": ("dubbench.commands.protocol", None, "show a protocol: its choices, hash, clips and pairings"),
+    "score": ("dubbench.commands.score", None, "compare any two videos or folders of videos, prepared or not"),
+    "dub": ("dubbench.commands.dub", "main", "give a video other speech, at its own resolution"),
+    "speed": ("dubbench.commands.speed", "main", "time a method's dubbing on this machine, part by part"),
+    "export": ("dubbench.commands.export", None, "write a trained renderer as ONNX, checked with onnxruntime"),
+    "leaderboard": ("dubbench.commands.leaderboard", None, "put results side by side"),
+    "ablate": ("dubbench.commands.ablate", "main", "train and score a method's ablations, beside the paper's table"),
+    "figure": ("dubbench.commands.figure", "main", "draw attention, robustness, frame strips, styles"),
+    "study": ("dubbench.commands.study", None, "a page for opinion scores, and means over its answers"),
     "compare": (
         "dubbench.results.baseline",
         None,
         "check results against a baseline; exit 1 unless all are as they were",
     ),
-    "assets": ("dubbench.assets_command", None, "pretrained files: list, pull, verify"),
-    "demo": ("dubbench.demo", None, "all of the above on a corpus made on the spot"),
+    "assets": ("dubbench.commands.assets", None, "pretrained files: list, pull, verify"),
+    "demo": ("dubbench.commands.demo", None, "all of the above on a corpus made on the spot"),
 }
 INTERRUPTED = 130
 

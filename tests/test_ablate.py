@@ -14,11 +14,11 @@ import torch
 import yaml
 from rich.console import Console
 
-from dubbench import ablate_command
 from dubbench.ablations import report
 from dubbench.ablations.study import Budget, Outcome, Study, Value
 from dubbench.ablations.tables import KIND, Ablation, find, load, read_config, variants
 from dubbench.cli import main
+from dubbench.commands import ablate as ablate_command
 from dubbench.core.config_names import names
 from dubbench.core.files import sha256, write_text
 from dubbench.datamodules.prepare.run import prepare

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dubbench import leaderboard
 from dubbench.cli import main
+from dubbench.commands import leaderboard
 from dubbench.results.rows import ClipResult, Pooled, summarise, write_summary
 
 METRICS = ["psnr", "lmd"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dubbench.cli import main
+from dubbench.commands.export import export
 from dubbench.errors import DubbenchError
-from dubbench.export_command import export
 from dubbench.models.realtalk.renderer import Renderer
 from dubbench.models.sync_expert.module import SyncExpert
 

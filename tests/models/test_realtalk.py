@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from dubbench.commands.export import export
 from dubbench.datamodules.batch import Batch
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.windows import Place, read_windows
 from dubbench.errors import DubbenchError
-from dubbench.export_command import export
 from dubbench.models.base import load_model
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.realtalk.mask import face_mask, teeth_mask

@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 from lightning import seed_everything
 
-from dubbench import leaderboard
+from dubbench.commands import leaderboard
 from dubbench.core.config_names import expand, label, names
 from dubbench.core.devices import device
 from dubbench.datamodules.datamodule import DubbingDataModule

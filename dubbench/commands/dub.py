@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dubbench.commands.speed import PRECISIONS
 from dubbench.core.config_names import resolve
 from dubbench.core.devices import device
 from dubbench.core.files import no_room
@@ -18,7 +19,6 @@ from dubbench.dubbing.clips import Span
 from dubbench.errors import DubbenchError
 from dubbench.media import FPS
 from dubbench.models.base import DubbingModel, class_path, load_model
-from dubbench.speed_command import PRECISIONS
 
 MARK = "AI-generated lip movements"
 
