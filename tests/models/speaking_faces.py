@@ -14,7 +14,7 @@ from dubbench.models.g4g.module import G4G
 from dubbench.models.g4g.networks import Generator
 from tests.datamodules import miniature
 from tests.datamodules.miniature import SIZE, Clip
-from tests.models.test_g4g_masks import face
+from tests.models.g4g.test_masks import face
 
 CLIPS = [Clip("anna/one", 30), Clip("anna/val", 14, "val"), Clip("bert/one", 20), Clip("bert/two", 3)]
 TEN = Clip("bert/ten", 10, "test")

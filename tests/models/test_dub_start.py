@@ -18,10 +18,11 @@ from dubbench.models.radio import module as radio
 from dubbench.models.realtalk import streaming as realtalk
 from dubbench.models.two_stages import TwoStageModel, TwoStages
 from tests.datamodules.miniature import Clip
-from tests.models import small_realtalk, speaking_faces
+from tests.models import speaking_faces
 from tests.models.conftest import small_radio
+from tests.models.personatalk.test_module import small as small_personatalk
+from tests.models.realtalk import small as small_realtalk
 from tests.models.talkers import FACE, make
-from tests.models.test_personatalk import small as small_personatalk
 
 FRAMES = 37
 # The largest batch that a method draws.
