@@ -2,36 +2,31 @@
 
 import argparse
 import errno
-import importlib
 import sys
 from collections.abc import Sequence
 
-from dubbench import __version__
+from dubbench import __version__, commands
 from dubbench.errors import DubbenchError
 
-# Verb: module, the function that takes its arguments (None: the module has `add_arguments` and `run`), and help.
-VERBS: dict[str, tuple[str, str | None, str]] = {
-    "corpus": ("dubbench.commands.corpus", None, "how a corpus is obtained and laid out; check a folder of it"),
-    "prepare": ("dubbench.commands.prepare", None, "turn a folder of talking video into aligned clips"),
-    "fit": ("dubbench.training.lightning_cli", "fit", "train a method on prepared clips"),
-    "validate": ("dubbench.training.lightning_cli", "validate", "measure a checkpoint's losses on held-out windows"),
-    "eval": ("dubbench.commands.eval", "main", "score a checkpoint, or anybody's videos, under a protocol"),
-    "protocol": ("dubbench.commands.protocol", None, "show a protocol: its choices, hash, clips and pairings"),
-    "score": ("dubbench.commands.score", None, "compare any two videos or folders of videos, prepared or not"),
-    "dub": ("dubbench.commands.dub", "main", "give a video other speech, at its own resolution"),
-    "speed": ("dubbench.commands.speed", "main", "time a method's dubbing on this machine, part by part"),
-    "export": ("dubbench.commands.export", None, "write a trained renderer as ONNX, checked with onnxruntime"),
-    "leaderboard": ("dubbench.commands.leaderboard", None, "put results side by side"),
-    "ablate": ("dubbench.commands.ablate", "main", "train and score a method's ablations, beside the paper's table"),
-    "figure": ("dubbench.commands.figure", "main", "draw attention, robustness, frame strips, styles"),
-    "study": ("dubbench.commands.study", None, "a page for opinion scores, and means over its answers"),
-    "compare": (
-        "dubbench.results.baseline",
-        None,
-        "check results against a baseline; exit 1 unless all are as they were",
-    ),
-    "assets": ("dubbench.commands.assets", None, "pretrained files: list, pull, verify"),
-    "demo": ("dubbench.commands.demo", None, "all of the above on a corpus made on the spot"),
+# Every verb is the module of its name in `dubbench.commands`: `add_arguments(parser)` and `run(options) -> status`.
+VERBS = {
+    "corpus": "how a corpus is obtained and laid out; check a folder of it",
+    "prepare": "turn a folder of talking video into aligned clips",
+    "fit": "train a method on prepared clips",
+    "validate": "measure a checkpoint's losses on held-out windows",
+    "eval": "score a checkpoint, or anybody's videos, under a protocol",
+    "protocol": "show a protocol: its choices, hash, clips and pairings",
+    "score": "compare any two videos or folders of videos, prepared or not",
+    "dub": "give a video other speech, at its own resolution",
+    "speed": "time a method's dubbing on this machine, part by part",
+    "export": "write a trained renderer as ONNX, checked with onnxruntime",
+    "leaderboard": "put results side by side",
+    "ablate": "train and score a method's ablations, beside the paper's table",
+    "figure": "draw attention, robustness, frame strips, styles",
+    "study": "a page for opinion scores, and means over its answers",
+    "compare": "check results against a baseline; exit 1 unless all are as they were",
+    "assets": "pretrained files: list, pull, verify",
+    "demo": "all of the above on a corpus made on the spot",
 }
 INTERRUPTED = 130
 
@@ -69,16 +64,10 @@ def _run(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dubbench", description="Benchmark suite for audio-driven visual dubbing.")
     parser.add_argument("--version", action="version", version=f"dubbench {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name, (_, _, summary) in VERBS.items():
+    for name, summary in VERBS.items():
         verbs.add_parser(name, help=summary, add_help=False)
     verb = parser.parse_args(words[:1]).verb
-    path, function, summary = VERBS[verb]
-    module = importlib.import_module(path)
-    if function is not None:
-        return int(getattr(module, function)(words[1:]))
-    options = argparse.ArgumentParser(prog=f"dubbench {verb}", description=summary)
-    module.add_arguments(options)
-    return int(module.run(options.parse_args(words[1:])))
+    return commands.call(verb, VERBS[verb], words[1:])
 
 
 def _told(error: BaseException | None) -> DubbenchError | None:

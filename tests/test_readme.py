@@ -12,11 +12,10 @@ import yaml
 from dubbench.cli import VERBS, main
 from dubbench.core.config_names import names
 from dubbench.media.video import read_frames
-from tests import talking
+from tests import ROOT, talking
 from tests.conftest import SIDE
 from tests.scored import table
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

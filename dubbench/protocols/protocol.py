@@ -22,7 +22,7 @@ class Protocol:
 
     Attributes:
         name: the file's stem.
-        driving: ``own`` the clip's own speech; ``cross`` another clip's, by the pairing rule of `dubbench.protocols.pairing`.
+        driving: ``own`` the clip's own speech; ``cross`` another clip's, by the rule of `dubbench.protocols.pairing`.
         pairing_seed: orders the clips of a cross pairing.
         clips: by corpus, how many clips of its test split are scored and the seed that draws them, by the rule of
             `dubbench.protocols.selection`; where no corpus is named, the whole of whatever split is asked for.

@@ -1,6 +1,5 @@
-"""``dubbench compare``: results against a baseline; only equal within tolerance passes."""
+"""Results against a baseline; only equal within tolerance passes."""
 
-import argparse
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -234,25 +233,3 @@ def _markdown(lines: Sequence[tuple[str, ...]], end: str) -> str:
     table = ["| verdict | score | baseline | now | atol |", "|---|---|---:|---:|---:|"]
     table += [f"| {' | '.join(line)} |" for line in differing]
     return "\n".join(["### dubbench compare", "", *([*table, ""] if differing else []), end, ""])
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
-    parser.add_argument("baseline", type=Path, help="CSV file in the repository")
-    parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote, or summary.csv files")
-    parser.add_argument("--accept", action="store_true", help="make the results the new baseline")
-    parser.add_argument(
-        "--repeats",
-        nargs="+",
-        type=Path,
-        default=[],
-        help="with --accept: runs with other seeds or thread counts, whose spread gives every row its tolerance",
-    )
-    parser.add_argument("--markdown", type=Path, help="file to write the differences to, as a Markdown table")
-
-
-def run(namespace: argparse.Namespace) -> int:
-    """Compare; returns the exit status."""
-    if namespace.repeats and not namespace.accept:
-        raise DubbenchError("--repeats measures the tolerances of a new baseline; give --accept, too")
-    return compare(namespace.baseline, namespace.results, namespace.accept, namespace.repeats, namespace.markdown)

@@ -31,7 +31,7 @@ from dubbench.protocols.protocol import Protocol
 from dubbench.protocols.protocol import load as load_protocol
 from dubbench.results.rows import ClipResult, as_csv, summarise, write_summary
 from dubbench.training import lightning_cli
-from tests import talking
+from tests import ROOT, talking
 from tests.datamodules.miniature import Clip
 from tests.models import talkers
 
@@ -132,13 +132,13 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
     fit = lightning_cli.fit
 
-    def watched(words: Sequence[str]) -> int:
+    def watched(words: Sequence[str]) -> None:
         name = Path(words[words.index("--out") + 1]).name
         if f"!{name}" in done:
             done.remove(f"!{name}")
             raise KeyboardInterrupt
         done.append(name)
-        return fit(words)
+        fit(words)
 
     monkeypatch.setattr(lightning_cli, "fit", watched)
     return done
@@ -404,7 +404,7 @@ def test_options_of_nobody_are_refused(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = yaml.safe_load((Path(ablate_command.__file__).parent / "configs/ablation/radio.yaml").read_text())
+    good = yaml.safe_load((ROOT / "configs/ablation/radio.yaml").read_text())
     (tmp_path / KIND).mkdir()
     monkeypatch.setattr("dubbench.ablations.tables.CONFIGS", tmp_path)
     for change, sentence in (

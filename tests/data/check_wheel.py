@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests import talking
+from tests import ROOT, talking
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGED = {".py", ".yaml", ".csv", ".html", ".css", ".js", ".typed"}
 LINKED = ("models", "metrics", "datamodules", "configs")
 

@@ -20,7 +20,6 @@ from tests.data.videos import blank, portraits, write
 from tests.dubbed import Planes, checkpoint, dubbed, face_video, planes, run, tone, video
 from tests.models.conftest import small_expert
 
-ROOT = Path(__file__).resolve().parents[1]
 FRAMES = 12
 ABOVE = 40  # rows of 128 above all that is drawn
 

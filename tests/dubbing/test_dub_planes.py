@@ -22,12 +22,12 @@ from dubbench.media.container import Picture
 from dubbench.media.planes import Layout, as_frame, as_planes, layout_of, paint, read_planes
 from dubbench.media.segments import PlaneWriter, Stored, join, reorder
 from dubbench.media.video import VideoWriter, read_frames
+from tests import ROOT
 from tests.data.videos import write
 from tests.datamodules.prepare.test_track import face
 from tests.dubbed import Image, planes, tone
 
 MATRICES = {1: Colorspace.ITU709, 6: Colorspace.ITU601, 9: Colorspace.BT2020}
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def smooth(height: int, width: int, seed: int = 0) -> Image:

@@ -20,10 +20,10 @@ from dubbench.dubbing import render
 from dubbench.errors import DubbenchError
 from dubbench.media.segments import PlaneWriter
 from dubbench.models.radio.module import Radio
+from tests import ROOT
 from tests import dubbed as making
 from tests.dubbed import dubbed, run, tone
 
-ROOT = Path(__file__).resolve().parents[1]
 FRAMES = 12
 
 

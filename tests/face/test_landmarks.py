@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.media.video import read_frames
+from tests import ROOT
 
 Clip = list[NDArray[np.uint8]]
 Api = Literal["solutions", "tasks"]
@@ -118,6 +119,5 @@ with FaceMesh(api={api!r}) as mesh:
 with _quiet():
     os.write(2, b"E0000 something real\\nI0000 chatter\\n")
 """
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr == "E0000 something real\n"

@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from dubbench.face import ffhq_quad, ffhq_transform, nose_crop, points_68
 from dubbench.face.alignment import smooth
 from dubbench.face.landmarks import MESH_TO_68
+from tests import ROOT
 
 FRAMES = ["grid_lwbsza_f020", "retalking_1_f030", "wda_katie_f050"]
 
@@ -124,5 +125,4 @@ def test_smoothing_looks_ahead_a_bounded_way_and_zero_changes_nothing() -> None:
 
 def test_geometry_needs_no_mediapipe() -> None:
     code = "import sys, dubbench.face; sys.exit('mediapipe' in sys.modules)"
-    root = Path(__file__).resolve().parents[2]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

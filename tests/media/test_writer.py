@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dubbench.media import MediaError
 from dubbench.media.audio import read_speech, write_speech
 from dubbench.media.video import IndexedVideo, VideoWriter, probe, read_frames
+from tests import ROOT
 from tests.media.conftest import clicks, number, onsets, picture
 
 
@@ -133,8 +134,7 @@ for use in (video, speech):
         print(error.errno == 27)
 """
     write(tmp_path / "in.mp4", [picture(0)], speech=np.zeros(640, np.float32))
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
     assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
 

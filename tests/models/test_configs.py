@@ -1,23 +1,22 @@
 """Every short name in configs/model builds, and the paper's has the paper's shapes."""
 
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
 
-import dubbench.models
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
 from dubbench.models.layers.attention import LowerHalfViT
 from dubbench.models.radio.module import Radio
 from dubbench.models.radio.networks import DecoderLayer, Generator
 from dubbench.models.sync_expert.module import SyncExpert
+from tests import ROOT
 from tests.models.conftest import small_radio
 
-CONFIGS = Path(dubbench.models.__file__).parents[1] / "configs" / "model"
+CONFIGS = ROOT / "configs/model"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 

@@ -6,12 +6,11 @@ import torch
 
 from dubbench.models.base import load_model
 from dubbench.models.realtalk.module import RealTalk
+from tests import ROOT
 from tests.datamodules.miniature import Clip
 from tests.models.conftest import PlainRadio, small_radio
 from tests.models.talkers import make
 from tests.models.two_processes import train
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:

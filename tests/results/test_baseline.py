@@ -8,6 +8,7 @@ from dubbench.cli import main
 from dubbench.errors import DubbenchError
 from dubbench.results.baseline import Score, compare, read_baseline, tolerance, verdict
 from dubbench.results.rows import ClipResult, summarise, write_summary
+from tests import ROOT
 
 NAN, INF = float("nan"), float("inf")
 
@@ -207,7 +208,7 @@ def test_the_differences_can_be_kept_as_markdown(baseline: Path, tmp_path: Path)
 
 
 def test_the_repositorys_baseline_notices_twice_its_tolerances() -> None:
-    golden = read_baseline(Path(__file__).parent / "data" / "baseline.csv")
+    golden = read_baseline(ROOT / "tests/data/baseline.csv")
     assert {model for model, *_ in golden} >= {"radio_tiny", "personatalk_tiny", "realtalk_tiny", "g4g_tiny"}
     for key, score in golden.items():
         worse = -2 * (score.atol or 1.0) * (1 if score.better == "higher" else -1)

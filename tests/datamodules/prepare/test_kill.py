@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.datamodules.conftest import SIZE, tree
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(corpus: Path, out: Path, workers: int, before: Callable[[], None] | None = None) -> "subprocess.Popen[str]":

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from dubbench.datamodules.prepare.workers import End, spread
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
 
 
 def square(job: int, tell: Callable[[Any], None]) -> int:

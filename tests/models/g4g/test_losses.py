@@ -20,9 +20,8 @@ from dubbench.models.g4g.losses import (
     reconstruction,
 )
 from dubbench.models.losses import PerceptualLoss
+from tests import ROOT
 from tests.models.g4g.two_processes import Encoders, gradients, windows
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_contrastive_by_hand() -> None:

@@ -1,0 +1,29 @@
+"""``dubbench compare``: results against a baseline; only equal within tolerance passes."""
+
+import argparse
+from pathlib import Path
+
+from dubbench.errors import DubbenchError
+from dubbench.results.baseline import compare
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("baseline", type=Path, help="CSV file in the repository")
+    parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote, or summary.csv files")
+    parser.add_argument("--accept", action="store_true", help="make the results the new baseline")
+    parser.add_argument(
+        "--repeats",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="with --accept: runs with other seeds or thread counts, whose spread gives every row its tolerance",
+    )
+    parser.add_argument("--markdown", type=Path, help="file to write the differences to, as a Markdown table")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare; returns the exit status."""
+    if options.repeats and not options.accept:
+        raise DubbenchError("--repeats measures the tolerances of a new baseline; give --accept, too")
+    return compare(options.baseline, options.results, options.accept, options.repeats, options.markdown)
