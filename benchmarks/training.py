@@ -36,8 +36,6 @@ class Repeated(Dataset[Batch]):
             waveform=torch.zeros(WINDOWS, 3200),
             points=points,
             reference_points=points[:, :1],
-            mesh=None,
-            reference_mesh=None,
             indices=torch.arange(5).expand(WINDOWS, 5),
             reference_indices=torch.zeros(WINDOWS, 1, dtype=torch.int64),
             speakers=["s"] * WINDOWS,

@@ -47,7 +47,6 @@ class Window:
             the clip's first frame, then the others as ``random`` (RealTalk 4.1).
         size: side of the square aligned frames in pixels; with crop ``face`` side of the mouth region in it.
         mel: audio features, or None.
-        mesh: whether the 478-point meshes are read.
         geometry: face model whose coefficients are read, ``mesh``, ``ict`` or ``bfm``; empty for none.
         pictures: how many target frames are decoded, the middle ones; None for all T.
         reference_pictures: how many references are decoded, the first ones; None for all R.
@@ -67,7 +66,6 @@ class Window:
     size: int
     reference_rule: Literal["random", "first", "adjacent", "history"] = "random"
     mel: Mel | None = None
-    mesh: bool = False
     geometry: str = ""
     pictures: int | None = None
     pncc: bool = False
@@ -106,9 +104,9 @@ class Window:
             raise DubbenchError(f"there is no crop {self.crop!r}; take square or face")
         if self.crop == "face":
             crop_shape(self.size)
-            if self.pncc or self.lips or self.mesh:
+            if self.pncc or self.lips:
                 raise DubbenchError(
-                    "PNCC maps, lip masks and meshes belong to whole aligned frames; take crop square or none of them"
+                    "PNCC maps and lip masks belong to whole aligned frames; take crop square or none of them"
                 )
 
     @property
@@ -147,8 +145,6 @@ class Batch:
         waveform: [B, T * 640] speech of the target frames, 16 kHz, in [-1, 1].
         points: [B, P, 68, 2] landmarks of ``frames`` (x right, y down), pixels of the pictures, continuous.
         reference_points: [B, Q, 68, 2] landmarks of ``references``, as ``points``.
-        mesh: [B, T, 478, 3] face mesh of the targets, aligned pixels of ``size`` with depth alike, or None.
-        reference_mesh: [B, R, 478, 3] face mesh of all references, or None.
         indices: [B, T] int64 frame numbers of the targets in their clip.
         reference_indices: [B, R] int64 frame numbers of the references.
         speakers: B names.
@@ -158,7 +154,6 @@ class Batch:
         pose: [B, T, 6] poses of the targets, or None.
         reference_shape: [B, R, S] shape coefficients of the references, or None.
         reference_expression: [B, R, E] expression coefficients of the references, or None.
-        reference_pose: [B, R, 6] poses of the references, or None.
         pncc: [B, P, 3, size, size] PNCC maps of ``frames`` in [0, 1], or None.
         reference_pncc: [B, Q, 3, size, size] PNCC maps of ``references``, or None.
         lips: [B, P, 1, size, size] lip masks of ``frames``, 0 or 1, or None.
@@ -173,8 +168,6 @@ class Batch:
     waveform: Tensor
     points: Tensor
     reference_points: Tensor
-    mesh: Tensor | None
-    reference_mesh: Tensor | None
     indices: Tensor
     reference_indices: Tensor
     speakers: list[str]
@@ -184,7 +177,6 @@ class Batch:
     pose: Tensor | None = None
     reference_shape: Tensor | None = None
     reference_expression: Tensor | None = None
-    reference_pose: Tensor | None = None
     pncc: Tensor | None = None
     reference_pncc: Tensor | None = None
     lips: Tensor | None = None

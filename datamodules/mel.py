@@ -21,36 +21,6 @@ DEVIATION = 2.2
 PIECE = 4096  # columns that go through the filters at a time, which bounds memory
 
 
-def log_mel(waveform: Tensor, mel: Mel) -> Tensor:
-    """Normalised log-mel spectrogram of whole speech; beyond its ends all is zero.
-
-    Column k is centred on sample ``k * hop + hop / 2``, so that a video frame covers a whole number of columns and
-    its middle falls between two of them.
-
-    RADIO (section 4.1) gives FFT, hop and bands only. Window (Hann), filters (Slaney, 0 to 8 kHz), magnitude instead
-    of power, natural logarithm and normalisation are librosa's or this project's choice.
-
-    Args:
-        waveform: [..., S] speech, 16 kHz, in [-1, 1].
-        mel: constants.
-
-    Returns:
-        [..., bands, S // hop] float32, about zero mean and unit deviation on speech.
-
-    Raises:
-        DubbenchError: if the constants do not fit 25 frames a second.
-    """
-    _check(mel)
-    if SAMPLES_PER_FRAME // 2 % mel.hop:
-        raise DubbenchError(f"{mel} has no whole number of columns a frame: hop must divide 320")
-    samples, before = waveform.shape[-1], (mel.fft - mel.hop) // 2
-    columns = samples // mel.hop
-    if columns == 0:
-        return waveform.new_empty(*waveform.shape[:-1], mel.bands, 0)
-    after = (columns - 1) * mel.hop + mel.fft - before - samples
-    return _spectrogram(functional.pad(waveform, (before, after)), mel)
-
-
 def context(mel: Mel, start: int, stop: int) -> tuple[int, int]:
     """First sample, and the one after the last, that the windows of frames ``start`` to ``stop - 1`` depend on.
 
@@ -63,11 +33,15 @@ def context(mel: Mel, start: int, stop: int) -> tuple[int, int]:
 
 
 def clip_windows(speech: NDArray[np.float32] | Tensor, mel: Mel, start: int, stop: int, first: int = 0) -> Tensor:
-    """Log-mel windows of the frames ``start`` to ``stop - 1`` of a clip, each centred on its frame's middle.
+    """Normalised log-mel windows of the frames ``start`` to ``stop - 1`` of a clip, each centred on its frame's middle.
 
-    With 4 columns a frame and 20 a window, frame t sees the columns 4t - 8 to 4t + 11 of the clip's `log_mel`. Where a
-    frame is no whole number of columns long (hop 200: 3.2), each has columns of its own. Only the samples of `context`
-    are touched, so a clip can be gone through piece by piece.
+    With 4 columns a frame and 20 a window, frame t sees the columns 4t - 8 to 4t + 11 of the clip's, of which column k
+    is centred on sample ``k * hop + hop / 2``. Where a frame is no whole number of columns long (hop 200: 3.2), each
+    has columns of its own. Only the samples of `context` are touched, so a clip can be gone through piece by piece.
+    Beyond the clip's ends all is zero.
+
+    RADIO (section 4.1) gives FFT, hop and bands only. Window (Hann), filters (Slaney, 0 to 8 kHz), magnitude instead
+    of power, natural logarithm and normalisation are librosa's or this project's choice.
 
     Args:
         speech: [S] float32, 16 kHz, in [-1, 1]: the clip's speech or any part that holds `context`.
@@ -77,7 +51,7 @@ def clip_windows(speech: NDArray[np.float32] | Tensor, mel: Mel, start: int, sto
         first: number that ``speech[0]`` has among the clip's samples.
 
     Returns:
-        [stop - start, bands, columns] float32.
+        [stop - start, bands, columns] float32, about zero mean and unit deviation on speech.
 
     Raises:
         DubbenchError: if the constants do not fit 25 frames a second.

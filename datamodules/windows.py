@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME, Batch, Mel, Window
 from dubbench.datamodules.clip import PreparedClip, read_manifest
-from dubbench.datamodules.geometry_windows import read_geometry_windows, with_geometry
+from dubbench.datamodules.coefficients import read_geometry_windows, with_geometry
 from dubbench.datamodules.mel import clip_windows, context
 from dubbench.errors import DubbenchError
 from dubbench.face.crops import FACE_SCALES, cut_faces, face_boxes, face_points, face_radius
@@ -202,7 +202,7 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
     # Pictures go straight into the batch: joining them afterwards would touch each of its megabytes twice.
     frames = torch.empty(count, len(pictured), 3, *shape)
     references = torch.empty(count, references_pictured.stop, 3, *shape)
-    numbers, points, meshes, waveforms, mels = [], [], [], [], []
+    numbers, points, waveforms, mels = [], [], [], []
     for row, (clip, start, reference, scale) in enumerate(places):
         stop = start + window.frames
         shown = [*(start + k for k in pictured), *reference[references_pictured].tolist()]
@@ -215,15 +215,12 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
         _fill(references[row], pixels[len(pictured) :])
         numbers.append(torch.tensor(wanted))
         points.append(torch.from_numpy(marks))
-        if window.mesh:
-            meshes.append(torch.from_numpy(clip.aligned_mesh(wanted, window.size)))
         waveform, mel = _speech(clip, window.mel, start, stop)
         waveforms.append(waveform)
         if mel is not None:
             mels.append(mel)
     indices, reference_indices = _parted(numbers, window.frames)
     target_points, reference_points = _parted(points, len(pictured))
-    mesh, reference_mesh = _parted(meshes, window.frames) if meshes else (None, None)
     geometry = read_geometry_windows([place.clip for place in places], torch.stack(numbers), window)
     return Batch(
         frames=frames,
@@ -232,8 +229,6 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
         waveform=torch.stack(waveforms),
         points=target_points,
         reference_points=reference_points,
-        mesh=mesh,
-        reference_mesh=reference_mesh,
         indices=indices,
         reference_indices=reference_indices,
         speakers=[place.clip.info.speaker for place in places],

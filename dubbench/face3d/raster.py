@@ -1,4 +1,4 @@
-"""Z-buffer rasteriser for face meshes: PNCC maps, region masks and lip masks, compiled by numba.
+"""Z-buffer rasteriser for face meshes: PNCC maps and lip masks, compiled by numba.
 
 What is drawn, to the last bit, in float64 on float32 vertices:
 
@@ -120,31 +120,6 @@ def pncc_maps(
         float32 [N, 3, size, size] in [0, 1], 0 beside the face.
     """
     return rasterise(vertices, triangles, pncc, size, threads=threads, out=out)
-
-
-def region_masks(
-    vertices: ArrayLike, triangles: ArrayLike, vertex_flags: ArrayLike, size: int, threads: int = 1
-) -> NDArray[np.bool_]:
-    """Where a region is seen: pixels that show a triangle of nothing but flagged vertices.
-
-    Args:
-        vertices: [N, V, 3] projected vertices as for `rasterise`.
-        triangles: [F, 3] vertex numbers.
-        vertex_flags: bool [V], which vertices are the region's.
-        size: side of the masks in pixels.
-        threads: frames drawn at a time.
-
-    Returns:
-        bool [N, size, size].
-    """
-    flags = np.asarray(vertex_flags, bool)
-    count = np.shape(vertices)[1] if np.ndim(vertices) == 3 else 0
-    if flags.shape != (count,):
-        raise DubbenchError(f"flags of shape {list(flags.shape)} do not suit {count} vertices; give [V]")
-    numbers = visible_triangles(vertices, triangles, size, threads)
-    # The last entry is what index -1, no triangle, finds.
-    inside = np.append(flags[np.asarray(triangles)].all(axis=1), False)
-    return np.asarray(inside[numbers])
 
 
 def lip_masks(lips: ArrayLike, size: int, margin: float = LIP_MARGIN) -> Floats:

@@ -171,7 +171,6 @@ def test_squares_are_as_they_were(root: Path) -> None:
     ("change", "message"),
     [
         ({"size": 60}, "a face crop of 60 mouth pixels has no whole sides"),
-        ({"mesh": True}, "belong to whole aligned frames"),
         ({"geometry": "mesh", "pncc": True}, "belong to whole aligned frames"),
         ({"geometry": "mesh", "lips": True}, "belong to whole aligned frames"),
         ({"crop": "nose"}, "there is no crop 'nose'; take square or face"),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dubbench.datamodules.batch import Mel
-from dubbench.datamodules.mel import DEVIATION, FLOOR, MEAN, clip_windows, context, log_mel
+from dubbench.datamodules.mel import DEVIATION, FLOOR, MEAN, clip_windows, context
 from dubbench.errors import DubbenchError
 
 # The last has more bands than its low bins can feed, so some filters are empty.
@@ -21,11 +21,10 @@ def noise(frames: int, seed: int = 0) -> Tensor:
     return torch.randn(frames * 640, generator=random) * torch.linspace(0.001, 0.3, frames * 640)
 
 
-@pytest.mark.parametrize("mel", MELS)
-def test_equals_librosa(mel: Mel) -> None:
-    speech = noise(25)
+def columns(speech: Tensor, mel: Mel) -> Tensor:
+    """All columns of a clip [bands, S // hop] as librosa makes them, column k centred on sample k * hop + hop / 2."""
     edge = (mel.fft - mel.hop) // 2
-    expected = librosa.feature.melspectrogram(
+    magnitudes = librosa.feature.melspectrogram(
         y=np.pad(speech.numpy(), edge),
         sr=16_000,
         n_fft=mel.fft,
@@ -34,40 +33,26 @@ def test_equals_librosa(mel: Mel) -> None:
         center=False,
         power=1,
     )
-    expected = (np.log(np.maximum(expected, FLOOR)) - MEAN) / DEVIATION
-    actual = log_mel(speech, mel)
-    assert actual.shape == (mel.bands, 25 * 640 // mel.hop)
-    np.testing.assert_allclose(actual, expected, atol=2e-4)
-
-
-def test_leading_dimensions_are_kept() -> None:
-    speech = torch.stack([noise(5, seed) for seed in range(6)])
-    together = log_mel(speech.reshape(2, 3, -1), Mel())
-    assert together.shape == (2, 3, 80, 20)
-    torch.testing.assert_close(together[1, 2], log_mel(speech[5], Mel()))
-
-
-def test_less_than_a_hop_has_no_column() -> None:
-    assert log_mel(torch.zeros(3, 159), Mel()).shape == (3, 80, 0)
+    return torch.from_numpy((np.log(np.maximum(magnitudes, FLOOR)) - MEAN) / DEVIATION)
 
 
 @pytest.mark.parametrize("mel", MELS)
 @pytest.mark.parametrize(("start", "stop"), [(0, 5), (0, 1), (7, 12), (11, 12), (20, 25), (0, 25)])
-def test_window_is_cut_from_the_whole_clip(mel: Mel, start: int, stop: int) -> None:
+def test_window_is_cut_from_the_whole_clip_as_librosa_sees_it(mel: Mel, start: int, stop: int) -> None:
     speech = noise(25)
     silence = torch.zeros(640 * 10)
     # Padding by whole frames shifts columns by a whole number and shows what lies beyond the ends.
-    whole = log_mel(torch.cat([silence, speech, silence]), mel)
+    whole = columns(torch.cat([silence, speech, silence]), mel)
     per_frame = 640 // mel.hop
     for t, window in enumerate(clip_windows(speech, mel, start, stop), start):
         first = (t + 10) * per_frame + per_frame // 2 - mel.columns // 2
-        torch.testing.assert_close(window, whole[:, first : first + mel.columns], atol=1e-4, rtol=0)
+        torch.testing.assert_close(window, whole[:, first : first + mel.columns], atol=2e-4, rtol=0)
 
 
 def test_frame_sees_the_columns_around_its_middle() -> None:
     speech = noise(25)
-    windows, whole = clip_windows(speech, Mel(), 0, 25), log_mel(speech, Mel())
-    torch.testing.assert_close(windows[12], whole[:, 4 * 12 - 8 : 4 * 12 + 12], atol=1e-4, rtol=0)
+    windows, whole = clip_windows(speech, Mel(), 0, 25), columns(speech, Mel())
+    torch.testing.assert_close(windows[12], whole[:, 4 * 12 - 8 : 4 * 12 + 12], atol=2e-4, rtol=0)
 
 
 def test_click_in_the_middle_of_a_frame_is_in_the_middle_of_its_window() -> None:
@@ -124,12 +109,8 @@ def test_same_bits_with_any_number_of_threads_and_under_autocast() -> None:
 
 
 def test_normalised_on_speech(shared: Path) -> None:
-    values = torch.cat(
-        [
-            log_mel(torch.from_numpy(soundfile.read(path, dtype="float32")[0]), Mel()).flatten()
-            for path in sorted((shared / "data" / "speech").glob("*.wav"))
-        ]
-    )
+    clips = [soundfile.read(path, dtype="float32")[0] for path in sorted((shared / "data" / "speech").glob("*.wav"))]
+    values = torch.cat([clip_windows(clip, Mel(), 0, len(clip) // 640).flatten() for clip in clips])
     assert abs(values.mean()) < 0.5
     assert 0.7 < values.std() < 1.4
     assert values.min() >= (np.log(FLOOR) - MEAN) / DEVIATION - 1e-5
@@ -139,14 +120,7 @@ def test_normalised_on_speech(shared: Path) -> None:
 @pytest.mark.parametrize("mel", [Mel(fft=100), Mel(hop=0), Mel(columns=5), Mel(columns=0), Mel(fft=801), Mel(hop=161)])
 def test_features_that_cannot_be_centred_are_refused(mel: Mel) -> None:
     with pytest.raises(DubbenchError, match="must be even"):
-        log_mel(noise(5), mel)
-    with pytest.raises(DubbenchError, match="must be even"):
         clip_windows(noise(5), mel, 0, 2)
-
-
-def test_whole_speech_needs_whole_columns() -> None:
-    with pytest.raises(DubbenchError, match="hop must divide 320"):
-        log_mel(noise(5), Mel(fft=800, hop=200, columns=16))
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 5), (3, 4), (9, 12)])

@@ -21,7 +21,7 @@ from dubbench.errors import DubbenchError
 from tests.datamodules import miniature
 from tests.datamodules.miniature import SIZE, Clip, fingerprint
 
-WINDOW = Window(frames=5, references=3, size=SIZE, mel=Mel(), mesh=True)
+WINDOW = Window(frames=5, references=3, size=SIZE, mel=Mel())
 CLIPS = [
     Clip("anna/one", 30),
     Clip("anna/two", 12),
@@ -77,10 +77,6 @@ def test_window_holds_what_it_says(root: Path, start: int) -> None:
     assert (batch.reference_indices[0].numpy() == references).all()
     np.testing.assert_allclose(batch.points[0], miniature.aligned_points(clip)[targets], atol=1e-4)
     np.testing.assert_allclose(batch.reference_points[0], miniature.aligned_points(clip)[references], atol=1e-4)
-    assert batch.mesh is not None
-    assert batch.reference_mesh is not None
-    np.testing.assert_allclose(batch.mesh[0], miniature.aligned_mesh(clip)[targets], atol=1e-4)
-    np.testing.assert_allclose(batch.reference_mesh[0], miniature.aligned_mesh(clip)[references], atol=1e-4)
     speech = miniature.speech(clip)
     assert (batch.waveform[0].numpy() == speech[start * 640 : (start + 5) * 640]).all()
     assert batch.mel is not None
@@ -93,7 +89,7 @@ def test_only_what_is_asked_for(root: Path) -> None:
     batch = read_windows([Place(PreparedClip(root, "anna/one"), 3, np.array([], dtype=np.int64))], bare)
     assert batch.references.shape == (1, 0, 3, SIZE, SIZE)
     assert batch.reference_points.shape == (1, 0, 68, 2)
-    assert batch.mel is batch.mesh is batch.reference_mesh is None
+    assert batch.mel is None
     assert batch.waveform.shape == (1, 2 * 640)
 
 
@@ -102,8 +98,6 @@ def test_geometry_follows_the_size(root: Path) -> None:
     batch = read_windows([Place(PreparedClip(root, clip.clip), 4, np.array([20]))], half)
     assert batch.frames.shape == (1, 5, 3, SIZE // 2, SIZE // 2)
     np.testing.assert_allclose(batch.points[0], miniature.aligned_points(clip)[4:9] / 2, atol=1e-4)
-    assert batch.mesh is not None
-    np.testing.assert_allclose(batch.mesh[0], miniature.aligned_mesh(clip)[4:9] / 2, atol=1e-4)
 
 
 def test_every_file_is_opened_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,21 +211,6 @@ def test_frames_are_drawn_alone_and_with_any_number_of_threads_alike() -> None:
         raster.pncc_maps(colours, points, triangles, 24, out=used[:4])
 
 
-def test_a_region_is_where_its_triangles_are_seen() -> None:
-    points, triangles = grid_mesh(6, np.random.default_rng(2), 18, 0.5)
-    hidden = np.array([[0, 0, -99], [18, 0, -99], [0, 9, -99]], np.float32)
-    points = np.concatenate([points, hidden])
-    triangles = np.concatenate([triangles, [[36, 37, 38]]])
-    flags = np.zeros(len(points), bool)
-    flags[6:24] = True
-    mask = raster.region_masks(points[None], triangles, flags, 18)
-    _, seen, _ = slow(points, triangles, np.zeros((len(points), 1), np.float32), 18)
-    expected = np.isin(seen, np.flatnonzero(flags[triangles].all(axis=1)))
-    assert mask.dtype == bool
-    assert (mask[0] == expected).all()
-    assert 0 < mask.sum() < (seen >= 0).sum()
-
-
 def test_lip_mask_is_the_widened_hull() -> None:
     angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     ring = np.stack([32.3 + 14 * np.cos(angles), 40.7 + 6 * np.sin(angles)], axis=-1)[None]
@@ -260,8 +245,6 @@ def test_what_cannot_be_drawn(arguments: tuple[object, object, object, int], mes
     vertices, triangles, colours, size = arguments
     with pytest.raises(DubbenchError, match=message):
         raster.rasterise(vertices, triangles, colours, size)  # type: ignore[arg-type]  # wrong on purpose
-    with pytest.raises(DubbenchError, match="flags of shape"):
-        raster.region_masks(np.zeros((1, 3, 3)), [[0, 1, 2]], [True], 8)
 
 
 def drawn_in_child(points: Floats) -> bytes:
@@ -281,7 +264,7 @@ def test_serves_where_nothing_can_be_written(tmp_path: Path) -> None:
     program = (
         "import numba.core.caching as caching\n"
         "caching._CacheLocator.ensure_cache_path = lambda self: (_ for _ in ()).throw(OSError('read-only'))\n"
-        "from dubbench.face import raster\n"
+        "from dubbench.face3d import raster\n"
         "print(raster.lip_masks([[[0, 0], [9, 0], [0, 9]]], 4).max())\n"
     )
     ran = subprocess.run(

@@ -39,8 +39,6 @@ def windows(window: Window, count: int, seed: int = 0) -> Batch:
         waveform=torch.zeros(count, time * 640),
         points=points[:, :time],
         reference_points=points[:, time:],
-        mesh=None,
-        reference_mesh=None,
         indices=torch.arange(time).expand(count, -1).contiguous(),
         reference_indices=torch.zeros(count, references, dtype=torch.int64),
         speakers=["speaker"] * count,

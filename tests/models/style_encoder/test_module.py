@@ -70,8 +70,6 @@ def windows(model: StyleEncoder, speakers: Sequence[str], seed: int = 0) -> Batc
         waveform=empty,
         points=empty,
         reference_points=empty,
-        mesh=None,
-        reference_mesh=None,
         indices=torch.arange(frames).expand(count, -1),
         reference_indices=torch.zeros(count, 0, dtype=torch.int64),
         speakers=list(speakers),

@@ -58,8 +58,8 @@ def with_geometry(root: Path, rows: pd.DataFrame, source: str) -> pd.DataFrame:
     if missing:
         some = ", ".join(missing[:20]) + (", ..." if len(missing) > 20 else "")
         rank_zero_warn(f"{len(missing)} of {len(rows)} clips have no {source} geometry and are left out: {some}")
-    kept: pd.DataFrame = rows[there]
-    return kept
+    fitted: pd.DataFrame = rows[there]
+    return fitted
 
 
 def read_geometry_windows(clips: Sequence[PreparedClip], numbers: Tensor, window: Window) -> dict[str, Any]:
@@ -88,7 +88,8 @@ def read_geometry_windows(clips: Sequence[PreparedClip], numbers: Tensor, window
     pictures = {name: values[:, window.pictured] for name, values in targets.items()}
     shown = {name: values[:, window.references_pictured] for name, values in references.items()}
     fields: dict[str, Any] = {"face": hash_, **targets}
-    fields |= {f"reference_{name}": values for name, values in references.items()}
+    # Nobody looks at a reference's pose.
+    fields |= {f"reference_{name}": references[name] for name in ("shape", "expression")}
     fields |= _drawn(model, pictures, window)
     fields |= {f"reference_{name}": values for name, values in _drawn(model, shown, window).items()}
     return fields
