@@ -59,12 +59,12 @@ def kernel_distance(features1: Tensor, features2: Tensor) -> float:
     for features in (features1, features2):
         check_features(features, features1.shape[1])
     n, m = len(features1), len(features2)
-    first = _kernel_sum(features1, features1, True) / (n * (n - 1))
-    second = _kernel_sum(features2, features2, True) / (m * (m - 1))
-    return first + second - 2.0 * _kernel_sum(features1, features2, False) / (n * m)
+    first = _kernel_sum(features1, features1, same=True) / (n * (n - 1))
+    second = _kernel_sum(features2, features2, same=True) / (m * (m - 1))
+    return first + second - 2.0 * _kernel_sum(features1, features2, same=False) / (n * m)
 
 
-def _kernel_sum(left: Tensor, right: Tensor, same: bool) -> float:
+def _kernel_sum(left: Tensor, right: Tensor, *, same: bool) -> float:
     """Sum of the kernel over all pairs, without a sample's pair with itself if both sides are the ``same``."""
     total = torch.zeros((), dtype=torch.float64, device=left.device)
     for i in range(0, len(left), BLOCK):

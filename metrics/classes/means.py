@@ -159,7 +159,7 @@ class LMD(SampleMean):
 
     def values(self, pred: Tensor, target: Tensor) -> Tensor:
         """[N] one value a frame."""
-        return lmd(pred, target, self.region, self.centred)
+        return lmd(pred, target, self.region, centred=self.centred)
 
 
 class SyncSimilarity(SampleMean):

@@ -36,8 +36,13 @@ class Truth:
         """The first frames, for a candidate that has fewer; itself where all are asked for."""
         if count == len(self.crops):
             return self
-        faces = None if self.faces is None else self.faces[:count]
-        return Truth(self.crops[:count], self.mouth[:count], self.points[:count], self.detected[:count], faces)
+        return Truth(
+            crops=self.crops[:count],
+            mouth=self.mouth[:count],
+            points=self.points[:count],
+            detected=self.detected[:count],
+            faces=None if self.faces is None else self.faces[:count],
+        )
 
     def once(self, network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """What a network says of some of the frames, asked for the first candidate alone.

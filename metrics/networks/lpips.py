@@ -17,6 +17,12 @@ Trunk = Literal["alex", "vgg"]
 SMALLEST: dict[str, int] = {"alex": 31, "vgg": 16}
 
 
+def check_trunk(net: str) -> None:
+    """Raise `DubbenchError` unless ``net`` names a trunk."""
+    if net not in get_args(Trunk):
+        raise DubbenchError(f"LPIPS knows no trunk {net!r}; there are {', '.join(get_args(Trunk))}")
+
+
 class LPIPS(nn.Module):
     """Network of LPIPS version 0.1, in the state-dict layout of ``lpips.LPIPS(net)``.
 
@@ -32,8 +38,7 @@ class LPIPS(nn.Module):
 
     def __init__(self, net: Trunk = "alex") -> None:
         super().__init__()
-        if net not in get_args(Trunk):
-            raise DubbenchError(f"LPIPS knows no trunk {net!r}; there are {', '.join(get_args(Trunk))}")
+        check_trunk(net)
         self.name: Trunk = net
         # The package leads to torchvision and scipy, which `import dubbench.metrics` does without.
         import lpips as package

@@ -13,7 +13,7 @@ from dubbench.errors import DubbenchError, misfit
 from dubbench.metrics.common.options import EMBEDDERS, Options
 from dubbench.metrics.networks.embedder import ArcFace
 from dubbench.metrics.networks.inception import FIDInception
-from dubbench.metrics.networks.lpips import LPIPS, Trunk
+from dubbench.metrics.networks.lpips import LPIPS, Trunk, check_trunk
 from dubbench.metrics.syncnet.network import SyncNet
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def syncnet() -> SyncNet:
     Raises:
         DubbenchError: if the file is not here or damaged.
     """
-    return _filled(SyncNet(), SYNCNET)
+    return _filled(SyncNet, SYNCNET)
 
 
 def s3fd() -> "S3FD":
@@ -58,7 +58,7 @@ def s3fd() -> "S3FD":
     """
     from dubbench.face.s3fd import S3FD  # leads to torchvision, which `import dubbench.metrics` does without
 
-    return _filled(S3FD(), DETECTOR)
+    return _filled(S3FD, DETECTOR)
 
 
 def inception() -> FIDInception:
@@ -67,7 +67,7 @@ def inception() -> FIDInception:
     Raises:
         DubbenchError: if the file is not here or damaged.
     """
-    return _filled(FIDInception(), INCEPTION)
+    return _filled(FIDInception, INCEPTION)
 
 
 def lpips_network(net: Trunk = "alex") -> LPIPS:
@@ -76,8 +76,10 @@ def lpips_network(net: Trunk = "alex") -> LPIPS:
     Raises:
         DubbenchError: on another trunk, or if its file is not here or damaged.
     """
+    check_trunk(net)
+    path = store.find(TRUNKS[net])
     network = LPIPS(net)
-    network.load_trunk(store.load_tensors(store.find(TRUNKS[net])))
+    network.load_trunk(store.load_tensors(path))
     return network
 
 
@@ -104,9 +106,10 @@ def embedder(name_or_path: str | Path = EMBEDDERS[0]) -> ArcFace:
     return ArcFace(path, "imagenet" if trained_on_imagenet_range else None)
 
 
-def _filled(network: Network, name: str) -> Network:
-    """The network with the weights of the asset ``name``."""
+def _filled(build: Callable[[], Network], name: str) -> Network:
+    """A network with the weights of the asset ``name``; without them none is built, which takes seconds."""
     path = store.find(name)
+    network = build()
     try:
         network.load_state_dict(store.load_tensors(path))
     except RuntimeError as error:

@@ -40,7 +40,7 @@ class _Tracked:
 
     def add(self, image: Image, boxes: Sequence[Box]) -> None:
         found = boxes if self._detector is None else self._detector.detect(image)
-        self._tracks.add(image, found, self._cuts.add(image))
+        self._tracks.add(image, found, cut=self._cuts.add(image))
 
     def finish(self) -> list[TrackScore]:
         return self._tracks.finish()

@@ -184,7 +184,13 @@ class ShiftSums:
         distances: NDArray[np.float64] = (self._total / self._count).cpu().numpy()
         best = int(distances.argmin())
         smallest = float(distances[best])
-        return SyncScores(distances, smallest, float(np.median(distances)) - smallest, SHIFTS - best, self._count)
+        return SyncScores(
+            distances=distances,
+            lse_d=smallest,
+            lse_c=float(np.median(distances)) - smallest,
+            av_offset=SHIFTS - best,
+            n_windows=self._count,
+        )
 
     def _score(self, ready: int) -> None:
         if ready <= 0 or self._total is None:
