@@ -11,8 +11,7 @@ import time
 import torch
 from torch import Tensor
 
-from dubbench.metrics.fid import FID
-from dubbench.metrics.kid import KID
+from dubbench.metrics import FID, KID
 
 WIDTH, BATCH, SIDE = 2048, 250, 16
 SCALE = torch.linspace(0.1, 2.0, WIDTH)

@@ -28,8 +28,9 @@ from dubbench.face.landmarks import FaceMesh
 from dubbench.media.audio import aligned_speech
 from dubbench.media.video import VideoWriter, read_frames
 from dubbench.metrics import LPIPS, ArcFace, FIDInception, Suite, SyncNet
-from dubbench.metrics.definitions import DEFINITIONS
-from dubbench.metrics.pretrained import EMBEDDERS, embedder
+from dubbench.metrics.catalogue import DEFINITIONS
+from dubbench.metrics.common.options import EMBEDDERS
+from dubbench.metrics.networks.pretrained import embedder
 from dubbench.protocols.protocol import load
 
 LIMIT = 1.25

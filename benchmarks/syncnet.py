@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubbench.metrics.mfcc import mfcc
 from dubbench.metrics.sync import sync_scores
-from dubbench.metrics.syncnet import SyncNet
+from dubbench.metrics.syncnet.mfcc import mfcc
+from dubbench.metrics.syncnet.network import SyncNet
 
 FRAMES, WINDOWS, BATCH, SHIFTS = 75, 70, 20, 15
 

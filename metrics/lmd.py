@@ -1,12 +1,83 @@
 """Landmark distance (LMD) of the mouth and of the face."""
 
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.mean import SampleMean
+from dubbench.metrics.catalogue import Definition
+from dubbench.metrics.common.frames import LandmarkMetric
+
+DEFINITIONS = (
+    Definition(
+        name="lmd",
+        text="mean distance of the 20 mouth landmarks, each mouth centred, in the 256-pixel aligned frame",
+        unit="px@256",
+        better="lower",
+        version=1,
+        needs="landmarks",
+        order=100,
+        title="LMD",
+        reference="evaluation_eat, `LMDMeter` of the RAD-NeRF family",
+        deviation="landmarks by MediaPipe's mesh",
+        reached="analytic",
+    ),
+    Definition(
+        name="lmd_iod",
+        text="lmd over the ground truth's distance of the outer eye corners",
+        unit="eye distances",
+        better="lower",
+        version=1,
+        needs="landmarks",
+        order=110,
+        title="LMD over eye distance",
+        reference="as `lmd`",
+        deviation="as `lmd`",
+        reached="analytic",
+    ),
+    Definition(
+        name="lmd_uncentred",
+        text="lmd without centring",
+        unit="px@256",
+        better="lower",
+        version=1,
+        needs="landmarks",
+        order=120,
+        minor=True,
+        title="LMD, uncentred",
+        reference="as `lmd`",
+        deviation="as `lmd`",
+        reached="analytic",
+    ),
+    Definition(
+        name="f_lmd",
+        text="mean distance of all 68 landmarks, each face centred, in the 256-pixel aligned frame",
+        unit="px@256",
+        better="lower",
+        version=1,
+        needs="landmarks",
+        order=130,
+        title="F-LMD",
+        reference="evaluation_eat",
+        deviation="landmarks by MediaPipe's mesh",
+        reached="analytic",
+    ),
+    Definition(
+        name="f_lmd_uncentred",
+        text="f_lmd without centring",
+        unit="px@256",
+        better="lower",
+        version=1,
+        needs="landmarks",
+        order=140,
+        minor=True,
+        title="F-LMD, uncentred",
+        reference="as `f_lmd`",
+        deviation="as `f_lmd`",
+        reached="analytic",
+    ),
+)
 
 Region = Literal["mouth", "face"]
 REGIONS: dict[str, slice] = {"mouth": slice(48, 68), "face": slice(0, 68)}
@@ -63,23 +134,10 @@ def _region(name: str, points: Tensor, region: Region) -> Tensor:
     return points[:, REGIONS[region]].double()
 
 
-class LMD(SampleMean):
-    """Mean over frames of `lmd`.
-
-    Args:
-        region: ``mouth`` or ``face``.
-        centred: subtract the region's mean.
-        kwargs: torchmetrics' own options.
-    """
-
-    higher_is_better = False
-    unit: ClassVar[str] = "px"
-
-    def __init__(self, region: Region = "mouth", centred: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(**kwargs)
-        self.region: Region = region
-        self.centred = centred
-
-    def values(self, pred: Tensor, target: Tensor) -> Tensor:
-        """[N] one value a frame."""
-        return lmd(pred, target, self.region, self.centred)
+COMPUTE: dict[str, LandmarkMetric] = {
+    "lmd": lmd,
+    "lmd_iod": lambda pred, target: lmd(pred, target) / interocular(target),
+    "lmd_uncentred": lambda pred, target: lmd(pred, target, centred=False),
+    "f_lmd": lambda pred, target: lmd(pred, target, region="face"),
+    "f_lmd_uncentred": lambda pred, target: lmd(pred, target, region="face", centred=False),
+}

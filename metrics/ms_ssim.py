@@ -1,14 +1,29 @@
 """Multi-scale structural similarity (Wang et al. 2003) as torchmetrics computes it."""
 
-from typing import ClassVar
-
 from torch import Tensor
 from torch.nn import functional
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.images import grey_levels
-from dubbench.metrics.mean import SampleMean
+from dubbench.metrics.catalogue import Definition
+from dubbench.metrics.common.frames import PixelMetric, Pixels
+from dubbench.metrics.common.images import grey_levels
 from dubbench.metrics.ssim import ssim_maps
+
+DEFINITIONS = (
+    Definition(
+        name="ms_ssim",
+        text="MS-SSIM, five scales, 11-tap Gaussian of sigma 1.5, relu",
+        unit="1",
+        better="higher",
+        version=1,
+        needs="pixels",
+        order=30,
+        title="MS-SSIM",
+        reference="torchmetrics `multiscale_structural_similarity_index_measure`, `normalize='relu'`",
+        deviation="own code, since theirs takes seconds a frame in float64; sides of at least 176 px",
+        reached="5e-10 against float64, 9e-6 against float32 (2e-5)",
+    ),
+)
 
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SMALLEST = 176
@@ -67,12 +82,9 @@ def ms_ssim_scales(left: Tensor, right: Tensor, contrast: Tensor) -> Tensor:
     return result * (luminance * contrast).mean(dim=(1, 2, 3)).relu() ** BETAS[-1]
 
 
-class MSSSIM(SampleMean):
-    """Mean over samples of `ms_ssim`."""
+def _ms_ssim(pixels: Pixels) -> Tensor:
+    check_size(pixels.pred)
+    return ms_ssim_scales(*pixels.levels, pixels.once(ssim_maps)[1])
 
-    higher_is_better = True
-    unit: ClassVar[str] = "1"
 
-    def values(self, pred: Tensor, target: Tensor) -> Tensor:
-        """[N] one value a sample."""
-        return ms_ssim(pred, target)
+COMPUTE: dict[str, PixelMetric] = {"ms_ssim": _ms_ssim}

@@ -1,12 +1,28 @@
 """Mean squared error in squared grey levels."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from dubbench.metrics.images import check_boxes, grey_levels
-from dubbench.metrics.mean import SampleMean
+from dubbench.metrics.catalogue import Definition
+from dubbench.metrics.common.frames import PixelMetric
+from dubbench.metrics.common.images import check_boxes, grey_levels
+
+DEFINITIONS = (
+    Definition(
+        name="mse",
+        text="mean squared error over pixels and channels",
+        unit="grey levels^2",
+        better="lower",
+        version=1,
+        needs="pixels",
+        order=40,
+        minor=True,
+        title="MSE",
+        reference="scikit-image",
+        deviation="none; in float64",
+        reached="equal (1e-9)",
+    ),
+)
 
 
 def mse(pred: Tensor, target: Tensor, boxes: Tensor | None = None) -> Tensor:
@@ -37,12 +53,4 @@ def mse(pred: Tensor, target: Tensor, boxes: Tensor | None = None) -> Tensor:
     )
 
 
-class MSE(SampleMean):
-    """Mean over samples of `mse`."""
-
-    higher_is_better = False
-    unit: ClassVar[str] = "grey levels^2"
-
-    def values(self, pred: Tensor, target: Tensor) -> Tensor:
-        """[N] one value a sample."""
-        return mse(pred, target)
+COMPUTE: dict[str, PixelMetric] = {"mse": lambda pixels: mse(pixels.pred, pixels.target)}

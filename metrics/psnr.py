@@ -1,12 +1,40 @@
 """Peak signal-to-noise ratio."""
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 
-from dubbench.metrics.mean import SampleMean
+from dubbench.metrics.catalogue import Definition
+from dubbench.metrics.common.frames import PixelMetric
 from dubbench.metrics.mse import mse
+
+DEFINITIONS = (
+    Definition(
+        name="psnr",
+        text="10 log10(255^2 / MSE) a frame",
+        unit="dB",
+        better="higher",
+        version=1,
+        needs="pixels",
+        order=10,
+        title="PSNR",
+        reference="scikit-image `peak_signal_noise_ratio`",
+        deviation="none; mean over frames, then clips, so equal frames give `inf`",
+        reached="equal (1e-4 dB)",
+    ),
+    Definition(
+        name="psnr_mouth",
+        text="PSNR inside the box of the ground truth's mouth landmarks, widened by 25 % a side",
+        unit="dB",
+        better="higher",
+        version=1,
+        needs="pixels",
+        order=50,
+        title="PSNR (mouth)",
+        reference="scikit-image `peak_signal_noise_ratio`",
+        deviation="none but for the box",
+        reached="equal (1e-4 dB)",
+    ),
+)
 
 
 def psnr(pred: Tensor, target: Tensor, boxes: Tensor | None = None) -> Tensor:
@@ -26,12 +54,7 @@ def psnr(pred: Tensor, target: Tensor, boxes: Tensor | None = None) -> Tensor:
     return 10.0 * torch.log10(255.0**2 / mse(pred, target, boxes))
 
 
-class PSNR(SampleMean):
-    """Mean over samples of `psnr`, in dB (not the PSNR of the mean error)."""
-
-    higher_is_better = True
-    unit: ClassVar[str] = "dB"
-
-    def values(self, pred: Tensor, target: Tensor) -> Tensor:
-        """[N] one value a sample."""
-        return psnr(pred, target)
+COMPUTE: dict[str, PixelMetric] = {
+    "psnr": lambda pixels: psnr(pixels.pred, pixels.target),
+    "psnr_mouth": lambda pixels: psnr(pixels.pred, pixels.target, pixels.mouth),
+}

@@ -1,15 +1,42 @@
 """Similarity of speaking style (StyleSim), PersonaTalk 4.2."""
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.inference import evaluating
-from dubbench.metrics.mean import SampleMean
+from dubbench.metrics.catalogue import Definition
+from dubbench.metrics.common.clips import Clip, ClipMetric, ClipStream, NoValue
+from dubbench.metrics.common.frames import Frames
+from dubbench.metrics.common.inference import evaluating
+
+DEFINITIONS = (
+    Definition(
+        name="style_sim",
+        text=(
+            "StyleSim: mean over 4-s windows of the cosine of dubbench's style encoder, expression-only "
+            "vertices fitted to the 68 landmarks of either video"
+        ),
+        unit="1",
+        better="higher",
+        version=1,
+        needs="motion",
+        network="style_encoder",
+        order=190,
+        title="StyleSim",
+        reference="PersonaTalk 4.2",
+        deviation=(
+            "our `style_encoder` (the paper's is not public, its values are not to be compared with); vertices "
+            "of both videos fitted in closed form to the 68 landmarks; windows (4 s, or the encoder's) follow "
+            "on each other, the last one ends with the clip. The record has the ground truth's similarity "
+            "within and between speakers, the scale to read it by"
+        ),
+        reached="analytic",
+    ),
+)
 
 WINDOW = 100
 
@@ -67,23 +94,44 @@ def _sequence(name: str, values: Tensor) -> Tensor:
     return values.flatten(2)
 
 
-class StyleSim(SampleMean):
-    """Mean over clips of `style_similarity`.
+class StyleExpert(Protocol):
+    """A style encoder with all that it needs around it, which is handed in."""
 
-    Args:
-        encoder: as `style_similarity` takes it.
-        window: frames of a window.
-        kwargs: torchmetrics' own options.
-    """
+    def stream(self) -> "StyleStream":
+        """Begin a clip."""
 
-    higher_is_better = True
-    unit: ClassVar[str] = "1"
+    def spread(self, clips: Iterable[tuple[str, Tensor]]) -> dict[str, dict[str, float | None]]:
+        """Similarity within and between the speakers of clips, speaker and landmarks [T, 68, 2] each."""
 
-    def __init__(self, encoder: StyleEncoder, window: int = WINDOW, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.encoder = encoder
-        self.window = window
 
-    def values(self, pred: Tensor, target: Tensor) -> Tensor:
-        """[N] one value a clip."""
-        return style_similarity(self.encoder, pred, target, self.window)
+class StyleStream(Protocol):
+    """One clip on its way through a style expert."""
+
+    def add(self, pred: Tensor, target: Tensor) -> None:
+        """Take the next frames that have landmarks on both sides, [n, 68, 2] each, aligned pixels at 256."""
+
+    def finish(self) -> float | None:
+        """Mean similarity over the clip's windows; None where it is too short for one."""
+
+
+class _Styles(ClipStream):
+    def __init__(self, clip: Clip) -> None:
+        expert: StyleExpert = clip.networks["style_encoder"]
+        self._stream = expert.stream()
+
+    def add(self, frames: Frames) -> None:
+        self._stream.add(*frames.pairs)
+
+    def finish(self) -> dict[str, float]:
+        similarity = self._stream.finish()
+        if similarity is None:
+            raise NoValue("fewer than two frames show a face in both the video and its ground truth")
+        return {"style_sim": similarity}
+
+
+def _spread(expert: StyleExpert, clips: Iterable[tuple[str, Tensor]]) -> dict[str, dict[str, float | None]]:
+    return expert.spread(clips)
+
+
+COMPUTE: dict[str, ClipMetric] = {"style_sim": _Styles}
+GROUND_TRUTH = {"style_sim": _spread}

@@ -1,49 +1,75 @@
-"""SyncNet scores: Sync-D (LSE-D), Sync-C (LSE-C) and the offset between sound and picture."""
+"""SyncNet's judgement of lips and speech: Sync-C (LSE-C), Sync-D (LSE-D) and the offset between sound and picture."""
 
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
-from torchmetrics import Metric
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.mfcc import check_audio, mfcc
-from dubbench.metrics.syncnet import COEFFICIENTS, COLUMNS, FRAMES, SIZE, SyncEmbedder, SyncNet
+from dubbench.metrics.catalogue import Definition
+from dubbench.metrics.common.clips import NO_SPEECH, Box, Clip, ClipMetric, ClipStream, Image, NoValue
+from dubbench.metrics.networks import pretrained
+from dubbench.metrics.networks.pretrained import DETECTOR, SYNCNET, Pretrained
+from dubbench.metrics.syncnet.faces import follower
+from dubbench.metrics.syncnet.network import SyncEmbedder
+from dubbench.metrics.syncnet.scores import Crops, Sound, SyncScores, SyncStream
 
-SHIFTS = 15  # frames that the sound is moved to either side
-SAMPLES = 640  # audio samples in a frame, 16 kHz at 25 frames/s
-_ROWS = 4  # MFCC rows in a frame
-_UNUSED = 5  # frames fewer than the clip has windows; the official code drops one window that would still fit
-_EPSILON = 1e-6  # what torch's pairwise_distance adds to each difference
+DEFINITIONS = (
+    Definition(
+        name="sync_c",
+        text=(
+            "SyncNet v2 confidence (LSE-C) of the longest face track: median less minimum of the 31 shifts' "
+            "mean distances"
+        ),
+        unit="1",
+        better="higher",
+        version=1,
+        needs="speech",
+        network="syncnet",
+        detector="s3fd",
+        order=150,
+        title="Sync-C = LSE-C",
+        reference="joonson/syncnet_python 6efbb1c",
+        deviation="no JPEG and XVID in between; see the three ways below",
+        reached=(
+            "2e-6 relative; 1.1e-4 on weights that make it nearly vanish, where the float32 golden itself is "
+            "that far from its float64 run (1e-4, there 1e-3)"
+        ),
+    ),
+    Definition(
+        name="sync_d",
+        text=("SyncNet v2 distance (LSE-D) of the longest face track: the smallest of the 31 shifts' mean distances"),
+        unit="1",
+        better="lower",
+        version=1,
+        needs="speech",
+        network="syncnet",
+        detector="s3fd",
+        order=160,
+        title="Sync-D = LSE-D",
+        reference="joonson/syncnet_python 6efbb1c",
+        deviation="no JPEG and XVID in between; see the three ways below",
+        reached="8e-8 relative; the 31 distances 2e-7 (1e-4)",
+    ),
+    Definition(
+        name="av_offset",
+        text="shift of that smallest distance; negative where the sound comes late",
+        unit="frames",
+        better="",
+        version=1,
+        needs="speech",
+        network="syncnet",
+        detector="s3fd",
+        order=170,
+        minor=True,
+        title="AV offset",
+        reference="joonson/syncnet_python 6efbb1c",
+        deviation="as `sync_d`; it is 15 less the position of the minimum",
+        reached="equal",
+    ),
+)
 
-Crops: TypeAlias = NDArray[np.uint8] | Tensor
-Sound: TypeAlias = NDArray[np.int16] | Tensor
-
-
-class SyncScores(NamedTuple):
-    """What SyncNet says of one clip.
-
-    Attributes:
-        distances: [31] mean distance over windows; index s is the sound moved by s - 15 frames.
-        lse_d: smallest of the distances (Sync-D), lower is better.
-        lse_c: their median minus their smallest (Sync-C, the confidence), higher is better.
-        av_offset: 15 minus the index of the smallest, in frames; negative where the sound comes late.
-        n_windows: windows that the means are over.
-    """
-
-    distances: NDArray[np.float64]
-    lse_d: float
-    lse_c: float
-    av_offset: int
-    n_windows: int
-
-
-def window_count(frames: int, samples: int) -> int:
-    """How many windows the official code scores: five fewer than whole frames of picture and sound, or none."""
-    return max(min(frames, samples // SAMPLES) - _UNUSED, 0)
+NO_TRACK = "no_track: no face is large enough in enough frames on end"
 
 
 def sync_scores(network: SyncEmbedder, frames: Crops, audio: Sound) -> SyncScores:
@@ -66,196 +92,36 @@ def sync_scores(network: SyncEmbedder, frames: Crops, audio: Sound) -> SyncScore
     return stream.finish()
 
 
-class SyncStream:
-    """`sync_scores` of a clip whose frames come piece by piece; the memory it holds does not grow with the clip.
+class _Faces(ClipStream):
+    """Every face track against its sound; the longest one's scores are the clip's."""
 
-    Args:
-        network: `SyncNet`, or anything that embeds as it does.
-        audio: [S] int16, mono, 16 kHz, beginning with the first frame; an array on disk is read as it is needed.
-        batch: windows that the network sees at once; the same for any pieces, so that these do not change a digit.
-        device: where to compute, where the network's weights are if not given.
+    def __init__(self, clip: Clip) -> None:
+        if clip.speech is None:
+            raise NoValue(NO_SPEECH)
+        self._follow = follower(clip.options.sync, clip.networks, clip.speech, clip.device)
 
-    Raises:
-        DubbenchError: on audio of another type or shape.
-    """
+    def look(self, image: Image, boxes: Sequence[Box], to_256: NDArray[np.float64]) -> None:
+        self._follow.add(image, boxes)
 
-    def __init__(
-        self, network: SyncEmbedder, audio: Sound, batch: int = 20, device: torch.device | str | None = None
-    ) -> None:
-        if batch < 1:
-            raise DubbenchError(f"a sync score was asked for in batches of {batch} windows; give 1 or more")
-        self._network: SyncEmbedder = network
-        if isinstance(network, SyncNet):
-            device = torch.device(device) if device is not None else network.device
-            self._network = network.folded(device)
-        self._device = torch.device(device) if device is not None else torch.device("cpu")
-        self._audio: NDArray[np.int16] = audio.cpu().numpy() if isinstance(audio, Tensor) else audio
-        self._left = check_audio(self._audio) // SAMPLES  # frames that there is still sound for
-        self._windows = 0
-        self._sums = ShiftSums()
-        # One frame more than the batch needs: only when it comes is the batch's last window one that counts.
-        room = batch + FRAMES
-        self._frames = torch.empty(room, SIZE, SIZE, 3, dtype=torch.uint8, device=self._device)
-        self._held = 0
-
-    def add(self, frames: Crops) -> None:
-        """Take the next frames, any number of them.
-
-        Args:
-            frames: [n, 224, 224, 3] uint8, BGR.
-
-        Raises:
-            DubbenchError: on another type or shape.
-        """
-        if tuple(frames.shape[1:]) != (SIZE, SIZE, 3) or frames.dtype not in (np.uint8, torch.uint8):
-            raise DubbenchError(
-                f"SyncNet was given {frames.dtype} frames {list(frames.shape)}; give uint8 [T, {SIZE}, {SIZE}, 3] in "
-                "BGR, the 224 x 224 crop of a face track"
-            )
-        wanted = min(len(frames), self._left)
-        self._left -= wanted
-        taken = 0
-        while taken < wanted:
-            count = min(wanted - taken, len(self._frames) - self._held)
-            piece = frames[taken : taken + count]
-            # Copied because arrays may be reversed or read-only, which torch does not take as they are.
-            piece = piece if isinstance(piece, Tensor) else torch.from_numpy(piece.copy())
-            self._frames[self._held : self._held + count] = piece.to(self._device)
-            self._held += count
-            taken += count
-            if self._held == len(self._frames):
-                self._embed()
-
-    def finish(self) -> SyncScores:
-        """Score what came.
-
-        Raises:
-            DubbenchError: if that is fewer than six frames with sound.
-        """
-        if self._held > FRAMES:
-            self._embed()
-        if not self._windows:
-            raise DubbenchError(
-                f"only {self._held} frames came with sound ({len(self._audio)} samples in all), too few for a window; "
-                f"give at least {FRAMES + 1} frames and {(FRAMES + 1) * SAMPLES} samples"
-            )
-        return self._sums.finish()
-
-    @torch.no_grad()
-    def _embed(self) -> None:
-        """Score all windows that begin in the frames held, except those that only the last one completes."""
-        count = self._held - FRAMES
-        visual = self._network.visual(self._frames[: self._held - 1].permute(0, 3, 1, 2))
-        start = self._windows * _ROWS
-        rows = mfcc(self._audio, start, start + (count - 1) * _ROWS + COLUMNS)
-        columns = torch.from_numpy(rows).float().T.unfold(1, COLUMNS, _ROWS)  # [13, count, 20]
-        windows = columns.transpose(0, 1).reshape(count, 1, COEFFICIENTS, COLUMNS).to(self._device)
-        self._sums.add(visual, self._network.audio(windows))
-        self._windows += count
-        self._frames[:FRAMES] = self._frames[count : self._held].clone()
-        self._held = FRAMES
+    def finish(self) -> dict[str, float]:
+        try:
+            tracks = self._follow.finish()
+        except DubbenchError as error:
+            raise NoValue(str(error)) from error
+        if not tracks:
+            raise NoValue(NO_TRACK)
+        scores = tracks[0].scores
+        return {
+            "sync_c": scores.lse_c,
+            "sync_d": scores.lse_d,
+            "av_offset": float(scores.av_offset),
+            "sync_tracks": len(tracks),
+            "sync_windows": scores.n_windows,
+        }
 
 
-class ShiftSums:
-    """Sums over windows of the distances at all 31 shifts, while embeddings come in.
-
-    A window waits until the sound of 15 windows after it is known, and the sound of 15 windows before it is kept:
-    nothing else is held.
-    """
-
-    def __init__(self) -> None:
-        self._total: Tensor | None = None
-        self._count = 0
-        self._visual = self._audio = torch.empty(0)
-
-    def add(self, visual: Tensor, audio: Tensor) -> None:
-        """Take the next windows.
-
-        Args:
-            visual: [n, E] embeddings of the picture.
-            audio: [n, E] embeddings of the sound.
-
-        Raises:
-            DubbenchError: if they differ in shape.
-        """
-        if visual.shape != audio.shape or visual.ndim != 2:
-            raise DubbenchError(
-                f"embeddings of picture {list(visual.shape)} and sound {list(audio.shape)} do not pair; give [N, E]"
-            )
-        visual, audio = visual.double(), audio.double()
-        if self._total is None:
-            self._total = visual.new_zeros(2 * SHIFTS + 1)
-            self._visual = visual
-            self._audio = F.pad(audio, (0, 0, SHIFTS, 0))
-        else:
-            self._visual = torch.cat([self._visual, visual])
-            self._audio = torch.cat([self._audio, audio])
-        self._score(len(self._visual) - SHIFTS)
-
-    def finish(self) -> SyncScores:
-        """The means and what follows from them; zero embeddings stand beyond the last window.
-
-        Raises:
-            DubbenchError: if there was no window.
-        """
-        if self._total is None or self._count + len(self._visual) == 0:
-            raise DubbenchError("no window was given, so there is no sync score; give at least one pair of embeddings")
-        self._audio = F.pad(self._audio, (0, 0, 0, SHIFTS))
-        self._score(len(self._visual))
-        distances: NDArray[np.float64] = (self._total / self._count).cpu().numpy()
-        best = int(distances.argmin())
-        smallest = float(distances[best])
-        return SyncScores(distances, smallest, float(np.median(distances)) - smallest, SHIFTS - best, self._count)
-
-    def _score(self, ready: int) -> None:
-        if ready <= 0 or self._total is None:
-            return
-        moved = self._audio[: ready + 2 * SHIFTS].unfold(0, ready, 1).transpose(1, 2)  # [31, ready, E], a view
-        self._total += torch.linalg.vector_norm(self._visual[:ready] + _EPSILON - moved, dim=2).sum(dim=1)
-        self._count += ready
-        self._visual, self._audio = self._visual[ready:], self._audio[ready:]
-
-
-class Sync(Metric):
-    """Means over clips of Sync-D, Sync-C and the offset; a clip too short for a window is counted, not scored.
-
-    Args:
-        network: `SyncNet`, or anything that embeds as it does.
-        kwargs: torchmetrics' own options.
-    """
-
-    is_differentiable = False
-    full_state_update = False
-    unit: ClassVar[str] = "distance; av_offset in frames"
-    lse_d: Tensor
-    lse_c: Tensor
-    av_offset: Tensor
-    clips: Tensor
-    failed: Tensor
-
-    def __init__(self, network: SyncEmbedder, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(**kwargs)
-        self.network = network
-        for name in ("lse_d", "lse_c", "av_offset"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        for name in ("clips", "failed"):
-            self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, frames: Crops, audio: Sound) -> None:
-        """Add one clip, shapes as `sync_scores` takes them."""
-        if not window_count(len(frames), len(audio)):
-            self.failed += 1
-            return
-        scores = sync_scores(self.network, frames, audio)
-        self.lse_d += scores.lse_d
-        self.lse_c += scores.lse_c
-        self.av_offset += scores.av_offset
-        self.clips += 1
-
-    def compute(self) -> dict[str, Tensor]:
-        """Means ``lse_d`` (lower is better), ``lse_c`` (higher is better), ``av_offset``, NaN before the first clip.
-
-        With them ``clips``, how many they are over, and ``failed``, how many were too short.
-        """
-        means = {name: getattr(self, name) / self.clips for name in ("lse_d", "lse_c", "av_offset")}
-        return {**means, "clips": self.clips, "failed": self.failed}
+COMPUTE: dict[str, ClipMetric] = {"sync_c": _Faces, "sync_d": _Faces, "av_offset": _Faces}
+NETWORKS = {
+    "syncnet": Pretrained(lambda _: pretrained.syncnet(), SYNCNET),
+    "s3fd": Pretrained(lambda _: pretrained.s3fd(), DETECTOR),
+}

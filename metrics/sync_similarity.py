@@ -1,15 +1,35 @@
 """Agreement of lips and speech by a sync expert of our own, beside SyncNet's scores."""
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.inference import evaluating
-from dubbench.metrics.mean import SampleMean
+from dubbench.metrics.catalogue import Definition
+from dubbench.metrics.common.clips import NO_SPEECH, Box, Clip, ClipMetric, ClipStream, Image, NoValue
+from dubbench.metrics.common.inference import evaluating
+
+DEFINITIONS = (
+    Definition(
+        name="sync_similarity",
+        text="mean cosine of dubbench's sync expert over all windows of five aligned frames and their speech",
+        unit="1",
+        better="higher",
+        version=1,
+        needs="speech",
+        network="sync_expert",
+        order=180,
+        title="sync similarity",
+        reference="RADIO eq. 4",
+        deviation="an expert that trained a method prefers it; the checkpoint's sha256 stands in the record",
+        reached="analytic",
+    ),
+)
 
 FRAMES = 5
 
@@ -69,21 +89,38 @@ def _signed(frames: Tensor) -> Tensor:
     return frames * 2.0 - 1.0
 
 
-class SyncSimilarity(SampleMean):
-    """Mean over clips of `sync_similarity`.
+class SyncExpert(Protocol):
+    """A sync expert with all that it needs around it, which is handed in."""
 
-    Args:
-        expert: as `sync_similarity` takes it.
-        kwargs: torchmetrics' own options.
-    """
+    def stream(self, speech: NDArray[np.int16]) -> "ExpertStream":
+        """Begin a clip."""
 
-    higher_is_better = True
-    unit: ClassVar[str] = "1"
 
-    def __init__(self, expert: Expert, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.expert = expert
+class ExpertStream(Protocol):
+    """One clip on its way through a sync expert."""
 
-    def update(self, frames: Tensor, mel: Tensor) -> None:
-        """Add a batch; as `sync_similarity` takes it."""
-        self.add(sync_similarity(self.expert, frames, mel))
+    def add(self, image: Image, to_256: NDArray[np.float64]) -> None:
+        """Take the next full frame, and the transform [2, 3] from it to the aligned frame of 256 pixels."""
+
+    def finish(self) -> float | None:
+        """Mean similarity over the clip's windows; None where it is too short for one."""
+
+
+class _Windows(ClipStream):
+    def __init__(self, clip: Clip) -> None:
+        if clip.speech is None:
+            raise NoValue(NO_SPEECH)
+        expert: SyncExpert = clip.networks["sync_expert"]
+        self._stream = expert.stream(clip.speech)
+
+    def look(self, image: Image, boxes: Sequence[Box], to_256: NDArray[np.float64]) -> None:
+        self._stream.add(image, to_256)
+
+    def finish(self) -> dict[str, float]:
+        similarity = self._stream.finish()
+        if similarity is None:
+            raise NoValue("the clip is too short for a window")
+        return {"sync_similarity": similarity}
+
+
+COMPUTE: dict[str, ClipMetric] = {"sync_similarity": _Windows}

@@ -8,7 +8,6 @@ from dubbench.board import claims
 from dubbench.board.ranking import Group
 from dubbench.board.significance import DEFINITION
 from dubbench.board.words import (
-    MAIN,
     apart,
     arrow,
     chance,
@@ -16,6 +15,7 @@ from dubbench.board.words import (
     definition,
     heading,
     lacking,
+    main_of,
     millions,
     remarks,
     scored,
@@ -63,7 +63,7 @@ def _group(group: Group) -> Iterator[str]:
     yield f"Protocol {escaped(labels['protocol_hash'])}, clips {escaped(labels['split_hash'])}."
     if group.apart:
         yield f"> **{escaped(apart(group))}**"
-    metrics = [name for name in MAIN if name in group.metrics]
+    metrics = main_of(group.metrics)
     header = [
         "method",
         "clips",
@@ -142,7 +142,7 @@ def _value(own: speed_report.Claimed, name: str) -> str:
 
 def _definitions(groups: Sequence[Group]) -> Iterator[str]:
     yield "## Definitions"
-    shown = [name for name in MAIN if any(name in group.metrics for group in groups)]
+    shown = main_of(name for group in groups for name in group.metrics)
     told = {name: definition(name) for name in shown}
     yield "\n".join(
         f"- **{escaped(heading(name))}** ({unit}, {better}): {escaped(text)}"

@@ -220,7 +220,7 @@ def _column(group: Group, metric: str) -> Column:
     direction = next(entry.rows[metric].better for entry in group.entries if metric in entry.rows)
     tip = f"{text[:1].upper()}{text[1:]}. Unit: {unit}; {better}."
     return Column(
-        metric, words.heading(metric), words.ARROWS[direction], direction, tip, main=metric in words.MAIN
+        metric, words.heading(metric), words.ARROWS[direction], direction, tip, main=bool(words.main_of([metric]))
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dubbench.board.entries import collect, expanded
 from dubbench.board.ranking import Group, grouped
-from dubbench.board.words import MAIN, apart, arrow, heading, lacking, millions, remarks, scored, short, title
+from dubbench.board.words import apart, arrow, heading, lacking, main_of, millions, remarks, scored, short, title
 from dubbench.speed import report as speed_report
 
 NARROWEST = 148
@@ -48,7 +48,7 @@ def _table(group: Group) -> Table:
     table = Table(title=Text(f"{title(group)} ({group.labels['protocol_hash']})"), box=box.SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
     table.add_column("clips", justify="right")
-    metrics = [name for name in MAIN if name in group.metrics]
+    metrics = main_of(group.metrics)
     for name in metrics:
         table.add_column(f"{heading(name)} {arrow(name, group.entries)}".strip(), justify="right")
     table.add_column("params", justify="right")

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dubbench.board.entries import TIMING, Entry
 from dubbench.board.ranking import Group
@@ -10,10 +10,10 @@ from dubbench.board.significance import Comparison
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.results.rows import INFORMATIVE, Row
 
-# Shown where all metrics would not fit.
+# The order of columns where all metrics would not fit; any other that is not minor follows.
 MAIN = (
     "psnr", "ssim", "ms_ssim", "psnr_mouth", "ssim_mouth", "lpips_alex", "fid", "csim", "lmd", "lmd_iod", "f_lmd",
-    "sync_c", "sync_d", "sync_similarity", "style_sim", TIMING,
+    "sync_c", "sync_d", "sync_similarity", "style_sim",
 )  # fmt: skip
 DECIMALS = {"dB": 2, "px@256": 3}
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
@@ -26,6 +26,13 @@ INFORMED = {
     "sync_windows": "windows that the sync network compared",
     TIMING: "seconds a frame that dubbing took in dubbench eval, on that machine; dubbench speed measures it with care",
 }
+
+
+def main_of(metrics: Iterable[str]) -> list[str]:
+    """Those metrics that are shown where all would not fit, in the order of columns."""
+    others = (name for name, each in DEFINITIONS.items() if name not in MAIN and not each.minor)
+    asked = set(metrics)
+    return [name for name in (*MAIN, *others, TIMING) if name in asked]
 
 
 def short(row: Row | None) -> str:

@@ -22,9 +22,8 @@ from dubbench.evaluation.score_report import Report
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media.audio import read_speech
 from dubbench.metrics.catalogue import DEFINITIONS
-from dubbench.metrics.fid import MINIMUM
-from dubbench.metrics.suite import EMBEDDER, Suite
-from dubbench.metrics.sync_rules import SYNC_RULES
+from dubbench.metrics.common.options import EMBEDDERS, POOL_MINIMUM, SYNC_RULES
+from dubbench.metrics.suite import Suite, standard
 from dubbench.protocols.protocol import Protocol, load
 from dubbench.results.rows import GROUND_TRUTH, INFORMATIVE, ClipResult, Pooled
 
@@ -56,12 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="faces for SyncNet: landmark tracks, the official S3FD pipeline, or precropped frames (%(default)s)",
     )
     parser.add_argument(
-        "--embedder", default=EMBEDDER, metavar="NAME", help="asset or ONNX file behind CSIM (%(default)s)"
+        "--embedder", default=EMBEDDERS[0], metavar="NAME", help="asset or ONNX file behind CSIM (%(default)s)"
     )
     parser.add_argument("--sync_expert", type=Path, metavar="CKPT", help="checkpoint behind sync_similarity (none)")
     parser.add_argument("--style_encoder", type=Path, metavar="CKPT", help="checkpoint behind style_sim (none)")
     parser.add_argument(
-        "--frames_minimum", type=int, default=MINIMUM, metavar="N", help="frames that FID asks for (%(default)s)"
+        "--frames_minimum", type=int, default=POOL_MINIMUM, metavar="N", help="frames that FID asks for (%(default)s)"
     )
     parser.add_argument("--source_root", type=Path, metavar="DIR", help="where a prepared corpus lies, if it moved")
 
@@ -118,20 +117,14 @@ def _suite(arguments: argparse.Namespace) -> Suite:
         from dubbench.evaluation.experts import experts  # with it come all our models, which nothing else here needs
 
         networks = experts(arguments.sync_expert, arguments.style_encoder, where)
-    wanted = arguments.metrics or [name for name, each in DEFINITIONS.items() if _asked(each.network, networks)]
     return Suite(
-        wanted,
+        arguments.metrics or standard(networks),
         device=where,
         sync=arguments.sync,
         embedder=arguments.embedder,
         pool_minimum=arguments.frames_minimum,
         networks=networks,
     )
-
-
-def _asked(network: str, networks: Mapping[str, object]) -> bool:
-    """Whether a metric is computed unless others are named: no file makes up for a network that one has to train."""
-    return network not in ("sync_expert", "style_encoder") or network in networks
 
 
 def _scored(

@@ -120,9 +120,7 @@ def evaluate(
         pairs = [(clip, run.driving[clip]) for clip in run.clips]
         write_text(out / "pairing.csv", as_csv(("clip", "driving"), pairs))
     record = _record(run, rows, results, pooled, backend)
-    if "style_sim" in suite.metrics:
-        record["style_sim_of_ground_truth"] = suite.networks["style_encoder"].spread(_landmarks(run))
-    write_json(out / "run.json", record)
+    write_json(out / "run.json", record | suite.ground_truth(lambda: _landmarks(run)))
     failures = [result for result in results if result.failure]
     if len(failures) == len(results):
         raise DubbenchError(

@@ -22,10 +22,10 @@ from dubbench.media import MediaError
 from dubbench.media.container import Image
 from dubbench.media.video import VideoWriter, read_frames
 from dubbench.metrics import lmd
-from dubbench.metrics.clip_pass import ClipPass
+from dubbench.metrics.common.frames import Frames, Truth
 from dubbench.metrics.csim import face_crop, five_points
-from dubbench.metrics.definitions import Frames, Truth
 from dubbench.metrics.suite import Suite
+from dubbench.metrics.suite.clip_pass import ClipPass
 from dubbench.results.rows import GROUND_TRUTH, ClipResult
 
 FEATURES = ".inception"
@@ -145,15 +145,12 @@ class Lane:
         clip = self.job.footage.name
         if self.failure or self._pass is None:
             return ClipResult(self.candidate.name, clip, fingerprint, failure=self.failure)
-        outcome = self._pass.finish()
-        values = dict(outcome.values)
-        if outcome.tracks:
-            values["sync_tracks"] = len(outcome.tracks)
-            values["sync_windows"] = outcome.tracks[0].scores.n_windows
+        scores = self._pass.finish()
+        values = {**scores.values, **scores.beside}
         if self._take.seconds is not None:
             values["seconds_per_frame"] = self._take.seconds / self.frames
         values.update(self._floor())
-        return ClipResult(self.candidate.name, clip, fingerprint, self.frames, self.missed, values, notes=outcome.notes)
+        return ClipResult(self.candidate.name, clip, fingerprint, self.frames, self.missed, values, notes=scores.notes)
 
     def _floor(self) -> dict[str, float]:
         """For the ground truth's video, the landmark distances that nothing but encoding and detecting again makes."""

@@ -38,7 +38,7 @@ class StyleExpert:
         return self._described
 
     def stream(self) -> "StyleStream":
-        """Begin a clip; see `dubbench.metrics.clip_pass.StyleStream`."""
+        """Begin a clip; see `dubbench.metrics.style.StyleStream`."""
         return StyleStream(self)
 
     @torch.inference_mode()

@@ -11,6 +11,7 @@ import yaml
 from dubbench.core.config_names import resolve
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
+from dubbench.metrics.common.options import SyncRule
 from dubbench.protocols.selection import listed
 
 BASE, PARTS = "base", "parts"
@@ -50,7 +51,7 @@ class Protocol:
     size: int
     border: Literal["black", "reflect"]
     length: Literal["equal", "prefix"]
-    sync: Literal["landmark", "pipeline", "precropped"]
+    sync: SyncRule
     embedder: str
     pool_minimum: int
     result_crf: int

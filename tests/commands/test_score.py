@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from dubbench.cli import main
 from dubbench.datamodules.prepare.run import prepare
 from dubbench.face.landmarks import FaceMesh
-from dubbench.metrics import pretrained
-from dubbench.metrics.syncnet import SyncNet
+from dubbench.metrics import SyncNet
+from dubbench.metrics.networks import pretrained
 from tests import talking
 from tests.data import videos
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from tests import ROOT, talking
 
-PACKAGED = {".py", ".yaml", ".csv", ".html", ".css", ".js", ".typed"}
+PACKAGED = {".py", ".pyi", ".yaml", ".csv", ".html", ".css", ".js", ".typed"}
 LINKED = ("models", "metrics", "datamodules", "configs")
 
 
@@ -32,7 +32,7 @@ def score_as_the_readme(python: Path, folder: Path) -> str:
     frames = list(talking.frames("ann/two"))
     talking.write(folder / "target.mkv", frames)
     talking.write(folder / "pred.mkv", [np.asarray(frame // 2 + 60, np.uint8) for frame in frames])
-    heavy = "print(sorted({'lightning', 'mediapipe', 'dubbench.models'} & sys.modules.keys()))"
+    heavy = "print(sorted({'lightning', 'torchvision', 'mediapipe', 'dubbench.models'} & sys.modules.keys()))"
     said, loaded = call(str(python), "-c", f"{script}\n{heavy}", "pred.mkv", "target.mkv", cwd=folder).splitlines()
     values = ast.literal_eval(said)
     if loaded != "[]" or not (10 < values["psnr"] < 40 and 0.5 < values["ms_ssim"] < 1):

@@ -41,7 +41,7 @@ from dubbench.metrics import (
     sync_scores,
     sync_similarity,
 )
-from dubbench.metrics.kid import image_keys
+from dubbench.metrics.common.images import image_keys
 
 HEAVY = ("lightning", "mediapipe", "dubbench.models", "insightface", "pytorch_fid")
 COUNT = 5

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from dubbench.errors import DubbenchError
 from dubbench.media.video import read_frames
-from dubbench.metrics.csim import CSIM, cosine, csim, face_crop, five_points
-from dubbench.metrics.embedder import ArcFace
+from dubbench.metrics import CSIM, ArcFace, csim, face_crop, five_points
+from dubbench.metrics.csim import cosine
 
 Image = NDArray[np.uint8]
 CLIPS = {"bbaf2n": "s1/bbaf2n.mpg", "lwbsza": "u_lwbsza/lwbsza.mpg"}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.inception import FIDInception, feature_width
+from dubbench.metrics.networks.inception import FIDInception, feature_width
 from tests.metrics.conftest import Pair
 from tests.metrics.recipe import fill
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics.image.kid import poly_mmd
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.kid import KID, FeatureSample, image_keys, kernel_distance
+from dubbench.metrics import KID, FeatureSample, image_keys, kernel_distance
 
 
 def features(count: int, width: int, seed: int) -> Tensor:
@@ -101,15 +101,15 @@ def test_keys_depend_on_pixels_alone() -> None:
     assert 0.4 < float((keys > 2**62).float().mean()) < 0.6
 
 
-def test_samples_merge() -> None:
+def test_samples_of_samples_are_those_of_all() -> None:
     values, keys = features(90, 5, 0), torch.randperm(90, generator=torch.Generator().manual_seed(0))
     whole, parts = FeatureSample(5, 32), [FeatureSample(5, 32) for _ in range(3)]
     whole.add(values, keys)
     for number, part in enumerate(parts):
         part.add(values[number::3][:10], keys[number::3][:10])
         part.add(values[number::3][10:], keys[number::3][10:])
-    parts[0].merge(parts[1])
-    parts[0].merge(parts[2])
+    for other in parts[1:]:
+        parts[0].add(other.rows, other.keys)
     assert torch.equal(parts[0].features(), whole.features())
     assert torch.equal(whole.features(), values[keys.argsort()[:32]])
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from torchmetrics.functional.image.lpips import _LPIPS
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.lpips import LPIPS, LPIPSDistance, Trunk, lpips
+from dubbench.metrics import LPIPS, LPIPSDistance, lpips
+from dubbench.metrics.networks.lpips import Trunk
 from tests.metrics.conftest import Golden, Pair
 from tests.metrics.recipe import digest, recipe
 

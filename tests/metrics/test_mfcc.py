@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.mfcc import mfcc
+from dubbench.metrics.syncnet.mfcc import mfcc
 
 
 def noise(samples: int) -> NDArray[np.int16]:

@@ -13,10 +13,10 @@ from dubbench.assets import store
 from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError
 from dubbench.face.s3fd import S3FD
-from dubbench.metrics import pretrained
-from dubbench.metrics.inception import FIDInception
-from dubbench.metrics.lpips import LPIPS, Trunk
-from dubbench.metrics.syncnet import SyncNet
+from dubbench.metrics.networks import pretrained
+from dubbench.metrics.networks.inception import FIDInception
+from dubbench.metrics.networks.lpips import LPIPS, Trunk
+from dubbench.metrics.syncnet.network import SyncNet
 
 State = dict[str, Tensor]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.style import StyleSim, style_similarity
+from dubbench.metrics import StyleSim, style_similarity
 
 
 class Ordered(nn.Module):

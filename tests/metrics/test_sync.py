@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.mfcc import mfcc
-from dubbench.metrics.sync import ShiftSums, Sync, SyncScores, SyncStream, sync_scores
-from dubbench.metrics.syncnet import SyncNet
+from dubbench.metrics import Sync, SyncNet, SyncScores, SyncStream, mfcc, sync_scores
+from dubbench.metrics.syncnet.scores import ShiftSums
 from tests.metrics.recipe import fill_syncnet
 
 Clip = tuple[NDArray[np.uint8], NDArray[np.int16]]

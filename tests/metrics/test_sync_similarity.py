@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.sync_similarity import SyncSimilarity, sync_similarity
+from dubbench.metrics import SyncSimilarity, sync_similarity
 from dubbench.models.sync_expert.networks import SyncNetwork
 
 

@@ -10,9 +10,7 @@ from torch import Tensor
 
 from dubbench.errors import DubbenchError
 from dubbench.face.tracks import LANDMARK, TrackRules
-from dubbench.metrics.sync import SyncStream, sync_scores
-from dubbench.metrics.sync_tracks import SyncTracks
-from dubbench.metrics.syncnet import SyncNet
+from dubbench.metrics import SyncNet, SyncStream, SyncTracks, sync_scores
 from tests.metrics.recipe import fill_syncnet
 
 Image = NDArray[np.uint8]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.syncnet import SyncNet
+from dubbench.metrics.syncnet.network import SyncNet
 from tests.metrics.recipe import fill_syncnet
 
 

@@ -170,7 +170,8 @@ def test_the_hash_follows_definitions_lists_and_samples(lists: Path, monkeypatch
     selection._test_clips.cache_clear()
     assert drawn.hash != before
     text = DEFINITIONS["lmd"].text
-    monkeypatch.setitem(DEFINITIONS, "lmd", replace(DEFINITIONS["lmd"], text=text + ", halved"))
+    changed = {**DEFINITIONS, "lmd": replace(DEFINITIONS["lmd"], text=text + ", halved")}
+    monkeypatch.setattr(protocols, "DEFINITIONS", changed)
     assert protocols.load("first_frame").hash != plain
 
 

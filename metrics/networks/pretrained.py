@@ -1,5 +1,7 @@
 """Networks of the metrics with the weights of `dubbench.assets.store`, ready to use."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -8,10 +10,11 @@ from torch import nn
 from dubbench.assets import store
 from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError, misfit
-from dubbench.metrics.embedder import ArcFace
-from dubbench.metrics.inception import FIDInception
-from dubbench.metrics.lpips import LPIPS, Trunk
-from dubbench.metrics.syncnet import SyncNet
+from dubbench.metrics.common.options import EMBEDDERS, Options
+from dubbench.metrics.networks.embedder import ArcFace
+from dubbench.metrics.networks.inception import FIDInception
+from dubbench.metrics.networks.lpips import LPIPS, Trunk, check_trunk
+from dubbench.metrics.syncnet.network import SyncNet
 
 if TYPE_CHECKING:
     from dubbench.face.s3fd import S3FD
@@ -22,8 +25,20 @@ SYNCNET = "syncnet_v2.model"
 DETECTOR = "sfd_face.pth"
 INCEPTION = "pt_inception-2015-12-05-6726825d.pth"
 TRUNKS = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}
-EMBEDDERS = ("w600k_r50.onnx", "w600k_mbf.onnx", "MobileFaceNet.onnx")
 IMAGENET_EMBEDDER = "MobileFaceNet.onnx"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """How a metric's network is had where none is handed in; a metric's file says it for each key in ``NETWORKS``.
+
+    Attributes:
+        load: makes the network, by what the run chooses.
+        file: the asset with its weights, for records; empty where the network describes itself.
+    """
+
+    load: Callable[[Options], object]
+    file: str = ""
 
 
 def syncnet() -> SyncNet:
@@ -32,7 +47,7 @@ def syncnet() -> SyncNet:
     Raises:
         DubbenchError: if the file is not here or damaged.
     """
-    return _filled(SyncNet(), SYNCNET)
+    return _filled(SyncNet, SYNCNET)
 
 
 def s3fd() -> "S3FD":
@@ -43,7 +58,7 @@ def s3fd() -> "S3FD":
     """
     from dubbench.face.s3fd import S3FD  # leads to torchvision, which `import dubbench.metrics` does without
 
-    return _filled(S3FD(), DETECTOR)
+    return _filled(S3FD, DETECTOR)
 
 
 def inception() -> FIDInception:
@@ -52,7 +67,7 @@ def inception() -> FIDInception:
     Raises:
         DubbenchError: if the file is not here or damaged.
     """
-    return _filled(FIDInception(), INCEPTION)
+    return _filled(FIDInception, INCEPTION)
 
 
 def lpips_network(net: Trunk = "alex") -> LPIPS:
@@ -61,8 +76,10 @@ def lpips_network(net: Trunk = "alex") -> LPIPS:
     Raises:
         DubbenchError: on another trunk, or if its file is not here or damaged.
     """
+    check_trunk(net)
+    path = store.find(TRUNKS[net])
     network = LPIPS(net)
-    network.load_trunk(store.load_tensors(store.find(TRUNKS[net])))
+    network.load_trunk(store.load_tensors(path))
     return network
 
 
@@ -89,9 +106,10 @@ def embedder(name_or_path: str | Path = EMBEDDERS[0]) -> ArcFace:
     return ArcFace(path, "imagenet" if trained_on_imagenet_range else None)
 
 
-def _filled(network: Network, name: str) -> Network:
-    """The network with the weights of the asset ``name``."""
+def _filled(build: Callable[[], Network], name: str) -> Network:
+    """A network with the weights of the asset ``name``; without them none is built, which takes seconds."""
     path = store.find(name)
+    network = build()
     try:
         network.load_state_dict(store.load_tensors(path))
     except RuntimeError as error:

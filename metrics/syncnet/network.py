@@ -94,7 +94,7 @@ class SyncNet(nn.Module):
         """Embeddings of windows of sound; equal to the official ``forward_aud``.
 
         Args:
-            windows: [N, 1, 13, 20] MFCC, one column every 10 ms (`dubbench.metrics.mfcc`).
+            windows: [N, 1, 13, 20] MFCC, one column every 10 ms (`dubbench.metrics.syncnet.mfcc`).
 
         Returns:
             [N, 1024] float32, not normalised.

@@ -1,5 +1,7 @@
 """The one way that images and boxes enter a pixel metric: checked, then in grey levels as float64."""
 
+from hashlib import blake2b
+
 import torch
 from torch import Tensor
 
@@ -54,6 +56,23 @@ def levels(name: str, images: Tensor) -> Tensor:
             "map [-1, 1] by (x + 1) / 2, or give uint8"
         )
     return images.double() * 255.0
+
+
+def image_keys(images: Tensor) -> Tensor:
+    """A pseudo-random key an image that depends on nothing but its pixels.
+
+    Args:
+        images: [N, 3, H, W] RGB, uint8 or floating in [0, 1]; the latter are rounded to grey levels first.
+
+    Returns:
+        [N] int64, at least 0, on the CPU.
+
+    Raises:
+        DubbenchError: on another shape, type or range.
+    """
+    pixels = levels("image batch", images).round().to("cpu", torch.uint8)
+    digests = (blake2b(image.numpy().tobytes(), digest_size=8).digest() for image in pixels)
+    return torch.tensor([int.from_bytes(digest, "big") >> 1 for digest in digests], dtype=torch.int64)
 
 
 def check_boxes(boxes: Tensor, count: int, width: int, height: int) -> list[tuple[int, int, int, int]]:

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dubbench.errors import DubbenchError
-from dubbench.metrics.images import levels
-from dubbench.metrics.inference import evaluating
+from dubbench.metrics.common.images import levels
+from dubbench.metrics.common.inference import evaluating
 
 Network = Callable[[Tensor], Tensor]
 

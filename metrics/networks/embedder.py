@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError
-from dubbench.metrics.csim import CROP
 
 Normalisation = Literal["arcface", "imagenet", "none"]
+CROP = 112  # pixels a side of an aligned face
 BATCH = 32
 IMAGENET = (255 * np.array((0.485, 0.456, 0.406)), 255 * np.array((0.229, 0.224, 0.225)))
 

@@ -1,7 +1,7 @@
-"""How a suite's lip-sync networks get to see the faces of a clip, frame by frame."""
+"""How SyncNet gets to see the faces of a clip, frame by frame."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,32 +10,11 @@ from numpy.typing import NDArray
 
 from dubbench.face.scenes import Cuts
 from dubbench.face.tracks import LANDMARK, PIPELINE
-from dubbench.metrics.sync import SyncStream
-from dubbench.metrics.sync_tracks import SyncTracks, TrackScore
-
-SyncRule = Literal["landmark", "pipeline", "precropped"]
-SYNC_RULES: tuple[SyncRule, ...] = ("landmark", "pipeline", "precropped")
-SYNC_SIDE = 224
-
-Image = NDArray[np.uint8]
-Box = NDArray[np.float64]
-
-
-class SyncExpert(Protocol):
-    """A network of this suite that tells lips in sync from others, with all that it needs around it."""
-
-    def stream(self, speech: NDArray[np.int16]) -> "ExpertStream":
-        """Begin a clip."""
-
-
-class ExpertStream(Protocol):
-    """One clip on its way through a sync expert."""
-
-    def add(self, image: Image, to_256: NDArray[np.float64]) -> None:
-        """Take the next full frame, and the transform [2, 3] from it to the aligned frame of 256 pixels."""
-
-    def finish(self) -> float | None:
-        """Mean similarity over the clip's windows; None where it is too short for one."""
+from dubbench.metrics.common.clips import Box, Image
+from dubbench.metrics.common.options import SyncRule
+from dubbench.metrics.syncnet.network import SIZE
+from dubbench.metrics.syncnet.scores import SyncStream
+from dubbench.metrics.syncnet.tracks import SyncTracks, TrackScore
 
 
 class _Whole:
@@ -45,7 +24,7 @@ class _Whole:
         self._stream, self._frames = stream, 0
 
     def add(self, image: Image, boxes: Sequence[Box]) -> None:
-        small = cv2.resize(image, (SYNC_SIDE, SYNC_SIDE), interpolation=cv2.INTER_LINEAR)
+        small = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
         self._stream.add(np.ascontiguousarray(small[None, ..., ::-1]))
         self._frames += 1
 
@@ -61,7 +40,7 @@ class _Tracked:
 
     def add(self, image: Image, boxes: Sequence[Box]) -> None:
         found = boxes if self._detector is None else self._detector.detect(image)
-        self._tracks.add(image, found, self._cuts.add(image))
+        self._tracks.add(image, found, cut=self._cuts.add(image))
 
     def finish(self) -> list[TrackScore]:
         return self._tracks.finish()
@@ -73,7 +52,7 @@ def follower(
     """Begin a clip under a rule.
 
     Args:
-        rule: see `dubbench.metrics.suite.Suite`.
+        rule: see `dubbench.metrics.common.options.Options`.
         networks: ``syncnet``, and ``s3fd`` under ``pipeline``.
         speech: [S] 16 kHz mono from the first frame on, S at least 1.
         device: where SyncNet runs.

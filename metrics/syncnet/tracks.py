@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from dubbench.errors import DubbenchError
 from dubbench.face.tracks import Box, FaceTracks, Track, TrackCrops, TrackRules
-from dubbench.metrics.mfcc import SAMPLE_RATE, check_audio
-from dubbench.metrics.sync import SAMPLES, SyncScores, SyncStream, window_count
-from dubbench.metrics.syncnet import SyncEmbedder, SyncNet
+from dubbench.metrics.syncnet.mfcc import SAMPLE_RATE, check_audio
+from dubbench.metrics.syncnet.network import SyncEmbedder, SyncNet
+from dubbench.metrics.syncnet.scores import SAMPLES, SyncScores, SyncStream, window_count
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Networks of metrics, and how each is filled from its pretrained file."""

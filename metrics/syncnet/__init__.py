@@ -1,0 +1,1 @@
+"""SyncNet as joonson/syncnet_python runs it: what it hears and sees, its network, and its scores."""
