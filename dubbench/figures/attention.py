@@ -20,8 +20,8 @@ from dubbench.errors import DubbenchError
 from dubbench.figures import plotting
 from dubbench.media.container import Image
 from dubbench.models.base import load_kind
-from dubbench.models.layers.attention import CrossAttention, LowerHalfViT
 from dubbench.models.layers.pictures import to_frames, to_pictures
+from dubbench.models.radio.attention import CrossAttention, LowerHalfViT
 from dubbench.models.radio.module import Radio
 from dubbench.models.radio.networks import Generator
 

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from dubbench.errors import DubbenchError
 from dubbench.face.crops import crop_shape, mouth_region
+from dubbench.models.g4g.adaptive_affine import adaptive_affine
 from dubbench.models.g4g.alignment import POSITIONS, InterModality, IntraModality, LandmarkEncoder, PictureEncoder
 from dubbench.models.g4g.fusion import BlendNet, composite
-from dubbench.models.layers.adaptive_affine import adaptive_affine
 from dubbench.models.layers.residual import ResidualBlock
 from dubbench.models.layers.se_resnet import SpeechEncoder
 

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dubbench.models.layers.stylegan2 import SLOPE, blur
+from dubbench.models.layers.blur import blur
+
+SLOPE = 0.2
 
 
 class EqualConv(nn.Module):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dubbench.models.layers.attention import LowerHalfViT
 from dubbench.models.layers.se_resnet import SpeechEncoder
-from dubbench.models.layers.stylegan2 import SLOPE, StyledConv, ToRGB
+from dubbench.models.radio.attention import LowerHalfViT
+from dubbench.models.radio.stylegan2 import SLOPE, StyledConv, ToRGB
 
 Variant = Literal["A", "B", "C", "D"]
 

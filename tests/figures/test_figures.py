@@ -22,7 +22,7 @@ from dubbench.evaluation.speaking_style import StyleExpert
 from dubbench.figures import attention, plotting, robustness, shown, strip, styles
 from dubbench.metrics.suite import Suite
 from dubbench.models.base import DubbingModel
-from dubbench.models.layers.attention import CrossAttention
+from dubbench.models.radio.attention import CrossAttention
 from dubbench.protocols.protocol import load
 from tests import filmed, talking
 from tests.datamodules import miniature

@@ -9,7 +9,7 @@ import yaml
 
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
-from dubbench.models.layers.attention import LowerHalfViT
+from dubbench.models.radio.attention import LowerHalfViT
 from dubbench.models.radio.module import Radio
 from dubbench.models.radio.networks import DecoderLayer, Generator
 from dubbench.models.sync_expert.module import SyncExpert

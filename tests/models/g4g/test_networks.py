@@ -8,8 +8,8 @@ from torch import Tensor
 
 from dubbench.errors import DubbenchError
 from dubbench.face.crops import crop_shape, mouth_region
+from dubbench.models.g4g.adaptive_affine import adaptive_affine
 from dubbench.models.g4g.networks import Generator, Output, References
-from dubbench.models.layers.adaptive_affine import adaptive_affine
 
 MOUTH = 32
 HEIGHT, WIDTH = crop_shape(MOUTH)
@@ -94,7 +94,7 @@ def test_sampler_equals_slow_reference(height: int, width: int) -> None:
 def test_sampler_in_pieces_equals_channel_by_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     given = [each.requires_grad_() for each in affine_inputs(2, 7, 13, 10)]
     upstream = torch.randn(2, 7, 13, 10)
-    monkeypatch.setattr("dubbench.models.layers.adaptive_affine.PIECE", 3 * 13 * 10 * 8)
+    monkeypatch.setattr("dubbench.models.g4g.adaptive_affine.PIECE", 3 * 13 * 10 * 8)
     together = adaptive_affine(*given)
     apart = torch.stack([adaptive_affine(*(each[:, c : c + 1] for each in given))[:, 0] for c in range(7)], 1)
     torch.testing.assert_close(together, apart, atol=1e-6, rtol=0)
