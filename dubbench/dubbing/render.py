@@ -18,8 +18,8 @@ from dubbench.media.container import Image
 from dubbench.media.planes import Layout, Planes, paint, read_planes
 from dubbench.media.segments import PlaneWriter, Stored
 from dubbench.models.base import DubbingModel
+from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
-from dubbench.models.realtalk.mask import polygon
 
 SEGMENT = 96  # frames; a multiple of the methods' batches, so that going on draws nothing twice
 # Of the aligned square's side: half of how far beyond what a method drew, and beyond the lower face, it is pasted.
@@ -172,7 +172,7 @@ def generated(before: Image, after: Image, points: NDArray[np.float32]) -> NDArr
         float32 [s, s] in [0, 1].
     """
     side = len(before)
-    face = fill(polygon(torch.from_numpy(points)[None]), side)[0, 0].numpy()
+    face = fill(lower_face_outline(torch.from_numpy(points)[None]), side)[0, 0].numpy()
     return _soft((before != after).any(-1), max(side // DRAWN_FADE, 1)) * _soft(face, max(side // FACE_FADE, 1))
 
 

@@ -9,7 +9,7 @@ from dubbench.face3d.model import LinearFaceModel
 from dubbench.media import SAMPLES_PER_FRAME
 from dubbench.models.geometry_model import UNIT
 from dubbench.models.layers.hubert import SpeechFeatures
-from dubbench.models.layers.positions import periodic_encoding
+from dubbench.models.layers.positions import positional_encoding
 
 # Points of the mouth that eq. 4 sums over: as many as MediaPipe's lips have.
 MOUTH = 80
@@ -107,6 +107,11 @@ class AudioToExpression(nn.Module):
             queries = layer(queries, memory)
         made: Tensor = self.head(self.norm(queries))
         return made.float()
+
+
+def periodic_encoding(frames: int, width: int, period: int) -> Tensor:
+    """`positional_encoding` that begins anew after every ``period`` places (FaceFormer, Fan et al. 2022, eq. 3)."""
+    return positional_encoding(period, width)[torch.arange(frames) % period]
 
 
 def padded(coefficients: Tensor, size: int) -> Tensor:

@@ -1,10 +1,11 @@
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dubbench.models.layers.blur import blur
 from dubbench.models.layers.discriminator import Discriminator, minibatch_deviation
-from dubbench.models.layers.se_resnet import AttentiveBlock, SelfAttentivePooling, SpeechEncoder
+from dubbench.models.layers.se_resnet import AttentiveBlock, SelfAttentivePooling, SpeechEncoder, SqueezeExcite
+from dubbench.models.sync_expert.networks import ChannelSpatialAttention
 
 
 def test_blur_halves_without_shift() -> None:
@@ -14,12 +15,12 @@ def test_blur_halves_without_shift() -> None:
     torch.testing.assert_close(half[0, 1, 1, 1:-1], torch.tensor([2.5, 4.5]))
 
 
-@pytest.mark.parametrize("attention", ["channel", "channel_spatial"])
-def test_gates_differ_from_sample_to_sample(attention: str) -> None:
+@pytest.mark.parametrize("gates", [SqueezeExcite, ChannelSpatialAttention])
+def test_gates_differ_from_sample_to_sample(gates: type[nn.Module]) -> None:
     """Channel gates squeezed after the instance norm would be the same for every input."""
-    block = AttentiveBlock(16, 16, 1, attention)
+    block = AttentiveBlock(16, 16, 1, gates)
     seen: list[Tensor] = []
-    block.attention.register_forward_hook(lambda module, inputs, gates: seen.append(gates))
+    block.attention.register_forward_hook(lambda module, inputs, factors: seen.append(factors))
     block(torch.stack([torch.randn(16, 8, 8), torch.rand(16, 8, 8) ** 8]))
     assert (seen[0][0] - seen[0][1]).abs().max() > 1e-4
     assert 0 < seen[0].min() < seen[0].max() < 1
