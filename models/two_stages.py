@@ -167,6 +167,11 @@ class TwoStageModel(GeometryModel, AdversarialModel):
                 "missing stage with --model.initial and this one's checkpoint"
             )
 
+    def make_ready(self, root: Path) -> None:
+        """Take over the folder's face model, and pass both stages off as trained."""
+        super().make_ready(root)
+        cast(TwoStages, self.ema.module).begun.fill_(True)
+
     def _train_speech(self, batch: Batch, batch_idx: int) -> None:
         last = (batch_idx + 1) % self.hparams["accumulate"] == 0 or self.trainer.is_last_batch
         found = self.optimizers()

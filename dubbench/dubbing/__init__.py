@@ -23,8 +23,6 @@ from dubbench.media.planes import layout_of
 from dubbench.media.segments import CONTAINERS, join
 from dubbench.media.video import probe
 from dubbench.models.base import DubbingModel, class_path
-from dubbench.models.geometry_model import GeometryModel
-from dubbench.models.two_stages import TwoStageModel
 from dubbench.results.record import versions
 
 SOUND = "sound.mka"
@@ -113,9 +111,9 @@ def dub(
             span = Span.of(options.length, length)
             with shown("faces", span.limit or about.frame_count_estimate) as tell:
                 clip = followed(video, digests["video"], mesh, options.face, options.size or side, span, work, tell)
-            if isinstance(model, GeometryModel):
+            if model.face_model is not None:
                 with shown("geometry", len(clip)) as tell:
-                    with_geometry(clip, model.face, tell)
+                    with_geometry(clip, model.face_model, tell)
             order = span.order(len(clip))
             _explain(about.average_fps, len(clip), length, len(order), say)
             stored = mirrored(video, layout, order, len(clip), work)
@@ -148,10 +146,9 @@ def _check(model: DubbingModel, video: Path, audio: Path, checkpoint: Path, out:
     for path in (video, audio, checkpoint):
         if out.exists() and out.samefile(path):
             raise DubbenchError(f"{out} would be written over what it is made from; give another --out")
-    if type(model).dub is DubbingModel.dub:
+    if not model.generates_frames:
         raise DubbenchError(f"{checkpoint} holds a {type(model).__name__}, which generates no frames; name a method's")
-    if isinstance(model, TwoStageModel):
-        model.check_trained()
+    model.check_trained()
 
 
 def _sound(audio: Path, work: Work) -> int:

@@ -18,12 +18,10 @@ from dubbench.media.container import Image
 from dubbench.media.planes import Layout, Planes, paint, read_planes
 from dubbench.media.segments import PlaneWriter, Stored
 from dubbench.models.base import DubbingModel
-from dubbench.models.layers.lower_face import lower_face_outline
-from dubbench.models.layers.polygon import fill
 
 SEGMENT = 96  # frames; a multiple of the methods' batches, so that going on draws nothing twice
-# Of the aligned square's side: half of how far beyond what a method drew, and beyond the lower face, it is pasted.
-DRAWN_FADE, FACE_FADE = 64, 32
+# Of the aligned square's side: half of how far beyond what a method changed, and beyond its region, it is pasted.
+DRAWN_FADE, REGION_FADE = 64, 32
 MARK_ROWS = 32  # of the picture's height
 MARGIN = 0.5  # of the mark's own height
 Tell = Callable[[int], None]
@@ -96,7 +94,8 @@ class Renderer:
         for number in range(start, len(clip)):
             planes, aligned, before = next(sources), next(made), next(own)
             if self._detected[number]:
-                mask = self._mask * generated(before, aligned, clip.aligned_points([number], len(before))[0])
+                region = model.paste_region(clip.aligned_points([number], len(before))[0], len(before))
+                mask = self._mask * changed(before, aligned, region)
                 shape = self._layout.height, self._layout.width
                 face, alpha, (x, y) = placed(aligned, self._transforms[number], mask, shape)
                 if alpha.size:
@@ -157,23 +156,22 @@ def references_of(model: DubbingModel, clip: PreparedClip) -> list[int]:
     return sorted({int(np.flatnonzero(detected)[0]), *native})
 
 
-def generated(before: Image, after: Image, points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What part of an aligned frame goes into the video: where a method changed anything, within the lower face.
+def changed(before: Image, after: Image, region: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """What part of an aligned frame goes into the video: where a method changed anything, within its region.
 
     Methods that give the source back outside a mask of their own, as RealTalk and G4G do, leave it as sharp there as it
-    was. Of those that draw the whole square, as RADIO and PersonaTalk do, background and clothes are not wanted.
+    was.
 
     Args:
         before: aligned frame, uint8 [s, s, 3].
         after: what was made of it.
-        points: its 68 landmarks [68, 2] in pixels of the square.
+        region: `DubbingModel.paste_region` of the frame, bool [s, s].
 
     Returns:
         float32 [s, s] in [0, 1].
     """
     side = len(before)
-    face = fill(lower_face_outline(torch.from_numpy(points)[None]), side)[0, 0].numpy()
-    return _soft((before != after).any(-1), max(side // DRAWN_FADE, 1)) * _soft(face, max(side // FACE_FADE, 1))
+    return _soft((before != after).any(-1), max(side // DRAWN_FADE, 1)) * _soft(region, max(side // REGION_FADE, 1))
 
 
 def _soft(region: NDArray[np.bool_], reach: int) -> NDArray[np.float32]:

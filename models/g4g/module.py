@@ -287,12 +287,20 @@ class G4G(AdversarialModel):
         Raises:
             DubbenchError: here, if the networks that draw were not trained, or no frame of ``references`` shows a face.
         """
+        self.check_trained()
+        generator = cast(Generator, self.ema.module).eval()
+        return Dubbing(generator, clip, speech, references, MEL, self.hparams["aligned_size"], precision).frames(start)
+
+    def check_trained(self) -> None:
+        """See that the networks that draw were trained, and not the alignment alone.
+
+        Raises:
+            DubbenchError: if they were not.
+        """
         if not self.draws:
             raise DubbenchError(
                 f"this {type(self).__name__} was trained with stages alignment, which draws nothing; train with all"
             )
-        generator = cast(Generator, self.ema.module).eval()
-        return Dubbing(generator, clip, speech, references, MEL, self.hparams["aligned_size"], precision).frames(start)
 
     def paste_mask(self) -> NDArray[np.float32]:
         """The lower half, which the mouth region lies in but for the bridge of the nose; outside it nothing is new."""

@@ -70,6 +70,24 @@ def test_attention_is_softmax_attention() -> None:
     torch.testing.assert_close(block(tokens, source), naive_attention(block, tokens, source), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("share", [1, 3])
+def test_weights_are_softmax_of_q_and_k_and_give_the_layers_output(share: int) -> None:
+    layer = CrossAttention(16, 4).double()
+    tokens, source = torch.randn(2 * share, 5, 16).double(), torch.randn(2, 7, 16).double()
+    out, weights = layer(tokens, source), layer.weights(tokens, source)
+    assert weights.shape == (2 * share, 4, 5, 7)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2 * share, 4, 5).double())
+    q = layer.query(layer.query_norm(tokens))
+    k, v = layer.source(layer.source_norm(source)).repeat_interleave(share, 0).split(16, -1)
+    for head in range(4):
+        part = slice(4 * head, 4 * head + 4)
+        slow = torch.softmax(torch.einsum("nqc,nkc->nqk", q[..., part], k[..., part]) / 2, -1)
+        torch.testing.assert_close(weights[:, head], slow)
+    heads = weights @ v.unflatten(-1, (4, 4)).transpose(1, 2)
+    mixed = tokens + layer.out(heads.transpose(1, 2).flatten(2))
+    torch.testing.assert_close(mixed + layer.mlp(layer.mlp_norm(mixed)), out)
+
+
 def test_one_source_serves_its_neighbours() -> None:
     block = CrossAttention(16, heads=8)
     tokens, source = torch.randn(6, 3, 16), torch.randn(2, 5, 16)
