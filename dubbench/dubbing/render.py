@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.dubbing.work import Work
+from dubbench.dubbing.work import WorkFolder
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import native_references
 from dubbench.face.warp import placed
@@ -28,7 +28,7 @@ Tell = Callable[[int], None]
 Painting = tuple[Image, NDArray[np.float32], int, int]
 
 
-class Renderer:
+class SegmentWriter:
     """Dubs a clip and pastes it into its source frames.
 
     Args:
@@ -47,6 +47,7 @@ class Renderer:
         model: DubbingModel,
         clip: PreparedClip,
         video: Path,
+        *,
         layout: Layout,
         stored: "Mirror | None",
         crf: int,
@@ -59,7 +60,7 @@ class Renderer:
         self._transforms = clip.transforms() * np.array([clip.info.size / len(self._mask)] * 2 + [1.0])
         self._detected = clip.detected()
 
-    def write(self, work: Work, tell: Tell) -> list[Path]:
+    def write(self, work: WorkFolder, tell: Tell) -> list[Path]:
         """Write the segments that are not there yet.
 
         Args:
@@ -88,7 +89,7 @@ class Renderer:
         """Finished frames from ``start`` on."""
         model, clip = self._model, self._clip
         references = references_of(model, clip)
-        made = model.dub(clip, clip.speech(), references, self._precision, start)
+        made = model.dub(clip, clip.speech(), references, self._precision, start=start)
         own = islice(clip.stream(len(self._mask)), start, None)
         sources = self._sources(start)
         for number in range(start, len(clip)):
@@ -99,7 +100,7 @@ class Renderer:
                 shape = self._layout.height, self._layout.width
                 face, alpha, (x, y) = placed(aligned, self._transforms[number], mask, shape)
                 if alpha.size:
-                    paint(planes, self._layout, face, alpha, x, y)
+                    paint(planes, self._layout, face, alpha, x=x, y=y)
             if self._mark is not None:
                 paint(planes, self._layout, *self._mark)
             yield planes
@@ -128,7 +129,7 @@ class Mirror:
         self.path, self.begins, self.order = path, begins, order
 
 
-def mirrored(video: Path, layout: Layout, order: Sequence[int], frames: int, work: Work) -> Mirror | None:
+def mirrored(video: Path, layout: Layout, order: Sequence[int], *, frames: int, work: WorkFolder) -> Mirror | None:
     """Keep the source frames that are shown once more where they can be read backwards; None if there are none.
 
     Args:

@@ -22,7 +22,7 @@ CHEEK = (3, 48)  # landmarks of the jaw and the mouth's corner, between which a 
 def patches(clip: PreparedClip, frame: int, rows: int, columns: int) -> dict[str, tuple[int, int]]:
     """Row and column of patches worth a look: at the mouth, as Figure 5's left columns, and far from it."""
     points = clip.aligned_points([frame], columns)[0].astype(float)
-    places = {
+    positions = {
         "lips": points[[62, 66]].mean(0),
         "mouth corner": points[54],
         "chin": points[8],
@@ -30,7 +30,8 @@ def patches(clip: PreparedClip, frame: int, rows: int, columns: int) -> dict[str
         "background": np.array([columns / 16, 1.75 * rows]),
     }
     return {
-        name: (int(np.clip(y - rows, 0, rows - 1)), int(np.clip(x, 0, columns - 1))) for name, (x, y) in places.items()
+        name: (int(np.clip(y - rows, 0, rows - 1)), int(np.clip(x, 0, columns - 1)))
+        for name, (x, y) in positions.items()
     }
 
 
@@ -44,14 +45,14 @@ def draw(found: AttentionMaps, chosen: Mapping[tuple[int, int], Mapping[str, tup
     """
     names = list(next(iter(chosen.values())))
     figure, cells = plotting.grid(2 * len(chosen), len(names) + 1)
-    for k, (layer, places) in enumerate(chosen.items()):
+    for k, (layer, positions) in enumerate(chosen.items()):
         upper, lower = cells[2 * k], cells[2 * k + 1]
         weights = found.maps[layer]
         plotting.show(upper[0], found.generated)
         plotting.show(lower[0], found.reference)
         plotting.name_row(upper[0], f"Att$_{{{layer[0]},{layer[1]}}}$\ngenerated")
         plotting.name_row(lower[0], "reference")
-        for column, (name, (row, across)) in enumerate(places.items(), 1):
+        for column, (name, (row, across)) in enumerate(positions.items(), 1):
             side = len(found.generated) / weights.shape[1]
             plotting.show(upper[column], found.generated, name if k == 0 else "")
             box = plotting.library("matplotlib.patches").Rectangle(

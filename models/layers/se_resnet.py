@@ -32,9 +32,9 @@ class AttentiveBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, gates: Callable[[int], nn.Module]) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.first = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
         self.first_norm = nn.InstanceNorm2d(outputs, affine=True)
-        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.second_norm = nn.InstanceNorm2d(outputs, affine=True)
         self.attention = gates(outputs)
         same = stride == 1 and inputs == outputs
@@ -70,7 +70,7 @@ class AttentiveResNet(nn.Module):
     ) -> None:
         super().__init__()
         # No norm in the stem: it would take the loudness away, and silence is what closed lips look like.
-        self.stem = nn.Conv2d(inputs, widths[0], 7, stem_stride, 3)
+        self.stem = nn.Conv2d(inputs, widths[0], 7, stride=stem_stride, padding=3)
         stages: list[nn.Module] = []
         before = widths[0]
         for width, count, stride in zip(widths, blocks, strides, strict=True):

@@ -24,9 +24,10 @@ def attend(generator: Generator, target: Tensor, reference: Tensor, mel: Tensor)
         mel: [1, bands, columns].
 
     Returns:
-        The dubbed frame [1, 3, H, W], and by (i, j) of the paper's Att_i,j (3.2) eq. 1's weights, a mean over heads:
-        [rows, columns, rows, columns], from patch of the frame's lower half to patch of the reference's. Empty without
-        ViT blocks.
+        The dubbed frame [1, 3, H, W], and by (i, j) of the paper's Att_i,j eq. 1's weights, a mean over heads: [rows,
+        columns, rows, columns], from patch of the frame's lower half to patch of the reference's. Empty without ViT
+        blocks. Of L = 6 decoder layers, i is 5 or 6; 3.2 calls them L - 1 and L, and the "Att_5,2" of the supplement's
+        last sentence about the last layer is Att_6,2.
     """
     maps: dict[Layer, Tensor] = {}
 

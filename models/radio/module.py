@@ -25,7 +25,7 @@ from dubbench.models.sync_expert.networks import SyncNetwork
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
 
-DUB_BATCH = 16
+DUB_BATCH = 16  # frames that are drawn at once
 
 
 class Radio(AdversarialModel):

@@ -31,12 +31,15 @@ class Reference(NamedTuple):
 
 
 class ResidualDown(nn.Module):
-    """Two 3 x 3 convolutions with a 1 x 1 skip; the second halves the resolution (supplement A)."""
+    """Two 3 x 3 convolutions with a 1 x 1 skip; the second halves the resolution (supplement A).
+
+    Sums are divided by the root of two, here and in `DecoderLayer`, as in StyleGAN2: so they keep the variance.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inputs, inputs, 3, 1, 1)
-        self.second = nn.Conv2d(inputs, outputs, 3, 2, 1)
+        self.first = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.second = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,9 +59,10 @@ class FaceEncoder(nn.Module):
 
     def __init__(self, inputs: int, widths: Sequence[int]) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inputs, widths[0], 3, 1, 1)
+        self.first = nn.Conv2d(inputs, widths[0], 3, padding=1)
         self.blocks = nn.ModuleList(ResidualDown(a, b) for a, b in pairwise(widths))
-        self.last = nn.Conv2d(widths[-1], widths[-1], 3, 1, 1)
+        self.last = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
+        # Supplement A names no norms, so the weights must keep the variance.
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, SLOPE)
@@ -158,7 +162,11 @@ class Generator(nn.Module):
             fidelity: nn.Module | Literal["add"] | None = None
             if len(outputs) - i <= vit_blocks and variant in "CD":
                 side = size >> (len(outputs) - 1 - i)
-                fidelity = "add" if variant == "C" else LowerHalfViT(b, side, vit_layers, vit_width, vit_heads)
+                fidelity = (
+                    "add"
+                    if variant == "C"
+                    else LowerHalfViT(b, side, layers=vit_layers, width=vit_width, heads=vit_heads)
+                )
             layers.append(DecoderLayer(a, b, w_dim, up=i > 1, fidelity=fidelity))
         self.decoder = nn.ModuleList(layers)
 
@@ -175,8 +183,7 @@ class Generator(nn.Module):
         if self.variant == "A":
             return Reference(references, None, ())
         layers = self.style_encoder(references.contiguous(memory_format=torch.channels_last))
-        # 3.1: a fully connected layer yields a sparse f_s, without structural details; of what, it does not say. Here
-        # of the last feature's mean over its places.
+        # Supplement A: global average pooling and a fully connected layer, so that f_s is "sparse" (3.1).
         return Reference(references, self.style_out(layers[-1].mean((2, 3))), tuple(layers))
 
     def f_w(self, reference: Reference, mel: Tensor) -> Tensor:
@@ -198,7 +205,8 @@ class Generator(nn.Module):
         x: Tensor = content[-1]
         colours: Tensor = x.new_zeros(len(x), 3, *x.shape[2:])
         for i, layer in enumerate(self.decoder, 1):
-            x, colours = layer(x, f_w, content[-i], reference.layers[-i] if reference.layers else None, colours)
+            f_s = reference.layers[-i] if reference.layers else None
+            x, colours = layer(x, f_w, f_c=content[-i], f_s=f_s, below=colours)
         return colours
 
     def vit_blocks(self) -> dict[int, LowerHalfViT]:

@@ -16,7 +16,9 @@ MOUTH = 80
 
 
 class AudioToExpression(nn.Module):
-    """CMSA over l + 1 + N tokens of speech, shape and history (eq. 1), then TCA of T queries over them (eq. 2).
+    """Self-attention over l + 1 + N tokens of speech, shape and history, then cross-attention of T queries over them.
+
+    The first is cross-modal self-attention, CMSA (eq. 1), the second temporal cross-attention, TCA (eq. 2).
 
     The paper prints neither widths nor numbers of layers, nor the period of the positions. The tokens get their places
     in sequence order, and the period is the l of a training's window: so no two of its speech tokens share a place, the

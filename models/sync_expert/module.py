@@ -16,7 +16,7 @@ from dubbench.models.base import DubbingModel
 from dubbench.models.sync_expert.losses import contrastive_loss, sync_loss
 from dubbench.models.sync_expert.networks import CROP, FACE_CROP, FRAMES, SyncNetwork
 
-CHANCE = 0.6931
+CHANCE = 0.6931  # log 2: the binary cross-entropy of one who guesses
 
 
 class SyncExpert(DubbingModel):

@@ -159,7 +159,7 @@ def psnr_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_robustness_scores_each_reference_as_eval_does(prepared: Path, psnr_only: Path, tmp_path: Path) -> None:
     clip = PreparedClip(prepared, "ann/two")
     rules = load(psnr_only)
-    found = robustness.compare(CopyReference(128), clip, [0, 6], [1, 6], rules, Suite(rules.metrics))
+    found = robustness.compare(CopyReference(128), clip, [0, 6], [1, 6], rules=rules, suite=Suite(rules.metrics))
     out = evaluate(prepared, {}, out=tmp_path / "eval", protocol=psnr_only, clips=["ann/two"])
     with (out / "clips.csv").open() as file:
         theirs = {row["metric"]: row["value"] for row in csv.DictReader(file) if row["method"] == "copy_reference"}
