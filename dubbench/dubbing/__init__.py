@@ -91,7 +91,7 @@ def dub(
     Raises:
         DubbenchError: if one of these cannot be used.
     """
-    begun = perf_counter()
+    started = perf_counter()
     _check(model, checkpoint, video, audio, out=out, options=options)
     layout, about = layout_of(video), probe(video)
     mark = None if options.mark is None else drawn_text(options.mark, layout.width, layout.height)
@@ -145,7 +145,7 @@ def dub(
             faceless = int((~clip.detected()).sum())
             if not options.keep:
                 work.remove()
-    return DubSummary(len(order), faceless, perf_counter() - begun)
+    return DubSummary(len(order), faceless, perf_counter() - started)
 
 
 def _check(model: DubbingModel, checkpoint: Path, video: Path, audio: Path, *, out: Path, options: DubOptions) -> None:

@@ -47,9 +47,9 @@ class CrossAttention(nn.Module):
 
 
 class LowerHalfViT(nn.Module):
-    """Fidelity mapping: attention layers from the lower half of f_i over that of f_s^i (3.2).
+    """Fidelity mapping: attention layers from the lower half of f_i over that of a style feature (3.2).
 
-    f_i flows through the decoder, f_s^i is the style encoder's feature of the same size.
+    f_i flows through the decoder; the style feature is the one of E_s that has its size.
 
     Args:
         channels: channels of both features.
@@ -73,7 +73,7 @@ class LowerHalfViT(nn.Module):
         self.unembed = nn.Linear(width, channels * self.patch**2)
 
     def forward(self, f_i: Tensor, f_s: Tensor) -> Tensor:
-        """Refine f_i [N, C, H, W] by f_s^i [M, C, H, W], M dividing N; the upper half is untouched.
+        """Refine f_i [N, C, H, W] by E_s's feature f_s [M, C, H, W], M dividing N; the upper half is untouched.
 
         Tokens are added to the feature and do not replace it, so a narrow token width cannot blur it.
         """

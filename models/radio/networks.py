@@ -80,10 +80,10 @@ class DecoderLayer(nn.Module):
 
     Args:
         inputs: channels of the layer below.
-        outputs: channels of this layer and of f_c^i and f_s^i.
+        outputs: channels of this layer and of the encoders' features of its size.
         w_dim: width of f_W.
         up: double the resolution.
-        fidelity: attention over f_s^i, `"add"` for variant C's plain sum, or None for a layer without fidelity mapping.
+        fidelity: attention over E_s's feature, `"add"` for variant C's plain sum, or None for no fidelity mapping.
     """
 
     def __init__(
@@ -102,8 +102,9 @@ class DecoderLayer(nn.Module):
         Args:
             x: features of the layer below [N, inputs, H, W], or [N, inputs, H / 2, W / 2] with ``up``.
             f_w: f_W [N, w_dim].
-            f_c: f_c^i [N, outputs, H, W].
-            f_s: f_s^i [M, outputs, H, W], M dividing N; not looked at without fidelity mapping.
+            f_c: E_c's feature of this layer's size [N, outputs, H, W]. The encoders count from the largest, the decoder
+                from the smallest: layer i has f_c^(L + 1 - i).
+            f_s: E_s's likewise [M, outputs, H, W], M dividing N; not looked at without fidelity mapping.
             below: colours of the layers below [N, 3, H, W] or half as large.
         """
         x = (self.first(x, f_w) + f_c) / math.sqrt(2)

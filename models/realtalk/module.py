@@ -21,7 +21,7 @@ from dubbench.models.realtalk.expression import AudioToExpression, expression_lo
 from dubbench.models.realtalk.mask import teeth_mask
 from dubbench.models.realtalk.networks import RealTalkStages, keep_mask, render_coefficients, stages_of
 from dubbench.models.realtalk.renderer import Renderer, blend
-from dubbench.models.realtalk.streaming import Speaker, Stream, StreamSettings, Target
+from dubbench.models.realtalk.streaming import DubbingStream, Speaker, StreamSettings, Target
 from dubbench.models.two_stages import TwoStageModel, required
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class RealTalk(TwoStageModel):
         """Dub a clip as a stream; identity and shape come from the first of ``references`` that shows a face.
 
         The historical expressions are drawn from all ``references``; pose and everything outside the mask are the
-        target frame's. See `DubbingModel.dub` and `Stream`.
+        target frame's. See `DubbingModel.dub` and `DubbingStream`.
 
         Raises:
             DubbenchError: here, if a stage is untrained, the clip has no coefficients of this face model, or none of
@@ -285,7 +285,7 @@ class RealTalk(TwoStageModel):
 
         return frames()
 
-    def stream(self, speaker: Speaker, precision: torch.dtype | None = None, start: int = 0) -> Stream:
+    def stream(self, speaker: Speaker, precision: torch.dtype | None = None, start: int = 0) -> DubbingStream:
         """Begin to dub frames that come in piece by piece.
 
         Args:
@@ -304,7 +304,7 @@ class RealTalk(TwoStageModel):
             precision=precision,
             compile=self.hparams["compile"],
         )
-        return Stream(stages_of(self.ema.module).eval(), self.face, speaker, settings, start=start)
+        return DubbingStream(stages_of(self.ema.module).eval(), self.face, speaker, settings, start=start)
 
     def exportable(self) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
         """The renderer: masked frame, reference and coefficients to a frame; see `DubbingModel.exportable`."""

@@ -59,7 +59,7 @@ class Target(NamedTuple):
     pose: Tensor
 
 
-class Stream:
+class DubbingStream:
     """One clip being dubbed as it comes in.
 
     A frame leaves when the speech of the next 1.5 T frames has come at the latest (T = 16: under a second). What is
