@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dubbench.models.layers.adaptive_affine import adaptive_affine
+from dubbench.models.g4g.adaptive_affine import adaptive_affine
 
 LIMIT = 1.2
 CHANNELS, HEIGHT, WIDTH = 256, 104, 80

@@ -44,7 +44,7 @@ def main() -> int:
     clip = find_clip(root, None, options.frames)
     model = RealTalk(size=options.size, speech="tiny", width=256, perceptual="none", adversarial_weight=0.0).eval()
     model.adopt_from(root)
-    stages_of(model.ema.module).begun.fill_(True)
+    stages_of(model.ema.module).trained_stages.fill_(True)
     speaker, targets = _parts(clip, options.size, model)
     stream, speech = model.stream(speaker), clip.speech()
     renderer = stages_of(model.ema.module).renderer

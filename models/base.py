@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,16 +16,39 @@ from torch import Tensor, nn
 from dubbench import __version__
 from dubbench.datamodules.batch import Window
 from dubbench.errors import DubbenchError, misfit
+from dubbench.models.layers.lower_face import lower_face_outline
+from dubbench.models.layers.polygon import fill
 
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
+    from dubbench.face3d.model import LinearFaceModel
 
 
 Model = TypeVar("Model", bound="DubbingModel")
 
 
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Where in its reference a dubbed frame looked.
+
+    Attributes:
+        generated: the dubbed frame, uint8 [S, S, 3] RGB.
+        reference: uint8 [S, S, 3] RGB.
+        maps: by layer, its numbers i and j as the method counts them: float32 [rows, columns, rows, columns], from
+            patch of the generated frame's lower half to patch of the reference's, each patch's sum 1.
+    """
+
+    generated: NDArray[np.uint8]
+    reference: NDArray[np.uint8]
+    maps: Mapping[tuple[int, int], NDArray[np.float32]]
+
+
 class DubbingModel(L.LightningModule):
     """A network that learns from windows of prepared clips.
+
+    What the verbs ask of a model beside training is a method here with a default, so that a method overrides what is
+    its own and nothing asks which method it has before it: `dub`, `paste_mask`, `paste_region`, `generates_frames`,
+    `check_trained`, `face_model`, `make_ready`, `attention_maps`, `exportable`, `parameter_count`.
 
     A subclass calls ``save_hyperparameters()`` with plain values only, so that its checkpoints load with
     ``weights_only=True``, and sets the three attributes.
@@ -132,6 +155,48 @@ class DubbingModel(L.LightningModule):
         """
         raise DubbenchError(f"{type(self).__name__} generates no frames, so there is nothing to dub or score")
 
+    @property
+    def generates_frames(self) -> bool:
+        """Whether there is a `dub`: a sync expert and a style encoder have none."""
+        return type(self).dub is not DubbingModel.dub
+
+    def check_trained(self) -> None:
+        """See that all that `dub` runs was trained, before a clip is prepared for it; by default it was.
+
+        Raises:
+            DubbenchError: if a part was not.
+        """
+
+    @property
+    def face_model(self) -> "LinearFaceModel | None":
+        """The face model whose coefficients a clip must have to be dubbed; None if it needs none, or has none yet."""
+        return None
+
+    def make_ready(self, root: Path) -> None:
+        """Let an untrained model dub, so that it can be timed: weights do not change what its work costs.
+
+        By default nothing is to be done.
+
+        Args:
+            root: folder of prepared clips that it will dub; a face model is taken from it.
+
+        Raises:
+            DubbenchError: if the folder has not what the model needs.
+        """
+
+    def attention_maps(self, clip: "PreparedClip", frame: int, reference: int) -> AttentionMaps:
+        """Dub one frame of a clip by its own speech and tell where it looks in the reference.
+
+        Args:
+            clip: gives both frames and the speech.
+            frame: number of the one that is dubbed.
+            reference: number of the one that it may look at.
+
+        Raises:
+            DubbenchError: here, if the method has no attention from patch to patch.
+        """
+        raise DubbenchError(f"{type(self).__name__} has no attention maps; RADIO of variant D has")
+
     def exportable(self) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
         """What `dubbench export` writes: a network, an example of its inputs by name, and names of its outputs.
 
@@ -148,6 +213,22 @@ class DubbingModel(L.LightningModule):
         The size is the window's, unless that is of face crops.
         """
         return np.ones((self.window.size, self.window.size), np.float32)
+
+    def paste_region(self, points: NDArray[np.float32], size: int) -> NDArray[np.bool_]:
+        """Where in one frame of a video the generated frame may show, beside `paste_mask`, which is that of all frames.
+
+        By default the lower face, cheek to cheek under the eyes and round the chin: of a method that draws the whole
+        square, background and clothes are not wanted.
+
+        Args:
+            points: the source frame's landmarks [68, 2] in pixels of the aligned frame.
+            size: side of the aligned frame, that of `paste_mask`.
+
+        Returns:
+            bool [size, size].
+        """
+        region: NDArray[np.bool_] = fill(lower_face_outline(torch.from_numpy(points)[None]), size)[0, 0].numpy()
+        return region
 
     def parameter_count(self) -> int:
         """Parameters of the network that inference runs."""

@@ -45,8 +45,17 @@ class GeometryModel(DubbingModel):
         return self.vertices
 
     @property
+    def face_model(self) -> LinearFaceModel | None:
+        """The face model, or None if it has none yet: it was neither trained nor loaded."""
+        return self._faces[0] if self._faces else None
+
+    def make_ready(self, root: Path) -> None:
+        """Take over the folder's face model."""
+        self.adopt_from(root)
+
+    @property
     def face(self) -> LinearFaceModel:
-        """The face model.
+        """`face_model`, where there must be one.
 
         Raises:
             DubbenchError: if the model has none yet: it was neither trained nor loaded.

@@ -26,19 +26,19 @@ class Watch:
         self.total = 0.0
         self.current = ""
         self._meter = meter
-        self._begun = self._last = 0.0
+        self._start = self._last = 0.0
         self._token: Token[Watch | None] | None = None
 
     def __enter__(self) -> Self:
         self._token = _watch.set(self)
-        self._begun = self._last = self._meter()
+        self._start = self._last = self._meter()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._book()
-        self.total = self._last - self._begun
+        self.total = self._last - self._start
         assert self._token is not None
         _watch.reset(self._token)
 

@@ -22,16 +22,16 @@ class TwoStages(nn.Module):
     Attributes:
         speaker: name of the attribute that holds the network from speech to geometry.
         renderer: the network that draws.
-        begun: bool [2], whether each of the two has been trained.
+        trained_stages: bool [2], whether each of the two has been trained.
     """
 
     speaker: ClassVar[str]
     renderer: nn.Module
-    begun: Tensor
+    trained_stages: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("begun", torch.zeros(2, dtype=torch.bool))
+        self.register_buffer("trained_stages", torch.zeros(2, dtype=torch.bool))
 
     def both(self) -> tuple[nn.Module, nn.Module]:
         """The network from speech to geometry, and the renderer."""
@@ -132,8 +132,8 @@ class TwoStageModel(GeometryModel, AdversarialModel):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """First stage, then rendering, as far as they are trained."""
         self.check_face(batch)
-        begun = torch.tensor([name in self.trained for name in self.stages], device=self.device)
-        cast(TwoStages, self.generator).begun.logical_or_(begun)
+        now = torch.tensor([name in self.trained for name in self.stages], device=self.device)
+        cast(TwoStages, self.generator).trained_stages.logical_or_(now)
         if self.speaks:
             self._train_speech(batch, batch_idx)
         if self.draws:
@@ -159,13 +159,18 @@ class TwoStageModel(GeometryModel, AdversarialModel):
         Raises:
             DubbenchError: if one was not.
         """
-        begun = cast(TwoStages, self.ema.module).begun
-        if not begun.all():
-            missing = " and ".join(n for n, b in zip(self.stages, begun, strict=True) if not b)
+        trained = cast(TwoStages, self.ema.module).trained_stages
+        if not trained.all():
+            missing = " and ".join(name for name, done in zip(self.stages, trained, strict=True) if not done)
             raise DubbenchError(
                 f"this {type(self).__name__}'s {missing} was never trained; fit with --model.stages both, or the "
                 "missing stage with --model.initial and this one's checkpoint"
             )
+
+    def make_ready(self, root: Path) -> None:
+        """Take over the folder's face model, and pass both stages off as trained."""
+        super().make_ready(root)
+        cast(TwoStages, self.ema.module).trained_stages.fill_(True)
 
     def _train_speech(self, batch: Batch, batch_idx: int) -> None:
         last = (batch_idx + 1) % self.hparams["accumulate"] == 0 or self.trainer.is_last_batch
@@ -181,7 +186,7 @@ class TwoStageModel(GeometryModel, AdversarialModel):
         self._log({f"train_{name}": value.detach() for name, value in logs.items()})
 
 
-def given(tensor: Tensor | None) -> Tensor:
+def required(tensor: Tensor | None) -> Tensor:
     """A field of a batch that the method's own window asks for."""
     assert tensor is not None
     return tensor

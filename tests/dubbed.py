@@ -12,7 +12,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from dubbench.dubbing import Options, Report, dub
+from dubbench.dubbing import DubOptions, DubSummary, dub
 from dubbench.models.base import DubbingModel, load_model
 from tests.data.videos import portraits
 from tests.models.conftest import small_radio
@@ -81,12 +81,12 @@ def quiet(step: str, total: int) -> Iterator[Callable[[int], None]]:
     yield lambda frames: None
 
 
-def dubbed(folder: Path, ckpt: Path, source: Path, sound: Path, out: str = "out.mp4", **options: Any) -> Report:  # noqa: ANN401
+def dubbed(folder: Path, ckpt: Path, source: Path, sound: Path, out: str = "out.mp4", **options: Any) -> DubSummary:  # noqa: ANN401
     """Dub without a word."""
     shown, say = options.pop("shown", quiet), options.pop("say", lambda sentence: None)
-    return dub(load_model(ckpt), ckpt, source, sound, folder / out, Options(**options), shown, say)
+    return dub(load_model(ckpt), ckpt, source, sound, folder / out, DubOptions(**options), shown, say)
 
 
-def run(given: Path, folder: Path, video: str = "face.mp4", audio: str = "tone.wav", **options: Any) -> Report:  # noqa: ANN401
+def run(given: Path, folder: Path, video: str = "face.mp4", audio: str = "tone.wav", **options: Any) -> DubSummary:  # noqa: ANN401
     """Dub what `inputs` made."""
     return dubbed(folder, given / "radio.ckpt", given / video, given / audio, **options)

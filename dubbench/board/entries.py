@@ -119,7 +119,7 @@ def expanded(given: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for place in given:
         inner = places([place])
-        found += [place] if inner != [place] and speed_report.place(place) else []
+        found += [place] if inner != [place] and speed_report.speed_file(place) else []
         found += inner
     return found
 
@@ -135,7 +135,7 @@ def collect(given: Iterable[Path]) -> list[Entry]:
     """
     entries: dict[tuple[tuple[str, str], ...], Entry] = {}
     for place in expanded(given):
-        if speed_report.alone(place):
+        if speed_report.holds_only_speeds(place):
             continue
         for entry in _entries(place):
             cells = entry.cells(name for name in entry.rows if name not in INFORMATIVE)

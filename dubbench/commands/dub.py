@@ -14,7 +14,7 @@ from dubbench.commands.speed import PRECISIONS
 from dubbench.core.config_names import resolve
 from dubbench.core.devices import device
 from dubbench.core.files import no_room
-from dubbench.dubbing import Box, Options, dub
+from dubbench.dubbing import Box, DubOptions, dub
 from dubbench.dubbing.clips import Span
 from dubbench.errors import DubbenchError
 from dubbench.media import FPS
@@ -30,7 +30,7 @@ def main(args: Sequence[str]) -> int:
     where = device(given.device)
     model = load_model(given.ckpt_path, named=given.model)
     _check_name(given.model, model, given.ckpt_path)
-    options = Options(
+    options = DubOptions(
         face=face,
         length=given.length,
         size=given.size,

@@ -55,7 +55,7 @@ def run(namespace: argparse.Namespace) -> int:
         raise DubbenchError("there is nothing to put side by side; name folders that dubbench eval wrote")
     entries = collect(places)
     speeds = speed_report.collected(places)
-    if not entries and not all(map(speed_report.alone, places)):
+    if not entries and not all(map(speed_report.holds_only_speeds, places)):
         raise DubbenchError(f"{namespace.results[0]} holds no row; run dubbench eval again")
     groups = grouped(entries)
     if entries:

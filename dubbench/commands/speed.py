@@ -4,7 +4,7 @@ import platform
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
@@ -16,8 +16,6 @@ from dubbench.core.devices import device
 from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel, read_checkpoint
-from dubbench.models.geometry_model import GeometryModel
-from dubbench.models.two_stages import TwoStageModel, TwoStages
 from dubbench.speed import report as speed_report
 from dubbench.speed.clip import demo_clip, find_clip, shortened
 from dubbench.speed.measure import measure
@@ -41,10 +39,10 @@ def main(args: Sequence[str]) -> int:
     path = Path(given.ckpt_path) if given.ckpt_path else None
     if path is not None:
         model.load_checkpoint(read_checkpoint(path), path)
-    root = Path(given.root) if given.root else _demo(model, trained=path is not None)
+    root = Path(given.root) if given.root else _demo(model)
     clip = find_clip(root, given.clip, given.frames)
     if path is None:
-        _pretend(model, root)
+        model.make_ready(root)
     with tempfile.TemporaryDirectory() as folder:
         speed = measure(
             model.to(where).eval(),
@@ -58,23 +56,14 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def _demo(model: DubbingModel, trained: bool) -> Path:
+def _demo(model: DubbingModel) -> Path:
     """The demo clip, prepared as the model wants it; coefficients mean nothing but to a trained model's face model."""
-    face = model.face if trained and isinstance(model, GeometryModel) else None
-    return demo_clip(_side(model), model.window.geometry, face)
+    return demo_clip(_side(model), model.window.geometry, model.face_model)
 
 
 def _side(model: DubbingModel) -> int:
     """Side of the aligned frames that a model gives; a window of face crops has the mouth region's."""
     return len(model.paste_mask())
-
-
-def _pretend(model: DubbingModel, root: Path) -> None:
-    """Let an untrained model dub: its weights do not change what its work costs."""
-    if isinstance(model, GeometryModel):
-        model.adopt_from(root)
-    if isinstance(model, TwoStageModel):
-        cast(TwoStages, model.ema.module).begun.fill_(True)
 
 
 def _labels(

@@ -13,8 +13,8 @@ import torch
 from dubbench import __version__
 from dubbench.core.files import sha256
 from dubbench.dubbing.clips import Span, followed, lengthened, with_geometry
-from dubbench.dubbing.render import Renderer, drawn_text, mirrored
-from dubbench.dubbing.work import Work
+from dubbench.dubbing.render import SegmentWriter, drawn_text, mirrored
+from dubbench.dubbing.work import WorkFolder
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media import FPS
@@ -23,19 +23,17 @@ from dubbench.media.planes import layout_of
 from dubbench.media.segments import CONTAINERS, join
 from dubbench.media.video import probe
 from dubbench.models.base import DubbingModel, class_path
-from dubbench.models.geometry_model import GeometryModel
-from dubbench.models.two_stages import TwoStageModel
 from dubbench.results.record import versions
 
 SOUND = "sound.mka"
 FACES = 8  # that are looked for in a frame, so that the largest or the one in the box is among them
 Box = tuple[float, float, float, float]
-Shown = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class DubOptions:
     """How a video is dubbed.
 
     Attributes:
@@ -58,7 +56,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Report:
+class DubSummary:
     """What came of it: frames, those among them without the face, and seconds that this run took."""
 
     frames: int
@@ -72,10 +70,10 @@ def dub(
     video: Path,
     audio: Path,
     out: Path,
-    options: Options,
-    shown: Shown,
+    options: DubOptions,
+    progress: Progress,
     say: Say,
-) -> Report:
+) -> DubSummary:
     """Dub a video; killed at any moment, the same call goes on and ends with the same bytes.
 
     Memory does not grow with the length, but for some hundred numbers a frame.
@@ -87,14 +85,14 @@ def dub(
         audio: speech, any file with sound; of a video, the sound from its first picture on.
         out: file to write; its suffix is one of `CONTAINERS`. The work lies in a folder beside it meanwhile.
         options: how.
-        shown: gives, for a step and its number of frames, what is told about frames that are done.
+        progress: gives, for a step and its number of frames, what is told about frames that are done.
         say: told in one sentence what the user may want to know.
 
     Raises:
         DubbenchError: if one of these cannot be used.
     """
-    begun = perf_counter()
-    _check(model, video, audio, checkpoint, out, options)
+    started = perf_counter()
+    _check(model, checkpoint, video, audio, out=out, options=options)
     layout, about = layout_of(video), probe(video)
     mark = None if options.mark is None else drawn_text(options.mark, layout.width, layout.height)
     side = len(model.paste_mask())
@@ -108,31 +106,49 @@ def dub(
             "device": model.device.type,
             "versions": versions(mesh.backend),
         }
-        with Work(out, identity, say) as work:
+        with WorkFolder(out, identity, say) as work:
             length = _sound(audio, work)
             span = Span.of(options.length, length)
-            with shown("faces", span.limit or about.frame_count_estimate) as tell:
-                clip = followed(video, digests["video"], mesh, options.face, options.size or side, span, work, tell)
-            if isinstance(model, GeometryModel):
-                with shown("geometry", len(clip)) as tell:
-                    with_geometry(clip, model.face, tell)
+            with progress("faces", span.limit or about.frame_count_estimate) as tell:
+                clip = followed(
+                    video,
+                    digests["video"],
+                    mesh,
+                    box=options.face,
+                    size=options.size or side,
+                    span=span,
+                    work=work,
+                    tell=tell,
+                )
+            if model.face_model is not None:
+                with progress("geometry", len(clip)) as tell:
+                    with_geometry(clip, model.face_model, tell)
             order = span.order(len(clip))
-            _explain(about.average_fps, len(clip), length, len(order), say)
-            stored = mirrored(video, layout, order, len(clip), work)
+            _explain(about.average_fps, len(clip), sound=length, total=len(order), say=say)
+            stored = mirrored(video, layout, order, frames=len(clip), work=work)
             clip = lengthened(clip, order, work)
             if not (clip.folder / "audio.wav").is_file():
                 write_speech(work.path(SOUND), clip.folder / "audio.wav", len(clip), apart=True)
-            renderer = Renderer(model, clip, video, layout, stored, options.crf, mark, options.precision)
-            with shown("dub", len(clip)) as tell:
-                segments = renderer.write(work, tell)
+            writer = SegmentWriter(
+                model,
+                clip,
+                video,
+                layout=layout,
+                stored=stored,
+                crf=options.crf,
+                mark=mark,
+                precision=options.precision,
+            )
+            with progress("dub", len(clip)) as tell:
+                segments = writer.write(work, tell)
             join(segments, work.path(SOUND), out, _provenance(model, digests["checkpoint"]))
             faceless = int((~clip.detected()).sum())
             if not options.keep:
                 work.remove()
-    return Report(len(order), faceless, perf_counter() - begun)
+    return DubSummary(len(order), faceless, perf_counter() - started)
 
 
-def _check(model: DubbingModel, video: Path, audio: Path, checkpoint: Path, out: Path, options: Options) -> None:
+def _check(model: DubbingModel, checkpoint: Path, video: Path, audio: Path, *, out: Path, options: DubOptions) -> None:
     """Find out before hours of work whether it can end well."""
     if not 0 <= options.crf <= 51:
         raise DubbenchError(f"--crf {options.crf} is none of x264's; give 0 to 51")
@@ -148,19 +164,18 @@ def _check(model: DubbingModel, video: Path, audio: Path, checkpoint: Path, out:
     for path in (video, audio, checkpoint):
         if out.exists() and out.samefile(path):
             raise DubbenchError(f"{out} would be written over what it is made from; give another --out")
-    if type(model).dub is DubbingModel.dub:
+    if not model.generates_frames:
         raise DubbenchError(f"{checkpoint} holds a {type(model).__name__}, which generates no frames; name a method's")
-    if isinstance(model, TwoStageModel):
-        model.check_trained()
+    model.check_trained()
 
 
-def _sound(audio: Path, work: Work) -> int:
+def _sound(audio: Path, work: WorkFolder) -> int:
     """Write the sound into the work folder; returns its length in frames, one at least."""
     seconds = work.once("sound", SOUND, lambda: str(write_sound(audio, work.path(SOUND))))
     return max(round(Fraction(seconds) * FPS), 1)
 
 
-def _explain(fps: float, frames: int, sound: int, total: int, say: Say) -> None:
+def _explain(fps: float, frames: int, *, sound: int, total: int, say: Say) -> None:
     """Tell what is done about rates and lengths that differ."""
     if fps and abs(fps - FPS) > 0.01:
         say(f"the video has {fps:.4g} frames a second; the methods work at {FPS}, and so has the result")

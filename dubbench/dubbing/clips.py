@@ -19,7 +19,7 @@ from dubbench.datamodules.prepare.geometry import fit_frames
 from dubbench.datamodules.prepare.guess import record_guess, settled_guess
 from dubbench.datamodules.prepare.track import BoxedFace, FaceChoice
 from dubbench.datamodules.track import MEMBERS, Track, TrackWriter
-from dubbench.dubbing.work import Work
+from dubbench.dubbing.work import WorkFolder
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face3d.model import LinearFaceModel
@@ -85,10 +85,11 @@ def followed(
     video: Path,
     digest: str,
     mesh: FaceMesh,
+    *,
     box: tuple[float, float, float, float] | None,
     size: int,
     span: Span,
-    work: Work,
+    work: WorkFolder,
     tell: Tell,
 ) -> PreparedClip:
     """The video as a prepared clip in the work folder, made unless it is there.
@@ -117,7 +118,9 @@ def followed(
         if not choice.detected:
             raise DubbenchError(f"{video} shows no face in any of its {choice.frames} frames; give a video of a face")
 
-    frames = write_aligned(video, faces_of(video, mesh, choice, tell, span.limit), folder, size, 0.0, judge)
+    frames = write_aligned(
+        video, faces_of(video, mesh, choice, tell, limit=span.limit), folder, size=size, smooth=0.0, judge=judge
+    )
     about = probe(video)
     info = ClipInfo(
         clip=folder.name,
@@ -170,10 +173,10 @@ def with_geometry(clip: PreparedClip, face: LinearFaceModel, tell: Tell) -> None
         torch.set_num_threads(threads)
     _, shapes, expressions = model.sizes
     shape, expression, pose, error = (part.numpy() for part in torch.split(rows, [shapes, expressions, 6, 1], 1))
-    write_geometry(clip, digest, ClipGeometry(shape, expression, pose, error[:, 0], guess.digest))
+    write_geometry(clip, digest, ClipGeometry(shape, expression, pose, error[:, 0], guess=guess.digest))
 
 
-def lengthened(clip: PreparedClip, order: Sequence[int], work: Work) -> PreparedClip:
+def lengthened(clip: PreparedClip, order: Sequence[int], work: WorkFolder) -> PreparedClip:
     """The clip with its frames in an order, some of them several times; itself if they are just its own."""
     if len(order) == len(clip):
         return clip

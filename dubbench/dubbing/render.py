@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.dubbing.work import Work
+from dubbench.dubbing.work import WorkFolder
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import native_references
 from dubbench.face.warp import placed
@@ -18,19 +18,17 @@ from dubbench.media.container import Image
 from dubbench.media.planes import Layout, Planes, paint, read_planes
 from dubbench.media.segments import PlaneWriter, Stored
 from dubbench.models.base import DubbingModel
-from dubbench.models.layers.polygon import fill
-from dubbench.models.realtalk.mask import polygon
 
 SEGMENT = 96  # frames; a multiple of the methods' batches, so that going on draws nothing twice
-# Of the aligned square's side: half of how far beyond what a method drew, and beyond the lower face, it is pasted.
-DRAWN_FADE, FACE_FADE = 64, 32
+# Of the aligned square's side: half of how far beyond what a method changed, and beyond its region, it is pasted.
+DRAWN_FADE, REGION_FADE = 64, 32
 MARK_ROWS = 32  # of the picture's height
 MARGIN = 0.5  # of the mark's own height
 Tell = Callable[[int], None]
 Painting = tuple[Image, NDArray[np.float32], int, int]
 
 
-class Renderer:
+class SegmentWriter:
     """Dubs a clip and pastes it into its source frames.
 
     Args:
@@ -49,6 +47,7 @@ class Renderer:
         model: DubbingModel,
         clip: PreparedClip,
         video: Path,
+        *,
         layout: Layout,
         stored: "Mirror | None",
         crf: int,
@@ -61,7 +60,7 @@ class Renderer:
         self._transforms = clip.transforms() * np.array([clip.info.size / len(self._mask)] * 2 + [1.0])
         self._detected = clip.detected()
 
-    def write(self, work: Work, tell: Tell) -> list[Path]:
+    def write(self, work: WorkFolder, tell: Tell) -> list[Path]:
         """Write the segments that are not there yet.
 
         Args:
@@ -90,17 +89,18 @@ class Renderer:
         """Finished frames from ``start`` on."""
         model, clip = self._model, self._clip
         references = references_of(model, clip)
-        made = model.dub(clip, clip.speech(), references, self._precision, start)
+        made = model.dub(clip, clip.speech(), references, self._precision, start=start)
         own = islice(clip.stream(len(self._mask)), start, None)
         sources = self._sources(start)
         for number in range(start, len(clip)):
             planes, aligned, before = next(sources), next(made), next(own)
             if self._detected[number]:
-                mask = self._mask * generated(before, aligned, clip.aligned_points([number], len(before))[0])
+                region = model.paste_region(clip.aligned_points([number], len(before))[0], len(before))
+                mask = self._mask * changed(before, aligned, region)
                 shape = self._layout.height, self._layout.width
                 face, alpha, (x, y) = placed(aligned, self._transforms[number], mask, shape)
                 if alpha.size:
-                    paint(planes, self._layout, face, alpha, x, y)
+                    paint(planes, self._layout, face, alpha, x=x, y=y)
             if self._mark is not None:
                 paint(planes, self._layout, *self._mark)
             yield planes
@@ -129,7 +129,7 @@ class Mirror:
         self.path, self.begins, self.order = path, begins, order
 
 
-def mirrored(video: Path, layout: Layout, order: Sequence[int], frames: int, work: Work) -> Mirror | None:
+def mirrored(video: Path, layout: Layout, order: Sequence[int], *, frames: int, work: WorkFolder) -> Mirror | None:
     """Keep the source frames that are shown once more where they can be read backwards; None if there are none.
 
     Args:
@@ -157,23 +157,22 @@ def references_of(model: DubbingModel, clip: PreparedClip) -> list[int]:
     return sorted({int(np.flatnonzero(detected)[0]), *native})
 
 
-def generated(before: Image, after: Image, points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What part of an aligned frame goes into the video: where a method changed anything, within the lower face.
+def changed(before: Image, after: Image, region: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """What part of an aligned frame goes into the video: where a method changed anything, within its region.
 
     Methods that give the source back outside a mask of their own, as RealTalk and G4G do, leave it as sharp there as it
-    was. Of those that draw the whole square, as RADIO and PersonaTalk do, background and clothes are not wanted.
+    was.
 
     Args:
         before: aligned frame, uint8 [s, s, 3].
         after: what was made of it.
-        points: its 68 landmarks [68, 2] in pixels of the square.
+        region: `DubbingModel.paste_region` of the frame, bool [s, s].
 
     Returns:
         float32 [s, s] in [0, 1].
     """
     side = len(before)
-    face = fill(polygon(torch.from_numpy(points)[None]), side)[0, 0].numpy()
-    return _soft((before != after).any(-1), max(side // DRAWN_FADE, 1)) * _soft(face, max(side // FACE_FADE, 1))
+    return _soft((before != after).any(-1), max(side // DRAWN_FADE, 1)) * _soft(region, max(side // REGION_FADE, 1))
 
 
 def _soft(region: NDArray[np.bool_], reach: int) -> NDArray[np.float32]:

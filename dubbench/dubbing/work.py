@@ -15,7 +15,7 @@ from dubbench.errors import DubbenchError
 IDENTITY = "dub.json"
 
 
-class Work:
+class WorkFolder:
     """The work folder of an output, this run's alone while the block lasts.
 
     It goes on with what it holds if that was made from the same inputs in the same way, else begins anew.
@@ -34,7 +34,7 @@ class Work:
         self._identity: dict[str, Any] = json.loads(json.dumps(identity))
         self._say = say
 
-    def __enter__(self) -> "Work":
+    def __enter__(self) -> "WorkFolder":
         self._stack = ExitStack()
         if self.folder.exists() and (not self.folder.is_dir() or (self._foreign() and any(self.folder.iterdir()))):
             raise DubbenchError(f"{self.folder} is no work folder of dubbench dub; move it away or give another --out")
@@ -61,9 +61,9 @@ class Work:
         note = self.path(f"{step}.json")
         if note.is_file() and self.path(name).exists():
             return str(json.loads(note.read_text(encoding="utf-8")))
-        told = make()
-        write_json(note, told)
-        return told
+        result = make()
+        write_json(note, result)
+        return result
 
     def remove(self) -> None:
         """Remove the folder; what tells whose it is goes last."""

@@ -83,6 +83,7 @@ def compare(
     clip: PreparedClip,
     references: Sequence[int],
     frames: Sequence[int],
+    *,
     rules: Protocol,
     suite: Suite,
     source_root: Path | None = None,
@@ -101,7 +102,7 @@ def compare(
         candidates: list[Candidate] = [Candidate(), *rows]
         meshes = {row.name: stack.enter_context(FaceMesh()) for row in candidates}
         job = Job(footage, clip.speech(), rules, prepared=clip)
-        results = score_clip(job, dict.fromkeys(candidates, ""), suite, meshes, videos)
+        results = score_clip(job, dict.fromkeys(candidates, ""), suite, meshes, videos=videos)
         shown = {
             row.name: _aligned(inside(videos / row.name, f"{clip.info.clip}.mp4"), clip, frames)
             for row, result in zip(candidates, results, strict=True)
@@ -147,8 +148,8 @@ def table(found: Robustness) -> str:
         spread = found.spread(metric)
         if spread["mean"] == spread["mean"]:
             values = [result.values.get(metric, float("nan")) for result in found.results]
-            told = [f"{value:.4g}" for value in (*values, spread["mean"])]
-            lines.append([metric, *told, f"{spread['max'] - spread['min']:.2g}"])
+            cells = [f"{value:.4g}" for value in (*values, spread["mean"])]
+            lines.append([metric, *cells, f"{spread['max'] - spread['min']:.2g}"])
     return plotting.lettering(["", *(f"ref {k}" for k in found.references), "mean", "range"], lines)
 
 
@@ -204,7 +205,7 @@ def run(arguments: argparse.Namespace) -> None:
         pool_minimum=rules.pool_minimum,
         networks=experts(arguments.sync_expert, arguments.style_encoder, where),
     )
-    found = compare(model, clip, references, frames, rules, suite, arguments.source_root)
+    found = compare(model, clip, references, frames, rules=rules, suite=suite, source_root=arguments.source_root)
     draw(found, arguments.out)
     if arguments.csv:
         write(arguments.csv, found)

@@ -15,7 +15,7 @@ ENDS = (GROUND_TRUTH, COPY_REFERENCE)
 
 
 @dataclass(frozen=True)
-class Shown:
+class MethodVideos:
     """One method's videos in one results folder.
 
     Attributes:
@@ -31,7 +31,7 @@ class Shown:
     videos: Mapping[str, Path]
 
 
-def shown(given: Iterable[Path], methods: Sequence[str] | None = None) -> list[Shown]:
+def shown(given: Iterable[Path], methods: Sequence[str] | None = None) -> list[MethodVideos]:
     """What results folders have to show: the ground truth, copy-the-reference, then methods by folder.
 
     The two ends of the scale are taken from the first folder that has them.
@@ -43,7 +43,7 @@ def shown(given: Iterable[Path], methods: Sequence[str] | None = None) -> list[S
     Raises:
         DubbenchError: if a folder holds no results or no videos, or a method that is asked for is in none.
     """
-    rows: list[Shown] = []
+    rows: list[MethodVideos] = []
     for place in places(given):
         for row in _rows(place):
             if row.method not in ENDS or row.method not in [each.method for each in rows]:
@@ -64,7 +64,7 @@ def shown(given: Iterable[Path], methods: Sequence[str] | None = None) -> list[S
     return [row for row in rows if methods is None or row.label in methods or row.method in methods]
 
 
-def _rows(place: Path) -> list[Shown]:
+def _rows(place: Path) -> list[MethodVideos]:
     try:
         record: dict[str, Any] = json.loads((place / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -77,7 +77,7 @@ def _rows(place: Path) -> list[Shown]:
         foreign = facts.get("folder")
         found = _foreign(Path(foreign), clips) if foreign else _own(place / "videos" / method, clips)
         if found:
-            rows.append(Shown(method, method, place, found))
+            rows.append(MethodVideos(method, method, place, found))
     if not rows:
         raise DubbenchError(f"{place} holds no videos; `dubbench eval --out {place}` writes them")
     return rows

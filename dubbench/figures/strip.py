@@ -10,7 +10,7 @@ import numpy as np
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.figures import plotting
-from dubbench.figures.shown import Shown, shown
+from dubbench.figures.shown import MethodVideos, shown
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 
@@ -144,5 +144,5 @@ def _box(arguments: argparse.Namespace, first: Sequence[Image]) -> Box | None:
     return left, top, left + wide, top + high
 
 
-def _label(row: Shown) -> str:
+def _label(row: MethodVideos) -> str:
     return row.label.replace("_", " ").replace("/", "\n")

@@ -131,7 +131,7 @@ def plane(points: Sequence[Point]) -> NDArray[np.float32]:
     return np.asarray(tsne.fit_transform(torch.stack([point.style for point in points]).numpy()), np.float32)
 
 
-def draw(points: Sequence[Point], places: NDArray[np.float32], out: Path) -> None:
+def draw(points: Sequence[Point], positions: NDArray[np.float32], out: Path) -> None:
     """Write the figure: a colour a speaker, a mark a kind."""
     figure = plotting.sheet(7, 5.6)
     axes = figure.add_subplot()
@@ -144,7 +144,13 @@ def draw(points: Sequence[Point], places: NDArray[np.float32], out: Path) -> Non
             if any(chosen):
                 colour = colours((number + 0.5) / len(speakers))
                 axes.scatter(
-                    places[chosen, 0], places[chosen, 1], s=16, marker=mark, color=[colour], linewidths=0, alpha=0.8
+                    positions[chosen, 0],
+                    positions[chosen, 1],
+                    s=16,
+                    marker=mark,
+                    color=[colour],
+                    linewidths=0,
+                    alpha=0.8,
                 )
         axes.scatter([], [], s=30, color=[colours((number + 0.5) / len(speakers))], label=speaker)
     for kind, mark in marks.items():

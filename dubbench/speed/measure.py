@@ -105,7 +105,7 @@ def measure(
             passes.append(watch)
 
     memory = _peak(model.device, timed)
-    return _speed(counted, passes, model.parameter_count(), frames, memory)
+    return _speed(counted, passes, model.parameter_count(), frames=frames, memory=memory)
 
 
 def clock(device: torch.device) -> Callable[[], float]:
@@ -120,12 +120,12 @@ def clock(device: torch.device) -> Callable[[], float]:
     return read
 
 
-def _speed(counted: Counted, passes: list[Watch], parameters: int, frames: int, memory: int) -> Speed:
+def _speed(counted: Counted, passes: list[Watch], parameters: int, *, frames: int, memory: int) -> Speed:
     middle = sorted(range(len(passes)), key=lambda number: passes[number].total)[(len(passes) - 1) // 2]
 
     def cost(name: str, parameters: int, multiply_adds: float, seconds: list[float]) -> Cost:
         each = [value / frames for value in seconds]
-        return Cost(name, parameters, multiply_adds / frames, each[middle], min(each), max(each))
+        return Cost(name, parameters, multiply_adds / frames, seconds=each[middle], low=min(each), high=max(each))
 
     return Speed(
         total=cost("total", parameters, counted.multiply_adds, [watch.total for watch in passes]),

@@ -72,20 +72,20 @@ def record(folder: Path, new: Sequence[Line]) -> Path:
     """
     path = folder / NAME
     key = _key(new[0])
-    kept = [line for line in read(path) if _key(line) != key] if path.is_file() else []
-    write_text(path, as_csv(COLUMNS, [[line[column] for column in COLUMNS] for line in (*kept, *new)]))
+    others = [line for line in read(path) if _key(line) != key] if path.is_file() else []
+    write_text(path, as_csv(COLUMNS, [[line[column] for column in COLUMNS] for line in (*others, *new)]))
     return path
 
 
-def place(given: Path) -> Path | None:
+def speed_file(folder: Path) -> Path | None:
     """The file of a results folder, or the file itself; None where there is none."""
-    path = given / NAME if given.is_dir() else given
+    path = folder / NAME if folder.is_dir() else folder
     return path if path.name == NAME and path.is_file() else None
 
 
-def alone(given: Path) -> bool:
-    """Whether a place holds speeds and no scores."""
-    return place(given) is not None and not (given / "summary.csv").is_file()
+def holds_only_speeds(folder: Path) -> bool:
+    """Whether a results folder, or a file, holds speeds and no scores."""
+    return speed_file(folder) is not None and not (folder / "summary.csv").is_file()
 
 
 def read(path: Path) -> list[Line]:
@@ -106,13 +106,13 @@ def read(path: Path) -> list[Line]:
     return found
 
 
-def collected(places: Iterable[Path]) -> list[Line]:
-    """The lines of all files in these places, equal ones once.
+def collected(folders: Iterable[Path]) -> list[Line]:
+    """The lines of all files in these results folders, equal ones once.
 
     Raises:
         DubbenchError: as `read` does.
     """
-    files = filter(None, map(place, places))
+    files = filter(None, map(speed_file, folders))
     return list({tuple(line.values()): line for path in files for line in read(path)}.values())
 
 
@@ -144,17 +144,17 @@ def claimed() -> list[Claimed]:
     return found
 
 
-def show(places: Iterable[Path], console: Console | None = None) -> None:
-    """Print one table of the speeds in these places, and below them what papers print; nothing if there are none.
+def show(folders: Iterable[Path], console: Console | None = None) -> None:
+    """Print one table of the speeds in results folders, and below them what papers print; nothing if there are none.
 
     Args:
-        places: results folders or files.
+        folders: results folders, or ``speed.csv`` files.
         console: where to print, by default the standard output.
 
     Raises:
         DubbenchError: as `read` does.
     """
-    found = collected(places)
+    found = collected(folders)
     if not found:
         return
     console = console or Console()

@@ -17,7 +17,7 @@ import numpy as np
 from dubbench import __version__
 from dubbench.core.files import write_json, write_text
 from dubbench.errors import DubbenchError
-from dubbench.figures.shown import Shown
+from dubbench.figures.shown import MethodVideos
 from dubbench.study.design import design
 from dubbench.study.video import bare_copy
 
@@ -87,7 +87,7 @@ def key_path(out: Path) -> Path:
 
 
 def make(
-    rows: Sequence[Shown],
+    rows: Sequence[MethodVideos],
     out: Path,
     *,
     questions: Sequence[str] = ("visual", "sync", "realness"),
@@ -166,7 +166,7 @@ def make(
     return Study(out / "index.html", key_path(out), labels, common, left_out, encoded, len(orders[0]))
 
 
-def _clips(rows: Sequence[Shown], count: int | None, seed: int) -> tuple[list[str], list[str]]:
+def _clips(rows: Sequence[MethodVideos], count: int | None, seed: int) -> tuple[list[str], list[str]]:
     """The clips that every row has, some of them if told so, and those that are left out."""
     if not rows:
         raise DubbenchError("there is no method to ask about; give results folders with videos")

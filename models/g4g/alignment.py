@@ -13,7 +13,7 @@ from dubbench.models.losses import contrastive_scale
 # AdaIN takes means and deviations along a channel, so a feature of d numbers is seen as d / POSITIONS channels.
 POSITIONS = 16
 CELLS = (4, 4)  # what an encoder's last map is pooled to: where the mouth is, and not only that it is, must be told
-STEPS = 3
+STEPS = 3  # how often an encoder's map is halved before that; not printed
 
 
 class Embedding(nn.Module):
@@ -29,7 +29,7 @@ class Embedding(nn.Module):
         super().__init__()
         self.steps = nn.Sequential(
             *(
-                nn.Sequential(nn.Conv2d(channels, channels, 3, 2, 1), group_norm(channels), nn.SiLU())
+                nn.Sequential(nn.Conv2d(channels, channels, 3, stride=2, padding=1), group_norm(channels), nn.SiLU())
                 for _ in range(steps)
             )
         )
@@ -56,7 +56,7 @@ class PictureEncoder(nn.Module):
         super().__init__()
         full, half = widths
         self.trunk = nn.Sequential(
-            nn.Conv2d(inputs, full, 7, 1, 3), ResidualBlock(full, half, 2), ResidualBlock(half, channels, 2)
+            nn.Conv2d(inputs, full, 7, padding=3), ResidualBlock(full, half, 2), ResidualBlock(half, channels, 2)
         )
         self.embedding = Embedding(channels, dim)
 
@@ -78,7 +78,9 @@ class LandmarkEncoder(nn.Module):
         super().__init__()
         half, quarter = widths
         # No norm before the first activation: how many pixels are drawn on tells how large a face is.
-        self.trunk = nn.Sequential(nn.Conv2d(1, half, 5, 2, 2), nn.SiLU(), ResidualBlock(half, quarter, 2))
+        self.trunk = nn.Sequential(
+            nn.Conv2d(1, half, 5, stride=2, padding=2), nn.SiLU(), ResidualBlock(half, quarter, 2)
+        )
         self.embedding = Embedding(quarter, dim)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -117,7 +119,7 @@ class AlignmentBlock(nn.Module):
     def __init__(self, channels: int, dim: int | None) -> None:
         super().__init__()
         self.norms = nn.ModuleList(AdaIN1d(channels, dim) for _ in range(2)) if dim is not None else None
-        self.convolutions = nn.ModuleList(nn.Conv1d(channels, channels, 3, 1, 1) for _ in range(2))
+        self.convolutions = nn.ModuleList(nn.Conv1d(channels, channels, 3, padding=1) for _ in range(2))
 
     def forward(self, x: Tensor, landmark: Tensor) -> Tensor:
         """Align [N, channels, L] with l_r [N, dim]."""
@@ -140,7 +142,7 @@ class IntraModality(nn.Module):
     def __init__(self, dim: int, width: int, blocks: int, alignment: bool) -> None:
         super().__init__()
         channels = dim // POSITIONS
-        self.join = nn.Conv1d(2 * channels, width, 3, 1, 1)
+        self.join = nn.Conv1d(2 * channels, width, 3, padding=1)
         self.blocks = nn.ModuleList(AlignmentBlock(width, dim if alignment else None) for _ in range(blocks))
         self.out = nn.Conv1d(width, channels, 1)
 

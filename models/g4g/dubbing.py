@@ -24,7 +24,7 @@ DRAWN_AT_ONCE = 4
 FADE = 16  # of the mouth region's side, at its border
 
 
-class Dubbing:
+class G4GDubbing:
     """One clip being dubbed; memory does not grow with its length but for its landmarks."""
 
     def __init__(
@@ -33,6 +33,7 @@ class Dubbing:
         clip: "PreparedClip",
         speech: NDArray[np.float32],
         references: Sequence[int],
+        *,
         mel: Mel,
         size: int,
         precision: torch.dtype | None,

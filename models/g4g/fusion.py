@@ -34,13 +34,13 @@ class BlendNet(nn.Module):
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
         full, half, quarter = widths
-        self.stem = nn.Conv2d(9, full, 3, 1, 1)
+        self.stem = nn.Conv2d(9, full, 3, padding=1)
         self.down = nn.ModuleList([ResidualBlock(full, half, 2), ResidualBlock(half, quarter, 2)])
         self.middle = ResidualBlock(quarter, quarter)
         # Before the enlargement a 1 x 1 convolution gives the same as after it, at a quarter of the cost.
         self.steps = nn.ModuleList([nn.Conv2d(quarter, half, 1), nn.Conv2d(half, full, 1)])
         self.up = nn.ModuleList([ResidualBlock(half, half), ResidualBlock(full, full)])
-        self.out = nn.Conv2d(full, 3, 3, 1, 1)
+        self.out = nn.Conv2d(full, 3, 3, padding=1)
 
     def forward(self, composed: Tensor, generated: Tensor, occluded: Tensor) -> Tensor:
         """Final pictures [N, 3, H, W] in [-1, 1] of three of the same shape."""

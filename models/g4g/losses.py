@@ -139,5 +139,5 @@ class Discriminators(nn.Module):
 def _patches(inputs: int, widths: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for before, width in zip((inputs, *widths), widths, strict=False):
-        layers += [spectral_norm(nn.Conv2d(before, width, 4, 2, 1)), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 3, 1, 1)))
+        layers += [spectral_norm(nn.Conv2d(before, width, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)))

@@ -14,18 +14,18 @@ from torch.nn import functional as F
 from dubbench.face.crops import crop_shape, mouth_region
 from dubbench.models.layers.polygon import fill
 
-Part: TypeAlias = Literal["jaw", "brows", "nose", "eyes", "lips"]
+FacePart: TypeAlias = Literal["jaw", "brows", "nose", "eyes", "lips"]
 
 # iBUG's 68 landmarks: first and last of a line, and whether it is closed.
-LINES: dict[Part, tuple[tuple[int, int, bool], ...]] = {
+LINES: dict[FacePart, tuple[tuple[int, int, bool], ...]] = {
     "jaw": ((0, 16, False),),
     "brows": ((17, 21, False), (22, 26, False)),
     "nose": ((27, 30, False), (31, 35, False)),
     "eyes": ((36, 41, True), (42, 47, True)),
     "lips": ((48, 59, True), (60, 67, True)),
 }
-PARTS: tuple[Part, ...] = ("jaw", "brows", "nose", "eyes", "lips")
-SHOWN: tuple[Part, ...] = ("brows", "nose", "eyes")  # by an occluded source, whatever is said
+PARTS: tuple[FacePart, ...] = ("jaw", "brows", "nose", "eyes", "lips")
+UPPER_PARTS: tuple[FacePart, ...] = ("brows", "nose", "eyes")  # by an occluded source, whatever is said
 
 CHEEKS = (2, 14)
 # How far in from a cheek each further point of the jaw is: shares of the distance of both, means over 22 speakers. The
@@ -37,7 +37,7 @@ OUTWARDS = 0.05  # in m
 BLUR = 64  # m over the deviation of the Gaussian
 
 
-def landmark_map(points: Tensor, height: int, width: int, parts: Sequence[Part] = PARTS) -> Tensor:
+def landmark_map(points: Tensor, height: int, width: int, parts: Sequence[FacePart] = PARTS) -> Tensor:
     """Lines through the landmarks, the prior L_r (3.1).
 
     A pixel's value falls from 1 to 0 over the one pixel about the line's edge, by the distance of its centre, at +0.5,
@@ -136,7 +136,7 @@ def supervision_masks(points: Tensor, mouth: int) -> Tensor:
     return torch.stack([*masks, region.expand_as(masks[0])], 1)
 
 
-def _segments(parts: Sequence[Part], device: torch.device) -> tuple[Tensor, Tensor]:
+def _segments(parts: Sequence[FacePart], device: torch.device) -> tuple[Tensor, Tensor]:
     """Numbers of the landmarks at the ends of each segment, [S] and [S]."""
     starts, ends = [], []
     for first, last, closed in (line for part in parts for line in LINES[part]):

@@ -14,9 +14,9 @@ from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialModel
 from dubbench.models.base import load_kind, lower_half
 from dubbench.models.g4g import losses
-from dubbench.models.g4g.dubbing import Dubbing
-from dubbench.models.g4g.masks import SHOWN, face_mask, landmark_map, supervision_masks
-from dubbench.models.g4g.networks import REFERENCES, Generator, Output, References
+from dubbench.models.g4g.dubbing import G4GDubbing
+from dubbench.models.g4g.masks import UPPER_PARTS, face_mask, landmark_map, supervision_masks
+from dubbench.models.g4g.networks import REFERENCES, Generator, GeneratorOutput, References
 from dubbench.models.losses import PerceptualLoss, weighted
 from dubbench.models.sync_expert.module import SyncExpert
 from dubbench.models.sync_expert.networks import SyncNetwork
@@ -202,19 +202,19 @@ class G4G(AdversarialModel):
         logs |= {"loss": total, **terms}
         self._log({f"train_{name}": value.detach() for name, value in logs.items()})
 
-    def run(self, generator: nn.Module, batch: Batch) -> Output:
+    def run(self, generator: nn.Module, batch: Batch) -> GeneratorOutput:
         """Draw the batch's frames, with their own landmarks for the visual feature of eqs. 6 to 10."""
         network = cast(Generator, generator)
         points = batch.points.flatten(0, 1).float()
         own = landmark_map(points, network.height, network.width) if self.hparams["alignment"] else None
         references = self._references(network, batch)
         assert batch.mel is not None
-        made: Output = network(
+        made: GeneratorOutput = network(
             batch.frames.flatten(0, 1),
             references,
             batch.mel.flatten(0, 1),
             face_mask(points, self.window.size),
-            own,
+            landmarks=own,
         )
         return made
 
@@ -222,7 +222,7 @@ class G4G(AdversarialModel):
         """The final pictures [B, T, 3, H, W]."""
         return self.run(generator, batch).image.view_as(batch.frames)
 
-    def terms(self, generator: nn.Module, made: Output, batch: Batch) -> dict[str, Tensor]:
+    def terms(self, generator: nn.Module, made: GeneratorOutput, batch: Batch) -> dict[str, Tensor]:
         """Eq. 17 but for the adversarial term, unweighted."""
         target, image = batch.frames.flatten(0, 1), made.image.float()
         masks = supervision_masks(batch.points.flatten(0, 1).float(), self.window.size)
@@ -287,12 +287,21 @@ class G4G(AdversarialModel):
         Raises:
             DubbenchError: here, if the networks that draw were not trained, or no frame of ``references`` shows a face.
         """
+        self.check_trained()
+        generator = cast(Generator, self.ema.module).eval()
+        size = self.hparams["aligned_size"]
+        return G4GDubbing(generator, clip, speech, references, mel=MEL, size=size, precision=precision).frames(start)
+
+    def check_trained(self) -> None:
+        """See that the networks that draw were trained, and not the alignment alone.
+
+        Raises:
+            DubbenchError: if they were not.
+        """
         if not self.draws:
             raise DubbenchError(
                 f"this {type(self).__name__} was trained with stages alignment, which draws nothing; train with all"
             )
-        generator = cast(Generator, self.ema.module).eval()
-        return Dubbing(generator, clip, speech, references, MEL, self.hparams["aligned_size"], precision).frames(start)
 
     def paste_mask(self) -> NDArray[np.float32]:
         """The lower half, which the mouth region lies in but for the bridge of the nose; outside it nothing is new."""
@@ -302,7 +311,7 @@ class G4G(AdversarialModel):
         # Eq. 12 does not say of what l_s and l_r are here. Like is compared with like, what an occluded face shows:
         # against the reference's mouth and jaw, the encoder would learn to see none.
         shown, reference = (
-            network.landmark(landmark_map(points.float(), network.height, network.width, SHOWN))
+            network.landmark(landmark_map(points.float(), network.height, network.width, UPPER_PARTS))
             for points in (batch.points.flatten(0, 1), batch.reference_points[:, 0])
         )
         reference = reference.repeat_interleave(FRAMES, 0)

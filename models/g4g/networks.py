@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from dubbench.errors import DubbenchError
 from dubbench.face.crops import crop_shape, mouth_region
+from dubbench.models.g4g.adaptive_affine import adaptive_affine
 from dubbench.models.g4g.alignment import POSITIONS, InterModality, IntraModality, LandmarkEncoder, PictureEncoder
 from dubbench.models.g4g.fusion import BlendNet, composite
-from dubbench.models.layers.adaptive_affine import adaptive_affine
 from dubbench.models.layers.residual import ResidualBlock
 from dubbench.models.layers.se_resnet import SpeechEncoder
 
@@ -33,7 +33,7 @@ class References(NamedTuple):
     landmark: Tensor
 
 
-class Output(NamedTuple):
+class GeneratorOutput(NamedTuple):
     """What the generator makes of N frames.
 
     Attributes:
@@ -93,12 +93,12 @@ class Decoder(nn.Module):
         super().__init__()
         full, half = widths
         self.join = nn.Sequential(
-            nn.Conv2d(2 * channels, channels, 3, 1, 1), *(ResidualBlock(channels, channels) for _ in range(blocks))
+            nn.Conv2d(2 * channels, channels, 3, padding=1), *(ResidualBlock(channels, channels) for _ in range(blocks))
         )
         self.steps = nn.ModuleList([nn.Conv2d(channels, half, 1), nn.Conv2d(half, full, 1)])
         self.up = nn.ModuleList([ResidualBlock(half, half), ResidualBlock(full, full)])
         self.heads = nn.ModuleList(nn.Conv2d(c, 3, 1) for c in (half, channels)) if supervision else None
-        self.out = nn.Conv2d(full, 3, 3, 1, 1)
+        self.out = nn.Conv2d(full, 3, 3, padding=1)
 
     def forward(self, source: Tensor, deformed: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Picture [N, 3, H, W] in [-1, 1] and the pictures of all heads, of F_s and F_d [N, C, H / 4, W / 4]."""
@@ -226,7 +226,7 @@ class Generator(nn.Module):
         mel: Tensor,
         face_mask: Tensor,
         landmarks: Tensor | None = None,
-    ) -> Output:
+    ) -> GeneratorOutput:
         """Draw N frames of M clips, N / M neighbours each.
 
         Args:
@@ -245,7 +245,7 @@ class Generator(nn.Module):
         generated, scales = self.decoder(source, deformed)
         if landmarks is not None:
             visual = self._align(embedding, references, self.landmark(landmarks))
-        return Output(
+        return GeneratorOutput(
             self._fuse(frames, occluded, generated, face_mask), generated, scales, *self.inter(visual, speech)
         )
 

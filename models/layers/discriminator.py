@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dubbench.models.layers.stylegan2 import SLOPE, blur
+from dubbench.models.layers.blur import blur
+
+SLOPE = 0.2
 
 
 class EqualConv(nn.Module):
@@ -23,7 +25,7 @@ class EqualConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve [N, inputs, H, W]; a strided kernel of 3 expects its input blurred and padded to odd size."""
         padding = self.weight.shape[-1] // 2 if self.stride == 1 else 0
-        return F.conv2d(x, self.weight * self.scale, self.bias, self.stride, padding)
+        return F.conv2d(x, self.weight * self.scale, self.bias, stride=self.stride, padding=padding)
 
 
 class EqualLinear(nn.Module):

@@ -11,8 +11,3 @@ def positional_encoding(frames: int, width: int) -> Tensor:
     rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     angles = torch.arange(frames)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width]
-
-
-def periodic_encoding(frames: int, width: int, period: int) -> Tensor:
-    """`positional_encoding` that begins anew after every ``period`` places (FaceFormer, Fan et al. 2022, eq. 3)."""
-    return positional_encoding(period, width)[torch.arange(frames) % period]

@@ -22,8 +22,8 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.stride = stride
         self.first_norm, self.second_norm = group_norm(inputs), group_norm(outputs)
-        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1)
-        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1)
+        self.first = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1, bias=False) if stride > 1 or inputs != outputs else None
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Residual networks with attention, for speech (Chung et al., 2020) and for lips (RADIO supplement A)."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,27 +23,6 @@ class SqueezeExcite(nn.Module):
         return gates[:, :, None, None]
 
 
-class ChannelSpatialAttention(nn.Module):
-    """Channel gates from mean and maximum, then spatial gates likewise (CBAM; Woo et al., 2018)."""
-
-    def __init__(self, channels: int, reduction: int = 8) -> None:
-        super().__init__()
-        hidden = max(channels // reduction, 4)
-        self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, channels))
-        self.spatial = nn.Conv2d(2, 1, 7, padding=3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Gates [N, C, H, W] in (0, 1) of features of the same shape."""
-        channel = (self.gate(x.mean((2, 3))) + self.gate(x.amax((2, 3)))).sigmoid()[:, :, None, None]
-        gated = x * channel
-        spatial = self.spatial(torch.cat([gated.mean(1, keepdim=True), gated.amax(1, keepdim=True)], 1)).sigmoid()
-        gates: Tensor = channel * spatial
-        return gates
-
-
-ATTENTION = {"channel": SqueezeExcite, "channel_spatial": ChannelSpatialAttention}
-
-
 class AttentiveBlock(nn.Module):
     """Residual block with instance norm, leaky ReLU and gates.
 
@@ -52,13 +30,13 @@ class AttentiveBlock(nn.Module):
     sample, so that gates squeezed after the norm, as in the batch-normed original, would be constants.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, attention: str) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, gates: Callable[[int], nn.Module]) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.first = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
         self.first_norm = nn.InstanceNorm2d(outputs, affine=True)
-        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.second_norm = nn.InstanceNorm2d(outputs, affine=True)
-        self.attention = ATTENTION[attention](outputs)
+        self.attention = gates(outputs)
         same = stride == 1 and inputs == outputs
         self.skip = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
 
@@ -77,7 +55,7 @@ class AttentiveResNet(nn.Module):
         widths: channels of the four stages.
         blocks: blocks of the four stages.
         strides: strides of stem and stages, rows or both axes.
-        attention: what gates the blocks.
+        gates: makes what gates a block of so many channels: [N, C, H, W] to factors of a shape that multiplies it.
         stem_stride: of the stem's rows and columns.
     """
 
@@ -87,18 +65,17 @@ class AttentiveResNet(nn.Module):
         widths: Sequence[int],
         blocks: Sequence[int],
         strides: Sequence[int],
-        attention: Literal["channel", "channel_spatial"],
+        gates: Callable[[int], nn.Module],
         stem_stride: tuple[int, int],
     ) -> None:
         super().__init__()
         # No norm in the stem: it would take the loudness away, and silence is what closed lips look like.
-        self.stem = nn.Conv2d(inputs, widths[0], 7, stem_stride, 3)
+        self.stem = nn.Conv2d(inputs, widths[0], 7, stride=stem_stride, padding=3)
         stages: list[nn.Module] = []
         before = widths[0]
         for width, count, stride in zip(widths, blocks, strides, strict=True):
             stages += [
-                AttentiveBlock(before if i == 0 else width, width, stride if i == 0 else 1, attention)
-                for i in range(count)
+                AttentiveBlock(before if i == 0 else width, width, stride if i == 0 else 1, gates) for i in range(count)
             ]
             before = width
         self.stages = nn.Sequential(*stages)
@@ -139,7 +116,7 @@ class SpeechEncoder(nn.Module):
 
     def __init__(self, outputs: int, widths: Sequence[int], blocks: Sequence[int], bands: int = 80) -> None:
         super().__init__()
-        self.trunk = AttentiveResNet(1, widths, blocks, (1, 2, 2, 1), "channel", (2, 1))
+        self.trunk = AttentiveResNet(1, widths, blocks, strides=(1, 2, 2, 1), gates=SqueezeExcite, stem_stride=(2, 1))
         channels = widths[-1] * bands // 8
         self.pool = SelfAttentivePooling(channels, widths[-1])
         self.out = nn.Linear(channels, outputs)

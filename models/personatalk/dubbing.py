@@ -29,7 +29,7 @@ ENCODED_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Settings:
+class DubbingSettings:
     """How a clip is dubbed.
 
     Attributes:
@@ -49,7 +49,7 @@ class Settings:
     precision: torch.dtype | None
 
 
-class Dubbing:
+class PersonaTalkDubbing:
     """One clip being dubbed; memory does not grow with its length but for a few hundred numbers a frame."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Dubbing:
         clip: "PreparedClip",
         speech: NDArray[np.float32],
         references: Sequence[int],
-        settings: Settings,
+        settings: DubbingSettings,
     ) -> None:
         """Read the clip's coefficients; the rest happens when frames are asked for.
 
@@ -124,7 +124,7 @@ class Dubbing:
 
     @torch.inference_mode()
     def _draw(self, numbers: range, spoken: Tensor, lip: Tokens | None) -> NDArray[np.uint8]:
-        """Render frames with the lower face of ``spoken`` [N, L, 3] and the upper face and pose of their own."""
+        """Render frames with the lower face of ``spoken`` [N, L, 3] and the upper face and pose of their own (3.1)."""
         vertices = self._vertices(list(numbers))
         lower = self.face.regions["lower_face"]
         vertices[:, lower] = spoken[:, lower]
@@ -159,11 +159,11 @@ class Dubbing:
         rows = [choose(i, self.allowed, self.settings.face_references).tolist() for i in numbers]
         if all(row == rows[0] for row in rows):
             rows = rows[:1]
-        places = np.searchsorted(self.allowed, np.array(rows))
+        indices = np.searchsorted(self.allowed, np.array(rows))
         # Neighbours share most references: what these frames needed is kept for the next, and nothing older.
-        self._encoded = {group: self._group(group) for group in np.unique(places // ENCODED_AT_ONCE).tolist()}
+        self._encoded = {group: self._group(group) for group in np.unique(indices // ENCODED_AT_ONCE).tolist()}
         geometry, texture = (
-            torch.stack([torch.stack([self._token(place, kind) for place in row]) for row in places.tolist()])
+            torch.stack([torch.stack([self._token(index, kind) for index in row]) for row in indices.tolist()])
             for kind in (0, 1)
         )
         with casting(self.device, self.settings.precision), part("renderer"):
@@ -176,9 +176,9 @@ class Dubbing:
             self._encoded[group] = self._encode(self.allowed[first : first + ENCODED_AT_ONCE].tolist())[:2]
         return self._encoded[group]
 
-    def _token(self, place: int, kind: int) -> Tensor:
-        """Geometry (0) or texture tokens (1) of an allowed frame by its place among them."""
-        return self._encoded[place // ENCODED_AT_ONCE][kind][place % ENCODED_AT_ONCE]
+    def _token(self, index: int, kind: int) -> Tensor:
+        """Geometry (0) or texture tokens (1) of an allowed frame by its index in `allowed`."""
+        return self._encoded[index // ENCODED_AT_ONCE][kind][index % ENCODED_AT_ONCE]
 
     def _encode(self, numbers: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Geometry tokens, texture tokens [N, K, C] and lip masks [N, 1, size, size] of the clip's own frames."""

@@ -14,11 +14,11 @@ from dubbench.models.base import lower_half
 from dubbench.models.geometry_model import UNIT, Geometry
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
-from dubbench.models.personatalk.dubbing import Dubbing, Settings
+from dubbench.models.personatalk.dubbing import DubbingSettings, PersonaTalkDubbing
 from dubbench.models.personatalk.geometry import GeometryGenerator
 from dubbench.models.personatalk.networks import PersonaTalkStages, stages_of
 from dubbench.models.personatalk.renderer import DualAttentionRenderer
-from dubbench.models.two_stages import TwoStageModel, given
+from dubbench.models.two_stages import TwoStageModel, required
 
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
@@ -162,12 +162,12 @@ class PersonaTalk(TwoStageModel):
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Draw the batch's pictures from their ground-truth geometry."""
         frames: Tensor = stages_of(generator).renderer(
-            given(batch.pncc),
-            given(batch.lips),
+            required(batch.pncc),
+            required(batch.lips),
             batch.references,
-            given(batch.reference_pncc),
-            given(batch.reference_lips),
-            self.hparams["face_references"],
+            reference_pncc=required(batch.reference_pncc),
+            reference_lips=required(batch.reference_lips),
+            face_references=self.hparams["face_references"],
         )
         return frames
 
@@ -192,8 +192,8 @@ class PersonaTalk(TwoStageModel):
             keep: bool [B, R], the references that style and template are taken from; None for all.
         """
         stages, face = stages_of(generator), self.face
-        shape, expression = given(batch.shape), given(batch.expression)
-        reference_shape, reference_expression = given(batch.reference_shape), given(batch.reference_expression)
+        shape, expression = required(batch.shape), required(batch.expression)
+        reference_shape, reference_expression = required(batch.reference_shape), required(batch.reference_expression)
         style = stages.geometry.embed_style(face.expression_only(reference_expression) - face.mean, keep)
         template = face.vertices(_mean(reference_shape, keep), expression.new_zeros(expression.shape[-1]))
         made = template[:, None] + stages.geometry(batch.waveform, style, template - face.mean)
@@ -223,7 +223,7 @@ class PersonaTalk(TwoStageModel):
         self.check_trained()
         stages = stages_of(self.ema.module).eval()
         options = self.hparams
-        settings = Settings(
+        settings = DubbingSettings(
             size=self.window.size,
             frames=self.window.frames,
             face_references=options["dub_face_references"],
@@ -231,7 +231,9 @@ class PersonaTalk(TwoStageModel):
             selection=options["frame_selection"],
             precision=precision,
         )
-        return Dubbing(stages, self.face, clip, speech, references, settings).frames(start)
+        return PersonaTalkDubbing(
+            stages, self.face, clip, speech=speech, references=references, settings=settings
+        ).frames(start)
 
     def paste_mask(self) -> NDArray[np.float32]:
         """The lower half, all that is generated: the paper renders the whole crop and does not say how it goes back."""

@@ -180,8 +180,8 @@ class DualAttentionRenderer(nn.Module):
         if not order.shape[1]:
             return face
         sampled = self.lip(_take(queries, order), lip).to(face.dtype)
-        kept = torch.where(valid[..., None], sampled, _take(face, order))
-        return face.scatter(1, order[..., None].expand_as(kept), kept)
+        fused = torch.where(valid[..., None], sampled, _take(face, order))
+        return face.scatter(1, order[..., None].expand_as(fused), fused)
 
 
 class Decoder(nn.Module):
@@ -197,14 +197,14 @@ class Decoder(nn.Module):
         inner = channels // 2
         self.blocks = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(channels + 3, channels, 3, 1, 1),
+                nn.Conv2d(channels + 3, channels, 3, padding=1),
                 nn.LeakyReLU(SLOPE),
-                nn.Conv2d(channels, channels, 3, 1, 1),
+                nn.Conv2d(channels, channels, 3, padding=1),
             )
             for _ in range(blocks)
         )
-        self.first = nn.Conv2d(channels + 3, 4 * inner, 3, 1, 1)
-        self.second = nn.Conv2d(inner, 4 * 3, 3, 1, 1)
+        self.first = nn.Conv2d(channels + 3, 4 * inner, 3, padding=1)
+        self.second = nn.Conv2d(inner, 4 * 3, 3, padding=1)
 
     def forward(self, latent: Tensor, pncc: Tensor) -> Tensor:
         """Frames [N, 3, H, W] of latents [N, C, H/4, W/4] and PNCC [N, 3, H, W]."""
@@ -234,7 +234,9 @@ def sinusoids(channels: int, side: int) -> Tensor:
 def _encoder(channels: int) -> nn.Sequential:
     """Two downsampling convolutions, [N, 3, H, W] to [N, C, H/4, W/4]."""
     return nn.Sequential(
-        nn.Conv2d(3, channels // 2, 4, 2, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(channels // 2, channels, 4, 2, 1)
+        nn.Conv2d(3, channels // 2, 4, stride=2, padding=1),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2d(channels // 2, channels, 4, stride=2, padding=1),
     )
 
 

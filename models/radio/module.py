@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialModel
-from dubbench.models.base import load_kind, lower_half
+from dubbench.models.base import AttentionMaps, load_kind, lower_half
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.parts import part
+from dubbench.models.radio.attention_maps import attend
 from dubbench.models.radio.networks import Generator, Variant
 from dubbench.models.sync_expert.module import SyncExpert
 from dubbench.models.sync_expert.networks import SyncNetwork
@@ -24,7 +25,7 @@ from dubbench.models.sync_expert.networks import SyncNetwork
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
 
-DUB_BATCH = 16
+DUB_BATCH = 16  # frames that are drawn at once
 
 
 class Radio(AdversarialModel):
@@ -179,7 +180,7 @@ class Radio(AdversarialModel):
 
         reference = to_pictures(clip.frames(list(references[:1]), self.window.size), self.device)
         with torch.inference_mode(), casting(self.device, precision), part("generator"):
-            style = generator.encode_style(reference)
+            encoded = generator.encode_reference(reference)
         # Never other batches: they would round otherwise, and where it began would be seen.
         first = start - start % DUB_BATCH
         stream = islice(clip.stream(self.window.size), first, None)
@@ -188,9 +189,32 @@ class Radio(AdversarialModel):
                 windows = torch.as_tensor(clip_windows(speech, mel, first, first + len(frames)))
             targets, windows = to_pictures(np.stack(frames), self.device), windows.to(self.device)
             with torch.inference_mode(), casting(self.device, precision), part("generator"):
-                images = generator.render(targets, style, windows)
+                images = generator.render(targets, encoded, windows)
             yield from to_frames(images)[max(start - first, 0) :]
             first += len(frames)
+
+    def attention_maps(self, clip: "PreparedClip", frame: int, reference: int) -> AttentionMaps:
+        """Weights of the ViT blocks' layers Att_i,j (3.2, Figure 5); see `DubbingModel.attention_maps`.
+
+        Raises:
+            DubbenchError: if this variant has no ViT blocks.
+        """
+        from dubbench.datamodules.mel import clip_windows
+
+        generator, mel = cast(Generator, self.ema.module).eval(), self.window.mel
+        assert mel is not None
+        if not generator.vit_blocks():
+            raise DubbenchError(
+                f"this RADIO (variant {generator.variant}) has no attention; give a checkpoint of variant D with "
+                "vit_blocks"
+            )
+        pictures = clip.frames([frame, reference], self.window.size)
+        target, shown = (to_pictures(picture[None], self.device) for picture in pictures)
+        heard = torch.as_tensor(clip_windows(clip.speech(), mel, frame, frame + 1)).to(self.device)
+        dubbed, maps = attend(generator, target, shown, heard)
+        return AttentionMaps(
+            to_frames(dubbed)[0], pictures[1], {layer: weights.cpu().numpy() for layer, weights in maps.items()}
+        )
 
     def paste_mask(self) -> NDArray[np.float32]:
         """RADIO draws the whole frame; only its lower half is new."""

@@ -3,40 +3,43 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dubbench.models.layers.attention import LowerHalfViT
 from dubbench.models.layers.se_resnet import SpeechEncoder
-from dubbench.models.layers.stylegan2 import SLOPE, StyledConv, ToRGB
+from dubbench.models.radio.attention import LowerHalfViT
+from dubbench.models.radio.stylegan2 import SLOPE, StyledConv, ToRGB
 
 Variant = Literal["A", "B", "C", "D"]
 
 
-class Style(NamedTuple):
+class Reference(NamedTuple):
     """What the generator keeps of M reference frames.
 
     Attributes:
         images: [M, 3, size, size].
-        code: [M, style_dim], f_s; None in variant A.
-        features: f_s^1 ... f_s^L, largest first; empty in variant A.
+        f_s: the style feature [M, style_dim]; None in variant A.
+        layers: the style encoder's intermediate features f_s^1 ... f_s^L, largest first; empty in variant A.
     """
 
     images: Tensor
-    code: Tensor | None
-    features: tuple[Tensor, ...]
+    f_s: Tensor | None
+    layers: tuple[Tensor, ...]
 
 
 class ResidualDown(nn.Module):
-    """Two 3 x 3 convolutions with a 1 x 1 skip; the second halves the resolution (supplement A)."""
+    """Two 3 x 3 convolutions with a 1 x 1 skip; the second halves the resolution (supplement A).
+
+    Sums are divided by the root of two, here and in `DecoderLayer`, as in StyleGAN2: so they keep the variance.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inputs, inputs, 3, 1, 1)
-        self.second = nn.Conv2d(inputs, outputs, 3, 2, 1)
+        self.first = nn.Conv2d(inputs, inputs, 3, padding=1)
+        self.second = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,19 +50,25 @@ class ResidualDown(nn.Module):
 
 
 class FaceEncoder(nn.Module):
-    """E_c and E_s: a convolution, residual down-blocks, a convolution; L = len(widths) + 1 layers."""
+    """Content encoder E_c or style encoder E_s (3.1): a convolution, L - 2 residual down-blocks, a convolution.
+
+    Args:
+        inputs: channels of the images.
+        widths: channels of the layers but for the last, which has as many as the one before it; L = len(widths) + 1.
+    """
 
     def __init__(self, inputs: int, widths: Sequence[int]) -> None:
         super().__init__()
-        self.first = nn.Conv2d(inputs, widths[0], 3, 1, 1)
+        self.first = nn.Conv2d(inputs, widths[0], 3, padding=1)
         self.blocks = nn.ModuleList(ResidualDown(a, b) for a, b in pairwise(widths))
-        self.last = nn.Conv2d(widths[-1], widths[-1], 3, 1, 1)
+        self.last = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
+        # Supplement A names no norms, so the weights must keep the variance.
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, SLOPE)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Features of the L layers of images [N, inputs, H, W], largest first."""
+        """f_c^1 ... f_c^L or f_s^1 ... f_s^L of images [N, inputs, H, W], largest first."""
         features = [F.leaky_relu(self.first(x), SLOPE)]
         for block in self.blocks:
             features.append(block(features[-1]))
@@ -67,39 +76,46 @@ class FaceEncoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Styled convolution, residual content, optional fidelity mapping, styled convolution, colours.
+    """A layer of G: modulated convolution, residual content, perhaps fidelity mapping, modulated convolution, colours.
 
     Args:
         inputs: channels of the layer below.
-        outputs: channels of this layer and of its content and style features.
-        style: width of the W space.
+        outputs: channels of this layer and of the encoders' features of its size.
+        w_dim: width of f_W.
         up: double the resolution.
-        fidelity: attention over the style feature, `"add"` for variant C's plain sum, or None.
+        fidelity: attention over E_s's feature, `"add"` for variant C's plain sum, or None for no fidelity mapping.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, style: int, *, up: bool, fidelity: nn.Module | Literal["add"] | None
+        self, inputs: int, outputs: int, w_dim: int, *, up: bool, fidelity: nn.Module | Literal["add"] | None
     ) -> None:
         super().__init__()
-        self.first = StyledConv(inputs, outputs, style, up=up)
+        self.first = StyledConv(inputs, outputs, w_dim, up=up)
         self.fidelity = fidelity if isinstance(fidelity, nn.Module) else None
         self.add = fidelity == "add"
-        self.second = StyledConv(outputs, outputs, style)
-        self.colours = ToRGB(outputs, style)
+        self.second = StyledConv(outputs, outputs, w_dim)
+        self.colours = ToRGB(outputs, w_dim)
 
-    def forward(
-        self, x: Tensor, w: Tensor, content: Tensor, style: Tensor | None, below: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Features and colours of this layer."""
-        x = (self.first(x, w) + content) / math.sqrt(2)
+    def forward(self, x: Tensor, f_w: Tensor, f_c: Tensor, f_s: Tensor | None, below: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and colours of this layer.
+
+        Args:
+            x: features of the layer below [N, inputs, H, W], or [N, inputs, H / 2, W / 2] with ``up``.
+            f_w: f_W [N, w_dim].
+            f_c: E_c's feature of this layer's size [N, outputs, H, W]. The encoders count from the largest, the decoder
+                from the smallest: layer i has f_c^(L + 1 - i).
+            f_s: E_s's likewise [M, outputs, H, W], M dividing N; not looked at without fidelity mapping.
+            below: colours of the layers below [N, 3, H, W] or half as large.
+        """
+        x = (self.first(x, f_w) + f_c) / math.sqrt(2)
         if self.fidelity is not None:
-            x = self.fidelity(x, style)
-        elif self.add and style is not None:
+            x = self.fidelity(x, f_s)
+        elif self.add and f_s is not None:
             half = x.shape[-2] // 2
-            style = style.repeat_interleave(x.shape[0] // style.shape[0], 0)
-            x = torch.cat([x[:, :, :half], x[:, :, half:] + style[:, :, half:]], 2)
-        x = self.second(x, w)
-        return x, self.colours(x, w, below)
+            f_s = f_s.repeat_interleave(x.shape[0] // f_s.shape[0], 0)
+            x = torch.cat([x[:, :, :half], x[:, :, half:] + f_s[:, :, half:]], 2)
+        x = self.second(x, f_w)
+        return x, self.colours(x, f_w, below)
 
 
 class Generator(nn.Module):
@@ -147,7 +163,11 @@ class Generator(nn.Module):
             fidelity: nn.Module | Literal["add"] | None = None
             if len(outputs) - i <= vit_blocks and variant in "CD":
                 side = size >> (len(outputs) - 1 - i)
-                fidelity = "add" if variant == "C" else LowerHalfViT(b, side, vit_layers, vit_width, vit_heads)
+                fidelity = (
+                    "add"
+                    if variant == "C"
+                    else LowerHalfViT(b, side, layers=vit_layers, width=vit_width, heads=vit_heads)
+                )
             layers.append(DecoderLayer(a, b, w_dim, up=i > 1, fidelity=fidelity))
         self.decoder = nn.ModuleList(layers)
 
@@ -156,36 +176,44 @@ class Generator(nn.Module):
 
         R divides T. The lower half of ``frames`` is not looked at. Returns [B, T, 3, H, W], about [-1, 1].
         """
-        style = self.encode_style(references.flatten(0, 1))
-        return self.render(frames.flatten(0, 1), style, mel.flatten(0, 1)).view_as(frames)
+        reference = self.encode_reference(references.flatten(0, 1))
+        return self.render(frames.flatten(0, 1), reference, mel.flatten(0, 1)).view_as(frames)
 
-    def encode_style(self, references: Tensor) -> Style:
-        """Features of reference frames [M, 3, H, W], all that `render` needs of them."""
+    def encode_reference(self, references: Tensor) -> Reference:
+        """E_s of reference frames [M, 3, H, W], all that `render` needs of them."""
         if self.variant == "A":
-            return Style(references, None, ())
-        features = self.style_encoder(references.contiguous(memory_format=torch.channels_last))
-        return Style(references, self.style_out(features[-1].mean((2, 3))), tuple(features))
+            return Reference(references, None, ())
+        layers = self.style_encoder(references.contiguous(memory_format=torch.channels_last))
+        # Supplement A: global average pooling and a fully connected layer, so that f_s is "sparse" (3.1).
+        return Reference(references, self.style_out(layers[-1].mean((2, 3))), tuple(layers))
 
-    def latent(self, style: Style, mel: Tensor) -> Tensor:
+    def f_w(self, reference: Reference, mel: Tensor) -> Tensor:
         """f_W = {f_s, f_a} [N, 2 * style_dim] (3.1); f_a alone in variant A."""
-        speech: Tensor = self.speech_encoder(mel)
-        if style.code is None:
-            return speech
-        code = style.code.repeat_interleave(speech.shape[0] // style.code.shape[0], 0)
-        return torch.cat([code, speech], 1)
+        f_a: Tensor = self.speech_encoder(mel)
+        if reference.f_s is None:
+            return f_a
+        f_s = reference.f_s.repeat_interleave(f_a.shape[0] // reference.f_s.shape[0], 0)
+        return torch.cat([f_s, f_a], 1)
 
-    def render(self, frames: Tensor, style: Style, mel: Tensor) -> Tensor:
-        """Dub frames [N, 3, H, W] by mel windows [N, bands, columns]; each of M styles serves N / M frames."""
+    def render(self, frames: Tensor, reference: Reference, mel: Tensor) -> Tensor:
+        """Dub frames [N, 3, H, W] by mel windows [N, bands, columns]; each of M references serves N / M frames."""
         target = mask_lower_half(frames)
         if self.variant == "A":
-            target = torch.cat([target, style.images.repeat_interleave(len(target) // len(style.images), 0)], 1)
+            images = reference.images.repeat_interleave(len(target) // len(reference.images), 0)
+            target = torch.cat([target, images], 1)
         content = self.content_encoder(target.contiguous(memory_format=torch.channels_last))
-        w = self.latent(style, mel)
+        f_w = self.f_w(reference, mel)
         x: Tensor = content[-1]
         colours: Tensor = x.new_zeros(len(x), 3, *x.shape[2:])
         for i, layer in enumerate(self.decoder, 1):
-            x, colours = layer(x, w, content[-i], style.features[-i] if style.features else None, colours)
+            f_s = reference.layers[-i] if reference.layers else None
+            x, colours = layer(x, f_w, f_c=content[-i], f_s=f_s, below=colours)
         return colours
+
+    def vit_blocks(self) -> dict[int, LowerHalfViT]:
+        """ViT blocks by the number of their decoder layer, counted from 1 at the smallest resolution (3.2)."""
+        layers = (cast(DecoderLayer, layer).fidelity for layer in self.decoder)
+        return {i: layer for i, layer in enumerate(layers, 1) if isinstance(layer, LowerHalfViT)}
 
 
 def mask_lower_half(frames: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torchvision.ops import deform_conv2d  # type: ignore[import-untyped]  # tor
 
 from dubbench.models.layers.positions import positional_encoding
 
-Kind = Literal["attention", "flow", "deformation"]
+AlignmentKind = Literal["attention", "flow", "deformation"]
 OFFSET_GROUPS = 8  # as in EDVR's alignment
 TAPS = 9
 
@@ -83,8 +83,8 @@ class ReferenceFlow(ReferenceModule):
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
-        self.join = nn.Conv2d(2 * channels, channels, 3, 1, 1)
-        self.flow = nn.Conv2d(channels, 2, 3, 1, 1)
+        self.join = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.flow = nn.Conv2d(channels, 2, 3, padding=1)
         self.out = nn.Conv2d(channels, channels, 1)
         _zero(self.flow)  # training starts from the same place of the reference
         centres = (torch.arange(side) + 0.5) * 2 / side - 1
@@ -113,26 +113,26 @@ class ReferenceDeformation(ReferenceModule):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.join = nn.Conv2d(2 * channels, channels, 3, 1, 1)
-        self.refine = nn.Conv2d(channels, channels, 3, 1, 1)
-        self.offsets = nn.Conv2d(channels, 3 * TAPS * OFFSET_GROUPS, 3, 1, 1)
-        self.convolution = nn.Conv2d(channels, channels, 3, 1, 1)
+        self.join = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.refine = nn.Conv2d(channels, channels, 3, padding=1)
+        self.offsets = nn.Conv2d(channels, 3 * TAPS * OFFSET_GROUPS, 3, padding=1)
+        self.convolution = nn.Conv2d(channels, channels, 3, padding=1)
         _zero(self.offsets)
 
     def forward(self, x: Tensor, prepared: Tensor) -> Tensor:
         """Update features [N, C, H, W] by the reference's [M, C, H, W]."""
         reference = _shared(prepared, x.shape[0])
         hidden = F.silu(self.refine(F.silu(self.join(torch.cat([x, reference], 1)))))
-        told = self.offsets(hidden).float()
-        offsets, modulation = told[:, : 2 * TAPS * OFFSET_GROUPS], told[:, 2 * TAPS * OFFSET_GROUPS :].sigmoid()
+        predicted = self.offsets(hidden).float()
+        offsets, modulation = predicted.split([2 * TAPS * OFFSET_GROUPS, TAPS * OFFSET_GROUPS], 1)
         weight, bias = self.convolution.weight.float(), self.convolution.bias
         with torch.autocast(x.device.type, enabled=False):
-            moved = deform_conv2d(reference.float(), offsets, weight, bias, padding=1, mask=modulation)
+            moved = deform_conv2d(reference.float(), offsets, weight, bias, padding=1, mask=modulation.sigmoid())
         added: Tensor = moved.to(x.dtype)
         return x + added
 
 
-def alignment(kind: Kind, channels: int, side: int, heads: int) -> ReferenceModule:
+def reference_module(kind: AlignmentKind, channels: int, side: int, heads: int) -> ReferenceModule:
     """A reference module by its name."""
     if kind == "attention":
         return ReferenceAttention(channels, side, heads)

@@ -9,14 +9,16 @@ from dubbench.face3d.model import LinearFaceModel
 from dubbench.media import SAMPLES_PER_FRAME
 from dubbench.models.geometry_model import UNIT
 from dubbench.models.layers.hubert import SpeechFeatures
-from dubbench.models.layers.positions import periodic_encoding
+from dubbench.models.layers.positions import positional_encoding
 
 # Points of the mouth that eq. 4 sums over: as many as MediaPipe's lips have.
 MOUTH = 80
 
 
 class AudioToExpression(nn.Module):
-    """CMSA over l + 1 + N tokens of speech, shape and history (eq. 1), then TCA of T queries over them (eq. 2).
+    """Self-attention over l + 1 + N tokens of speech, shape and history, then cross-attention of T queries over them.
+
+    The first is cross-modal self-attention, CMSA (eq. 1), the second temporal cross-attention, TCA (eq. 2).
 
     The paper prints neither widths nor numbers of layers, nor the period of the positions. The tokens get their places
     in sequence order, and the period is the l of a training's window: so no two of its speech tokens share a place, the
@@ -107,6 +109,11 @@ class AudioToExpression(nn.Module):
             queries = layer(queries, memory)
         made: Tensor = self.head(self.norm(queries))
         return made.float()
+
+
+def periodic_encoding(frames: int, width: int, period: int) -> Tensor:
+    """`positional_encoding` that begins anew after every ``period`` places (FaceFormer, Fan et al. 2022, eq. 3)."""
+    return positional_encoding(period, width)[torch.arange(frames) % period]
 
 
 def padded(coefficients: Tensor, size: int) -> Tensor:

@@ -19,10 +19,10 @@ from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.realtalk.expression import AudioToExpression, expression_losses
 from dubbench.models.realtalk.mask import teeth_mask
-from dubbench.models.realtalk.networks import RealTalkStages, kept, stages_of, told
+from dubbench.models.realtalk.networks import RealTalkStages, keep_mask, render_coefficients, stages_of
 from dubbench.models.realtalk.renderer import Renderer, blend
-from dubbench.models.realtalk.streaming import Settings, Speaker, Stream, Target
-from dubbench.models.two_stages import TwoStageModel, given
+from dubbench.models.realtalk.streaming import DubbingStream, Speaker, StreamSettings, Target
+from dubbench.models.two_stages import TwoStageModel, required
 
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
@@ -192,11 +192,16 @@ class RealTalk(TwoStageModel):
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Draw the batch's pictures from their ground-truth coefficients and the clip's first frame (eqs. 5 to 8)."""
         shape, expression, pose = (
-            given(field)[:, self.window.pictured].flatten(0, 1) for field in (batch.shape, batch.expression, batch.pose)
+            required(field)[:, self.window.pictured].flatten(0, 1)
+            for field in (batch.shape, batch.expression, batch.pose)
         )
-        mask = kept(self.face, shape, expression, pose, self.window.size, self.hparams["mask"] == "learnable")
+        mask = keep_mask(
+            self.face, shape, expression, pose, size=self.window.size, learnable=self.hparams["mask"] == "learnable"
+        )
         source = batch.frames.flatten(0, 1)
-        coefficients = told(shape, expression, pose, (self.hparams["shapes"], self.hparams["expressions"]))
+        coefficients = render_coefficients(
+            shape, expression, pose, (self.hparams["shapes"], self.hparams["expressions"])
+        )
         drawn = stages_of(generator).renderer(source * mask, batch.references[:, 0], coefficients)
         return blend(source, drawn, mask).view_as(batch.frames)
 
@@ -217,11 +222,11 @@ class RealTalk(TwoStageModel):
         In training some of the N historical expressions, any number from one on, stand for all: a protocol may show a
         single frame, and the network must know how that looks.
         """
-        history = given(batch.reference_expression)[:, 1:]
+        history = required(batch.reference_expression)[:, 1:]
         if self.training:
             history = _fewer(history)
-        made = stages_of(generator).expression(batch.waveform, given(batch.reference_shape)[:, 0], history)
-        return expression_losses(self.face, made, given(batch.expression))
+        made = stages_of(generator).expression(batch.waveform, required(batch.reference_shape)[:, 0], history)
+        return expression_losses(self.face, made, required(batch.expression))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """As every method of two stages, and the ends of the scale of eq. 3 beside it.
@@ -232,8 +237,8 @@ class RealTalk(TwoStageModel):
         super().validation_step(batch, batch_idx)
         if not self.speaks:
             return
-        mean = given(batch.reference_expression)[:, 1:].mean(1, keepdim=True)
-        still = expression_losses(self.face, mean, given(batch.expression))["expression"]
+        mean = required(batch.reference_expression)[:, 1:].mean(1, keepdim=True)
+        still = expression_losses(self.face, mean, required(batch.expression))["expression"]
         logs = {"val_expression_mean": still}
         if len(batch) > 1:
             shuffled = replace(batch, waveform=batch.waveform.roll(1, 0))
@@ -251,7 +256,7 @@ class RealTalk(TwoStageModel):
         """Dub a clip as a stream; identity and shape come from the first of ``references`` that shows a face.
 
         The historical expressions are drawn from all ``references``; pose and everything outside the mask are the
-        target frame's. See `DubbingModel.dub` and `Stream`.
+        target frame's. See `DubbingModel.dub` and `DubbingStream`.
 
         Raises:
             DubbenchError: here, if a stage is untrained, the clip has no coefficients of this face model, or none of
@@ -280,7 +285,7 @@ class RealTalk(TwoStageModel):
 
         return frames()
 
-    def stream(self, speaker: Speaker, precision: torch.dtype | None = None, start: int = 0) -> Stream:
+    def stream(self, speaker: Speaker, precision: torch.dtype | None = None, start: int = 0) -> DubbingStream:
         """Begin to dub frames that come in piece by piece.
 
         Args:
@@ -292,14 +297,14 @@ class RealTalk(TwoStageModel):
             DubbenchError: if a stage is untrained.
         """
         self.check_trained()
-        settings = Settings(
+        settings = StreamSettings(
             size=self.window.size,
             frames=self.window.frames,
             learnable=self.hparams["mask"] == "learnable",
             precision=precision,
             compile=self.hparams["compile"],
         )
-        return Stream(stages_of(self.ema.module).eval(), self.face, speaker, settings, start)
+        return DubbingStream(stages_of(self.ema.module).eval(), self.face, speaker, settings, start=start)
 
     def exportable(self) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
         """The renderer: masked frame, reference and coefficients to a frame; see `DubbingModel.exportable`."""

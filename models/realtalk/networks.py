@@ -1,4 +1,4 @@
-"""Both stages of RealTalk as one generator, what the renderer is told, and what it may see."""
+"""Both stages of RealTalk as one generator, and what the renderer takes: coefficients, and the mask of what it sees."""
 
 from typing import cast
 
@@ -33,7 +33,7 @@ def stages_of(generator: nn.Module) -> RealTalkStages:
     return cast(RealTalkStages, generator)
 
 
-def told(shape: Tensor, expression: Tensor, pose: Tensor, sizes: tuple[int, int]) -> Tensor:
+def render_coefficients(shape: Tensor, expression: Tensor, pose: Tensor, sizes: tuple[int, int]) -> Tensor:
     """What the renderer's MLPs take, {alpha, beta, rho}, each of about unit deviation (3.2).
 
     Args:
@@ -49,7 +49,9 @@ def told(shape: Tensor, expression: Tensor, pose: Tensor, sizes: tuple[int, int]
     return torch.cat([padded(shape, sizes[0]), padded(expression, sizes[1]), usual], -1)
 
 
-def kept(face: LinearFaceModel, shape: Tensor, expression: Tensor, pose: Tensor, size: int, learnable: bool) -> Tensor:
+def keep_mask(
+    face: LinearFaceModel, shape: Tensor, expression: Tensor, pose: Tensor, *, size: int, learnable: bool
+) -> Tensor:
     """M of eqs. 5 and 8: [N, 1, size, size], 1 where the source is kept.
 
     Args:
@@ -61,6 +63,6 @@ def kept(face: LinearFaceModel, shape: Tensor, expression: Tensor, pose: Tensor,
         learnable: eq. 5; else Table 6's naive mask of the lower half.
     """
     if learnable:
-        return face_mask(face, shape, expression[:, : face.sizes[2]], pose, size)
+        return face_mask(face, shape, expression[:, : face.sizes[2]], pose, size=size)
     rows = torch.arange(size, device=shape.device) < size // 2
     return rows.to(shape.dtype)[:, None].expand(len(shape), 1, size, size)

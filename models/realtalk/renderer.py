@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dubbench.errors import DubbenchError
 from dubbench.models.layers.residual import ResidualBlock, group_norm
-from dubbench.models.realtalk.alignment import Kind, ReferenceModule, alignment
+from dubbench.models.realtalk.alignment import AlignmentKind, ReferenceModule, reference_module
 
 ALIGNED_STAGES = 2  # the last two of the encoder's: 1/8 and 1/16
 
@@ -30,7 +30,7 @@ class SharedEncoder(nn.Module):
 
     def __init__(self, stem: int, widths: Sequence[int]) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, stem, 3, 1, 1)
+        self.stem = nn.Conv2d(3, stem, 3, padding=1)
         inputs = [stem, *widths[:-1]]
         self.stages = nn.ModuleList(
             nn.Sequential(ResidualBlock(a, b, 2), ResidualBlock(b, b)) for a, b in zip(inputs, widths, strict=True)
@@ -135,7 +135,7 @@ class Renderer(nn.Module):
         widths: Sequence[int] = (128, 256, 512, 768),
         stem: int = 64,
         blocks: int = 2,
-        reference: Kind = "attention",
+        reference: AlignmentKind = "attention",
         heads: int = 8,
         mlp: int = 256,
     ) -> None:
@@ -146,18 +146,18 @@ class Renderer(nn.Module):
         for level in range(len(widths), 0, -1):
             channels, below = widths[level - 1], widths[level - 2] if level > 1 else stem
             aligned = level > len(widths) - ALIGNED_STAGES
-            module = alignment(reference, channels, size >> level, heads) if aligned else None
-            modules.append(FacialIdentityAlignment(channels, coefficients, mlp, blocks, module))
+            module = reference_module(reference, channels, size >> level, heads) if aligned else None
+            modules.append(FacialIdentityAlignment(channels, coefficients, hidden=mlp, blocks=blocks, reference=module))
             # Before the enlargement a 1 x 1 convolution gives the same as after it, at a quarter of the cost.
             steps.append(nn.Conv2d(channels, below, 1))
         self.alignments, self.steps = nn.ModuleList(modules), nn.ModuleList(steps)
         self.output = nn.Sequential(
             group_norm(stem),
             nn.SiLU(),
-            nn.Conv2d(stem, stem, 3, 1, 1),
+            nn.Conv2d(stem, stem, 3, padding=1),
             group_norm(stem),
             nn.SiLU(),
-            nn.Conv2d(stem, 3, 3, 1, 1),
+            nn.Conv2d(stem, 3, 3, padding=1),
         )
 
     def encode_reference(self, reference: Tensor) -> tuple[Tensor, ...]:

@@ -16,14 +16,14 @@ from dubbench.face3d.model import LinearFaceModel
 from dubbench.models.layers.overlap import Overlap
 from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.parts import part
-from dubbench.models.realtalk.networks import RealTalkStages, kept, told
+from dubbench.models.realtalk.networks import RealTalkStages, keep_mask, render_coefficients
 from dubbench.models.realtalk.renderer import blend
 
 Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Settings:
+class StreamSettings:
     """How frames are dubbed.
 
     Attributes:
@@ -59,7 +59,7 @@ class Target(NamedTuple):
     pose: Tensor
 
 
-class Stream:
+class DubbingStream:
     """One clip being dubbed as it comes in.
 
     A frame leaves when the speech of the next 1.5 T frames has come at the latest (T = 16: under a second). What is
@@ -70,7 +70,7 @@ class Stream:
 
     @torch.inference_mode()
     def __init__(
-        self, stages: RealTalkStages, face: LinearFaceModel, speaker: Speaker, settings: Settings, start: int = 0
+        self, stages: RealTalkStages, face: LinearFaceModel, speaker: Speaker, settings: StreamSettings, start: int = 0
     ) -> None:
         """Encode the speaker.
 
@@ -180,8 +180,8 @@ class Stream:
             torch.stack(rows).to(self.device, torch.float32)
             for rows in ([target.shape for target in targets], [target.pose for target in targets])
         )
-        mask = kept(self.face, shape, expression, pose, settings.size, settings.learnable)
-        coefficients = told(shape, expression, pose, self._sizes)
+        mask = keep_mask(self.face, shape, expression, pose, size=settings.size, learnable=settings.learnable)
+        coefficients = render_coefficients(shape, expression, pose, self._sizes)
         with part("renderer"), casting(self.device, self.settings.precision):
             drawn = self._draw_frames(source * mask, self._reference, coefficients)
         return to_frames(blend(source, drawn.float(), mask))

@@ -27,7 +27,7 @@ class StyleNetwork(nn.Module):
         super().__init__()
         self.embed = nn.Linear(features, width)
         self.dropout = nn.Dropout(dropout)
-        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout, "gelu", batch_first=True)
+        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, dropout, activation="gelu", batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
 
     def forward(self, motion: Tensor) -> Tensor:

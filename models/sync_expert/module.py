@@ -13,10 +13,10 @@ from torch.optim import AdamW, Optimizer
 
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.models.base import DubbingModel
-from dubbench.models.losses import contrastive_loss, sync_loss
+from dubbench.models.sync_expert.losses import contrastive_loss, sync_loss
 from dubbench.models.sync_expert.networks import CROP, FACE_CROP, FRAMES, SyncNetwork
 
-CHANCE = 0.6931
+CHANCE = 0.6931  # log 2: the binary cross-entropy of one who guesses
 
 
 class SyncExpert(DubbingModel):
@@ -124,7 +124,7 @@ class SyncExpert(DubbingModel):
         if self.hparams["objective"] == "contrastive":
             return contrastive_loss(similarities * self.network.scale(), off | diagonal)
         # In-sync pairs are fewer; each side weighs one half, as in batches drawn half and half.
-        return (sync_loss(similarities[:, diagonal], True) + sync_loss(similarities[:, off], False)) / 2
+        return (sync_loss(similarities[:, diagonal], in_sync=True) + sync_loss(similarities[:, off], in_sync=False)) / 2
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss on augmented crops."""

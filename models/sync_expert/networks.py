@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dubbench.models.layers.se_resnet import AttentiveResNet, SpeechEncoder
-from dubbench.models.losses import contrastive_loss, contrastive_scale, sync_loss, sync_probability
+from dubbench.models.layers.se_resnet import SLOPE, AttentiveResNet, SpeechEncoder
+from dubbench.models.losses import contrastive_scale
+from dubbench.models.sync_expert.losses import contrastive_loss, sync_loss, sync_probability
 
 FRAMES = 5
 
@@ -54,6 +55,24 @@ def crop_mouth(
         return F.grid_sample(grey, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+class ChannelSpatialAttention(nn.Module):
+    """Channel gates from mean and maximum, then spatial gates likewise (CBAM; Woo et al., 2018)."""
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 4)
+        self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, channels))
+        self.spatial = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gates [N, C, H, W] in (0, 1) of features of the same shape."""
+        channel = (self.gate(x.mean((2, 3))) + self.gate(x.amax((2, 3)))).sigmoid()[:, :, None, None]
+        gated = x * channel
+        spatial = self.spatial(torch.cat([gated.mean(1, keepdim=True), gated.amax(1, keepdim=True)], 1)).sigmoid()
+        gates: Tensor = channel * spatial
+        return gates
+
+
 class SyncNetwork(nn.Module):
     """Embeds five grey mouth crops and the speech around their middle frame; both never negative.
 
@@ -83,7 +102,9 @@ class SyncNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.crop_size, self.part = crop_size, part
-        self.lips = AttentiveResNet(FRAMES, widths, blocks, (2, 2, 2, 1), "channel_spatial", (2, 2))
+        self.lips = AttentiveResNet(
+            FRAMES, widths, blocks, strides=(2, 2, 2, 1), gates=ChannelSpatialAttention, stem_stride=(2, 2)
+        )
         # Pooled to 3 x 3 and not to a point: where the lips are in the crop is what this network is asked.
         self.lips_out = nn.Sequential(
             nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Dropout(dropout), nn.Linear(9 * widths[-1], embedding)
@@ -132,7 +153,7 @@ class SyncNetwork(nn.Module):
         with torch.autocast(frames.device.type, enabled=False):
             lips, speech = self(frames.float(), mel.float())
             if objective == "bce":
-                return sync_loss(sync_probability(lips, speech), True)
+                return sync_loss(sync_probability(lips, speech), in_sync=True)
             similarity = F.normalize(lips[:, 0], dim=-1) @ F.normalize(speech[:, 0], dim=-1).T
             keep = torch.ones_like(similarity, dtype=torch.bool)
             return contrastive_loss(similarity[None] * self.scale(), keep)

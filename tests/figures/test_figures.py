@@ -21,12 +21,12 @@ from dubbench.evaluation.evaluate import evaluate
 from dubbench.evaluation.speaking_style import StyleExpert
 from dubbench.figures import attention, plotting, robustness, shown, strip, styles
 from dubbench.metrics.suite import Suite
-from dubbench.models.base import DubbingModel
-from dubbench.models.layers.attention import CrossAttention
+from dubbench.models.base import AttentionMaps, DubbingModel
 from dubbench.protocols.protocol import load
 from tests import filmed, talking
 from tests.datamodules import miniature
 from tests.datamodules.miniature import Clip
+from tests.models import speaking_faces
 from tests.models.conftest import small_radio
 from tests.models.style_encoder.test_module import encoder, face
 
@@ -52,29 +52,6 @@ def blobs(where: NDArray[np.bool_]) -> list[tuple[float, float, int, int]]:
     return sorted(found, key=lambda box: (round(box[1] / 40), box[0]))
 
 
-@pytest.mark.parametrize("share", [1, 3])
-def test_weights_are_softmax_of_q_and_k_and_give_the_layers_output(share: int) -> None:
-    layer = CrossAttention(16, 4).double()
-    tokens, source = torch.randn(2 * share, 5, 16).double(), torch.randn(2, 7, 16).double()
-    with attention.Recorder().watching(layer) as recorder:
-        out = layer(tokens, source)
-    weights = recorder.weights[layer]
-    assert weights.shape == (2 * share, 4, 5, 7)
-    torch.testing.assert_close(weights.sum(-1), torch.ones(2 * share, 4, 5).double())
-    q = layer.query(layer.query_norm(tokens))
-    k, v = layer.source(layer.source_norm(source)).repeat_interleave(share, 0).split(16, -1)
-    for head in range(4):
-        part = slice(4 * head, 4 * head + 4)
-        slow = torch.softmax(torch.einsum("nqc,nkc->nqk", q[..., part], k[..., part]) / 2, -1)
-        torch.testing.assert_close(weights[:, head], slow)
-    heads = weights @ v.unflatten(-1, (4, 4)).transpose(1, 2)
-    mixed = tokens + layer.out(heads.transpose(1, 2).flatten(2))
-    torch.testing.assert_close(mixed + layer.mlp(layer.mlp_norm(mixed)), out)
-    before = layer(tokens, source)
-    assert torch.equal(before, out)
-    assert list(recorder.weights) == [layer]
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared clip of moving noise."""
@@ -92,7 +69,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_dubbed_frame_and_all_its_layers_are_looked_at(small: Path) -> None:
     model = small_radio(vit_blocks=2, vit_layers=2).eval()
     clip = PreparedClip(small, "ann/a")
-    found = attention.attend(model, clip, frame=19, reference=7)
+    found = model.attention_maps(clip, frame=19, reference=7)
     dubbed = list(model.dub(clip, clip.speech(), [7]))[19]
     assert np.abs(found.generated.astype(int) - dubbed).max() <= 1
     np.testing.assert_array_equal(found.reference, clip.frames([7], 32)[0])
@@ -118,16 +95,19 @@ def test_a_map_follows_the_query_that_looks_at_it(small: Path) -> None:
         layer.source.weight[:16].copy_(torch.eye(16))
         for bias in (layer.query.bias, layer.source.bias):
             bias.zero_()
-    found = attention.attend(model, PreparedClip(small, "ann/a"), 3, 0).maps[4, 1]
+    found = model.attention_maps(PreparedClip(small, "ann/a"), 3, 0).maps[4, 1]
     peaks = found.reshape(16 * 32, -1).argmax(1)
     assert (peaks == np.arange(16 * 32)).mean() > 0.99
 
 
-def test_a_radio_without_attention_is_told(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_method_without_attention_is_told(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint = saved(small_radio(variant="B"), tmp_path / "b.ckpt")
     command = ["figure", "attention", "--ckpt_path", str(checkpoint), "--root", str(small), "--clip", "ann/a"]
     assert main([*command, "--out", str(tmp_path / "a.png")]) == 1
     assert "(variant B) has no attention" in capsys.readouterr().err
+    command[3] = str(saved(speaking_faces.small(), tmp_path / "g4g.ckpt"))
+    assert main([*command, "--out", str(tmp_path / "a.png")]) == 1
+    assert "G4G has no attention maps; RADIO of variant D has" in capsys.readouterr().err
     checkpoint = saved(small_radio(), tmp_path / "d.ckpt")
     command[3] = str(checkpoint)
     assert main([*command, "--out", str(tmp_path / "a.png"), "--layers", "6,2"]) == 1
@@ -144,7 +124,7 @@ def test_green_marks_stand_at_the_patches_and_light_where_they_look(tmp_path: Pa
     maps = np.zeros((16, 32, 16, 32), np.float32)
     maps[2, 5, 12, 28] = maps[15, 31, 0, 3] = 1
     red = np.full((64, 64, 3), (200, 0, 0), np.uint8)
-    found = attention.Attention(red, np.full((64, 64, 3), 30, np.uint8), {(6, 2): maps})
+    found = AttentionMaps(red, np.full((64, 64, 3), 30, np.uint8), {(6, 2): maps})
     attention.draw(found, {(6, 2): {"one": (2, 5), "other": (15, 31)}}, tmp_path / "a.png")
     image = picture(tmp_path / "a.png").astype(int)
     reds = (np.abs(image - (200, 0, 0)) < 20).all(-1)
@@ -179,7 +159,7 @@ def psnr_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_robustness_scores_each_reference_as_eval_does(prepared: Path, psnr_only: Path, tmp_path: Path) -> None:
     clip = PreparedClip(prepared, "ann/two")
     rules = load(psnr_only)
-    found = robustness.compare(CopyReference(128), clip, [0, 6], [1, 6], rules, Suite(rules.metrics))
+    found = robustness.compare(CopyReference(128), clip, [0, 6], [1, 6], rules=rules, suite=Suite(rules.metrics))
     out = evaluate(prepared, {}, out=tmp_path / "eval", protocol=psnr_only, clips=["ann/two"])
     with (out / "clips.csv").open() as file:
         theirs = {row["metric"]: row["value"] for row in csv.DictReader(file) if row["method"] == "copy_reference"}

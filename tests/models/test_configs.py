@@ -9,7 +9,7 @@ import yaml
 
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
-from dubbench.models.layers.attention import LowerHalfViT
+from dubbench.models.radio.attention import LowerHalfViT
 from dubbench.models.radio.module import Radio
 from dubbench.models.radio.networks import DecoderLayer, Generator
 from dubbench.models.sync_expert.module import SyncExpert
@@ -63,10 +63,10 @@ def test_radio_has_the_papers_shapes() -> None:
             assert len(attention.layers) == 2
             assert attention.layers[0].heads == 8
     with torch.inference_mode():
-        style = model.encode_style(frames)
+        reference = model.encode_reference(frames)
         content = model.content_encoder(frames)
-        assert model.render(frames, style, mel).shape == (1, 3, 192, 192)
-        assert model.latent(style, mel).shape == (1, 1024)
+        assert model.render(frames, reference, mel).shape == (1, 3, 192, 192)
+        assert model.f_w(reference, mel).shape == (1, 1024)
     assert [tuple(f.shape[1:]) for f in content] == [
         (64, 192, 192),
         (128, 96, 96),
@@ -75,8 +75,8 @@ def test_radio_has_the_papers_shapes() -> None:
         (512, 12, 12),
         (512, 12, 12),
     ]
-    assert style.code is not None
-    assert style.code.shape == (1, 512)
+    assert reference.f_s is not None
+    assert reference.f_s.shape == (1, 512)
     assert [seen[f"layer {i}"] for i in range(1, 7)] == [
         (512, 12, 12),
         (512, 12, 12),

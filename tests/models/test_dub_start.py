@@ -52,7 +52,7 @@ def lively(model: DubbingModel) -> DubbingModel:
     network = cast(nn.Module, cast(Any, model).ema.module)
     if isinstance(model, TwoStageModel):
         model.adopt(FACE)
-        cast(TwoStages, network).begun.fill_(True)
+        cast(TwoStages, network).trained_stages.fill_(True)
     draw = torch.Generator().manual_seed(1)
     for parameter in network.parameters():
         if parameter.dim() > 1:

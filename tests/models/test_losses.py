@@ -8,13 +8,10 @@ from torch.nn import functional as F
 from dubbench.errors import DubbenchError
 from dubbench.models.losses import (
     PerceptualLoss,
-    contrastive_loss,
     discriminator_loss,
     generator_loss,
     gradient_penalty,
     lip_map,
-    sync_loss,
-    sync_probability,
 )
 
 
@@ -31,26 +28,6 @@ def test_gradient_penalty_of_a_linear_judge() -> None:
     assert gradient_penalty((images * slope).sum((1, 2, 3)), images).item() == pytest.approx(
         slope.square().sum().item()
     )
-
-
-def test_sync_probability_and_loss_by_hand() -> None:
-    lips = torch.tensor([[3.0, 4.0], [1.0, 0.0]])
-    speech = torch.tensor([[4.0, 3.0], [0.0, 2.0]])
-    probability = sync_probability(lips, speech)
-    torch.testing.assert_close(probability, torch.tensor([0.96, 0.0]))
-    assert sync_loss(probability[:1], True).item() == pytest.approx(-math.log(0.96))
-    assert sync_loss(probability[:1], False).item() == pytest.approx(-math.log(0.04), rel=1e-4)
-    assert sync_loss(torch.tensor([0.0, 1.0, 1.0 + 1e-6]), False).isfinite()
-    assert sync_loss(torch.tensor([0.0, 1.0, 1.0 + 1e-6]), True).isfinite()
-
-
-def test_contrastive_loss_by_hand() -> None:
-    logits = torch.tensor([[[2.0, 0.0, 9.0], [1.0, 3.0, 0.0], [9.0, 0.0, 1.0]]])
-    keep = torch.ones(3, 3, dtype=torch.bool)
-    keep[0, 2] = keep[2, 0] = False
-    rows = [math.log(1 + math.exp(-2)), math.log(math.exp(1) + math.exp(3) + 1) - 3, math.log(1 + math.exp(1)) - 1]
-    columns = [math.log(math.exp(2) + math.exp(1)) - 2, math.log(2 + math.exp(3)) - 3, math.log(1 + math.exp(1)) - 1]
-    assert contrastive_loss(logits, keep).item() == pytest.approx((sum(rows) + sum(columns)) / 6)
 
 
 def test_lip_map_marks_the_lips_of_each_frame() -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +106,32 @@ def test_counts_are_those_worked_out_by_hand_in_every_precision(root: Path, prec
     assert speed.rest.parameters == 7 * 9 + 9
     assert speed.total.parameters == model.parameter_count()
     assert model.seen == speed.frames == 8
+
+
+class Unready(ByHand):
+    """Dubs only what it was made ready for."""
+
+    ready: Path | None = None
+
+    def make_ready(self, root: Path) -> None:
+        self.ready = root
+
+    def dub(self, *given: Any, **options: Any) -> Iterator[NDArray[np.uint8]]:  # noqa: ANN401
+        if self.ready is None:
+            raise DubbenchError("not ready")
+        return super().dub(*given, **options)
+
+
+def test_fresh_weights_are_made_ready_first(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert speed(root, tmp_path, "tests.speed.test_speed.Unready", "--frames", "2") == 0
+    assert len(read(tmp_path)) == 4
+    model = Unready()
+    content: dict[str, Any] = {"state_dict": model.state_dict(), "hyper_parameters": {}}
+    model.on_save_checkpoint(content)
+    torch.save(content, tmp_path / "trained.ckpt")
+    trained = ["--frames", "2", "--ckpt_path", str(tmp_path / "trained.ckpt")]
+    assert speed(root, tmp_path, "tests.speed.test_speed.Unready", *trained) == 1
+    assert "not ready" in capsys.readouterr().err
 
 
 def test_networks_are_those_called_from_outside(root: Path) -> None:

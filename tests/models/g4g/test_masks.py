@@ -11,7 +11,7 @@ from torch import Tensor
 from dubbench.errors import DubbenchError
 from dubbench.face.crops import crop_shape, mouth_region
 from dubbench.models.g4g.masks import (
-    SHOWN,
+    UPPER_PARTS,
     face_mask,
     landmark_map,
     supervision_masks,
@@ -74,7 +74,7 @@ def test_landmark_map_is_the_distance_to_the_lines(mouth: int) -> None:
     drawn = landmark_map(points, height, width)
     for each, one in zip(drawn, points, strict=True):
         torch.testing.assert_close(each[0], slow_map(one, height, width, JAW + UPPER + LIPS), atol=1e-4, rtol=0)
-    shown = landmark_map(points, height, width, SHOWN)
+    shown = landmark_map(points, height, width, UPPER_PARTS)
     torch.testing.assert_close(shown[0, 0], slow_map(points[0], height, width, UPPER), atol=1e-4, rtol=0)
 
 
@@ -85,7 +85,7 @@ def test_landmark_map_of_points_that_fall_together_is_a_dot() -> None:
 
 
 def test_what_the_source_shows_says_nothing_of_the_mouth() -> None:
-    closed, opened = (landmark_map(face(opening=o), HEIGHT, WIDTH, SHOWN) for o in (0.0, 1.0))
+    closed, opened = (landmark_map(face(opening=o), HEIGHT, WIDTH, UPPER_PARTS) for o in (0.0, 1.0))
     assert torch.equal(closed, opened)
     assert not torch.equal(*(landmark_map(face(opening=o), HEIGHT, WIDTH) for o in (0.0, 1.0)))
 

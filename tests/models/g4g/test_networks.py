@@ -8,8 +8,8 @@ from torch import Tensor
 
 from dubbench.errors import DubbenchError
 from dubbench.face.crops import crop_shape, mouth_region
-from dubbench.models.g4g.networks import Generator, Output, References
-from dubbench.models.layers.adaptive_affine import adaptive_affine
+from dubbench.models.g4g.adaptive_affine import adaptive_affine
+from dubbench.models.g4g.networks import Generator, GeneratorOutput, References
 
 MOUTH = 32
 HEIGHT, WIDTH = crop_shape(MOUTH)
@@ -49,10 +49,10 @@ def inputs(count: int, clips: int = 1) -> dict[str, Tensor]:
 
 
 @torch.inference_mode()
-def run(net: Generator, given: dict[str, Tensor], own_maps: bool = False) -> Output:
+def run(net: Generator, given: dict[str, Tensor], own_maps: bool = False) -> GeneratorOutput:
     references: References = net.encode_references(given["references"], given["first"])
     maps = given["maps"] if own_maps else None
-    made: Output = net(given["frames"], references, given["mel"], given["mask"], maps)
+    made: GeneratorOutput = net(given["frames"], references, given["mel"], given["mask"], maps)
     return made
 
 
@@ -94,7 +94,7 @@ def test_sampler_equals_slow_reference(height: int, width: int) -> None:
 def test_sampler_in_pieces_equals_channel_by_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     given = [each.requires_grad_() for each in affine_inputs(2, 7, 13, 10)]
     upstream = torch.randn(2, 7, 13, 10)
-    monkeypatch.setattr("dubbench.models.layers.adaptive_affine.PIECE", 3 * 13 * 10 * 8)
+    monkeypatch.setattr("dubbench.models.g4g.adaptive_affine.PIECE", 3 * 13 * 10 * 8)
     together = adaptive_affine(*given)
     apart = torch.stack([adaptive_affine(*(each[:, c : c + 1] for each in given))[:, 0] for c in range(7)], 1)
     torch.testing.assert_close(together, apart, atol=1e-6, rtol=0)
@@ -115,7 +115,7 @@ def test_a_quarter_turn_turns_pixels() -> None:
     feature[0, 0, 4, 1:] = torch.tensor([1.0, 2.0, 3.0, 4.0])
     one = torch.ones(1, 1)
     turned = adaptive_affine(feature, one, one * torch.pi / 2, torch.zeros(1, 1, 2))
-    # Output (x, y) reads (-y, x): what lay right of the middle lies above it.
+    # GeneratorOutput (x, y) reads (-y, x): what lay right of the middle lies above it.
     torch.testing.assert_close(turned[0, 0, 2:6, 2], torch.tensor([4.0, 3.0, 2.0, 1.0]), atol=1e-5, rtol=0)
 
 

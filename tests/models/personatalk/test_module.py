@@ -94,7 +94,7 @@ def test_only_what_is_trained_moves_and_all_of_it_does(root: Path, tmp_path: Pat
     assert (model.discriminator is None) is (stages == "geometry")
     if model.discriminator is not None:
         assert all(f"discriminator.{name}" in moved for name, _ in model.discriminator.named_parameters())
-    assert stages_of(model.ema.module).begun.tolist() == [stages != "rendering", stages != "geometry"]
+    assert stages_of(model.ema.module).trained_stages.tolist() == [stages != "rendering", stages != "geometry"]
     assert model.ema.n_averaged == 4
 
 

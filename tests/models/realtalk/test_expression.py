@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from dubbench.errors import DubbenchError
 from dubbench.face3d.model import project
 from dubbench.models.layers.hubert import SpeechFeatures
-from dubbench.models.layers.positions import periodic_encoding
-from dubbench.models.realtalk.expression import AudioToExpression, expression_losses, padded
+from dubbench.models.realtalk.expression import AudioToExpression, expression_losses, padded, periodic_encoding
 from tests.face3d.models import face_model
 
 SHAPES, EXPRESSIONS, WIDTH, HEADS, FRAMES, HISTORY = 5, 4, 16, 4, 8, 6

@@ -1,7 +1,6 @@
-"""RealTalk's masks: exact filling, an outline that never crosses itself, and real faces."""
+"""RealTalk's masks: an outline that never crosses itself, and real faces."""
 
 import shutil
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,48 +17,15 @@ from dubbench.datamodules.geometry import read_geometry
 from dubbench.datamodules.prepare.geometry import prepare_geometry
 from dubbench.datamodules.prepare.run import prepare
 from dubbench.face3d.model import LinearFaceModel, project
+from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
-from dubbench.models.realtalk.mask import face_mask, polygon, teeth_mask
+from dubbench.models.realtalk.mask import face_mask, teeth_mask
 from tests.face3d.models import face_model
 
 SIZE = 256
 CLIPS = ("s1/bbaf2n.mpg", "u_lbbc2a", "u_pwij3p")
 LOWER_FACE = [*range(3, 14), *range(48, 68)]
 EYES = slice(36, 48)
-
-
-def slowly_filled(corners: Tensor, size: int) -> list[list[bool]]:
-    """The even-odd rule with exact numbers: crossings to the left of a pixel's centre, or on it."""
-    points = [(Fraction(float(x)), Fraction(float(y))) for x, y in corners]
-    picture = []
-    for j in range(size):
-        y = Fraction(2 * j + 1, 2)
-        crossings = []
-        for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
-            if (y0 <= y) != (y1 <= y):
-                crossings.append(x0 + (y - y0) * (x1 - x0) / (y1 - y0))
-        picture.append([sum(at <= Fraction(2 * i + 1, 2) for at in crossings) % 2 == 1 for i in range(size)])
-    return picture
-
-
-@pytest.mark.parametrize(("step", "size"), [(0.0, 60), (0.5, 9), (1.0, 9)])
-def test_filling_is_the_even_odd_rule(step: float, size: int) -> None:
-    # Beyond the picture, crossing itself, and (with a step) with corners and edges on pixel centres.
-    corners = (torch.rand(6, 7, 2) * 2 - 0.5) * size
-    corners = (corners / step).round() * step + (0.5 if step == 1 else 0) if step else corners
-    expected = torch.tensor([slowly_filled(one, size) for one in corners])
-    assert expected.any()
-    assert torch.equal(fill(corners, size)[:, 0], expected)
-
-
-def test_neighbours_share_no_pixel_and_leave_none_out() -> None:
-    corners = torch.tensor([[0.5, 0.5], [7.5, 0.5], [7.5, 7.5], [0.5, 7.5]])
-    middle = torch.tensor([2.5, 4.3])
-    parts = torch.stack([torch.stack([corners[k], corners[(k + 1) % 4], middle]) for k in range(4)])
-    covered = fill(parts, 9).sum(0)[0]
-    whole = torch.zeros(9, 9, dtype=torch.int64)
-    whole[:7, :7] = 1
-    assert torch.equal(covered, whole)
 
 
 def test_teeth_can_show_within_the_inner_lips_alone() -> None:
@@ -132,7 +98,7 @@ def test_mouth_and_jaw_of_real_frames_are_inside_and_the_eyes_never(
     face: LinearFaceModel, frames: tuple[Coefficients, Tensor]
 ) -> None:
     coefficients, points = frames
-    mask = face_mask(face, *coefficients, SIZE)
+    mask = face_mask(face, *coefficients, size=SIZE)
     assert mask.shape == (len(points), 1, SIZE, SIZE)
     assert set(mask.flatten().tolist()) == {0, 1}
     region = mask == 0
@@ -146,7 +112,7 @@ def test_mouth_and_jaw_of_real_frames_are_inside_and_the_eyes_never(
 def test_it_holds_for_turned_heads_too(yaw: float, face: LinearFaceModel, frames: tuple[Coefficients, Tensor]) -> None:
     coefficients = turned(frames[0], yaw, 0.1)
     points = landmarks(face, coefficients)
-    region = face_mask(face, *coefficients, SIZE) == 0
+    region = face_mask(face, *coefficients, size=SIZE) == 0
     seen = ((points >= 0) & (points < SIZE)).all(2)
     assert (inside(region, points) | ~seen)[:, LOWER_FACE].all(1).float().mean() >= 0.99
     assert not inside(region, points)[:, EYES].any()
@@ -158,7 +124,7 @@ def test_the_outline_never_crosses_itself(
     yaw: float, pitch: float, face: LinearFaceModel, frames: tuple[Coefficients, Tensor]
 ) -> None:
     points = landmarks(face, turned(frames[0], yaw, pitch))[::20]
-    corners = polygon(points).double().numpy()
+    corners = lower_face_outline(points).double().numpy()
     starts, ends = corners, np.roll(corners, -1, 1)
 
     def side(a: Points, b: Points, c: Points) -> Points:
@@ -179,8 +145,10 @@ def test_the_outline_turns_moves_and_grows_with_the_face(
 ) -> None:
     points = landmarks(face, frames[0])[:5]
     turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]])
-    moved = polygon(1.5 * points @ turn.T + torch.tensor([20.0, -7.0]))
-    torch.testing.assert_close(moved, 1.5 * polygon(points) @ turn.T + torch.tensor([20.0, -7.0]), rtol=0, atol=1e-3)
+    moved = lower_face_outline(1.5 * points @ turn.T + torch.tensor([20.0, -7.0]))
+    torch.testing.assert_close(
+        moved, 1.5 * lower_face_outline(points) @ turn.T + torch.tensor([20.0, -7.0]), rtol=0, atol=1e-3
+    )
 
 
 def test_the_region_follows_the_predicted_expression(
@@ -191,8 +159,8 @@ def test_the_region_follows_the_predicted_expression(
     opened = expression + 0.2 * chin / chin.square().sum()  # the chin goes down by 0.2 units
     pose = pose * torch.tensor([0.0, 0, 0, 1, 1, 1]) - torch.tensor([0.0, 0, 0, 0, 30, 0.2])
     scale = float(pose[0, 5].exp())
-    lowest = [polygon(landmarks(face, (shape, e, pose)))[..., 1].amax() for e in (expression, opened)]
-    before, after = (face_mask(face, shape, e, pose, SIZE)[0, 0] == 0 for e in (expression, opened))
+    lowest = [lower_face_outline(landmarks(face, (shape, e, pose)))[..., 1].amax() for e in (expression, opened)]
+    before, after = (face_mask(face, shape, e, pose, size=SIZE)[0, 0] == 0 for e in (expression, opened))
     rows = [int(region.any(1).nonzero().max()) for region in (before, after)]
     assert abs(float(lowest[1] - lowest[0]) - 0.2 * scale) < 3
     assert abs(rows[1] - rows[0] - 0.2 * scale) < 4
@@ -205,13 +173,13 @@ def test_the_region_follows_the_predicted_expression(
 def test_a_mask_of_another_size_is_the_same_region(face: LinearFaceModel, frames: tuple[Coefficients, Tensor]) -> None:
     shape, expression, pose = frames[0]
     coefficients = shape[:3], expression[:3], pose[:3]
-    large, little = (face_mask(face, *coefficients, size) for size in (SIZE, SIZE // 4))
-    assert ((large == 0) != fill(polygon(landmarks(face, coefficients)), SIZE)).sum() <= 3
+    large, little = (face_mask(face, *coefficients, size=size) for size in (SIZE, SIZE // 4))
+    assert ((large == 0) != fill(lower_face_outline(landmarks(face, coefficients)), SIZE)).sum() <= 3
     pooled = torch.nn.functional.avg_pool2d(large, 4)
     assert (pooled - little).abs().max() <= 0.75
     assert (pooled - little).abs().mean() < 0.02
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(face_mask(face, *coefficients, SIZE), large)
+        assert torch.equal(face_mask(face, *coefficients, size=SIZE), large)
 
 
 class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -233,6 +201,6 @@ def test_of_a_large_face_model_the_landmarks_alone_are_touched() -> None:
     large = LinearFaceModel.of(arrays, small.source)
     shape, expression, pose = torch.randn(1, 3), torch.randn(1, 4), torch.tensor([[0.0, 0, 0, 128, 160, 4.45]])
     with Largest() as largest:  # type: ignore[no-untyped-call]
-        mask = face_mask(large, shape, expression, pose, 16)
-    assert torch.equal(mask, face_mask(small, shape, expression, pose, 16))
+        mask = face_mask(large, shape, expression, pose, size=16)
+    assert torch.equal(mask, face_mask(small, shape, expression, pose, size=16))
     assert largest.size < many

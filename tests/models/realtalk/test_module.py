@@ -20,7 +20,7 @@ from dubbench.models.losses import PerceptualLoss
 from dubbench.models.realtalk.mask import face_mask, teeth_mask
 from dubbench.models.realtalk.module import RealTalk
 from dubbench.models.realtalk.networks import stages_of
-from dubbench.models.two_stages import given
+from dubbench.models.two_stages import required
 from tests.datamodules import miniature
 from tests.models.conftest import trainer
 from tests.models.realtalk.small import CLIPS, loaded, small
@@ -60,7 +60,7 @@ def test_only_what_is_trained_moves_and_all_of_it_does(root: Path, tmp_path: Pat
         learning = {name for name in learning if "k_proj.bias" not in name}
         assert learning - moved == (set() if on else learning)
     assert (model.discriminator is None) is (stages == "expression")
-    assert stages_of(model.ema.module).begun.tolist() == [stages != "rendering", stages != "expression"]
+    assert stages_of(model.ema.module).trained_stages.tolist() == [stages != "rendering", stages != "expression"]
 
 
 def test_a_frozen_hubert_stays(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +83,9 @@ def test_frames_keep_the_source_outside_the_mask(root: Path) -> None:
     batch = window(model, root)
     fake = model.generate(model.generator, batch)
     shape, expression, pose = (
-        given(field)[:, model.window.pictured].flatten(0, 1) for field in (batch.shape, batch.expression, batch.pose)
+        required(field)[:, model.window.pictured].flatten(0, 1) for field in (batch.shape, batch.expression, batch.pose)
     )
-    mask = face_mask(FACE, shape, expression, pose, 32)
+    mask = face_mask(FACE, shape, expression, pose, size=32)
     assert 0 < mask.mean() < 1
     outside = mask.expand(2, 3, 32, 32) == 1
     assert torch.equal(fake.flatten(0, 1)[outside], batch.frames.flatten(0, 1)[outside])
@@ -140,10 +140,10 @@ def test_validation_tells_the_scale(root: Path, tmp_path: Path) -> None:
     found = trainer(tmp_path).validate(model, datamodule=module, verbose=False)[0]
     assert set(found) == {"val_expression", "val_vertices", "val_expression_mean", "val_expression_other_speech"}
     (batch,) = cast(list[Batch], list(module.val_dataloader()))
-    truth, history = given(batch.expression).double(), given(batch.reference_expression)[:, 1:]
+    truth, history = required(batch.expression).double(), required(batch.reference_expression)[:, 1:]
     mean = history.double().mean(1, keepdim=True)
     assert found["val_expression_mean"] == pytest.approx(float((truth - mean).square().sum(-1).mean()), rel=1e-5)
-    shape = given(batch.reference_shape)[:, 0]
+    shape = required(batch.reference_shape)[:, 0]
     errors = []
     for shift in (0, 1):
         heard = torch.cat([batch.waveform[-shift:], batch.waveform[:-shift]]) if shift else batch.waveform
@@ -158,7 +158,7 @@ def test_training_knows_histories_of_a_single_frame(root: Path) -> None:
     model.adopt(FACE)
     batch, seen = window(model, root), []
     network = stages_of(model.generator).expression
-    network.register_forward_pre_hook(lambda module, given: seen.append(given[2]))
+    network.register_forward_pre_hook(lambda module, required: seen.append(required[2]))
     for _ in range(40):
         model.train()
         model.speech_losses(model.generator, batch)
@@ -219,7 +219,7 @@ def test_speech_moves_the_masked_region_alone(root: Path, checkpoint: Path) -> N
 @pytest.mark.parametrize("kind", ["attention", "flow"])
 def test_a_fresh_renderer_exports(kind: str, tmp_path: Path) -> None:
     model = small(alignment=kind).eval()
-    stages_of(model.ema.module).begun.fill_(True)
+    stages_of(model.ema.module).trained_stages.fill_(True)
     network, inputs, outputs = model.exportable()
     # Rows that are alike would hide that they are mixed up.
     assert not any(torch.equal(x[0], x[1]) for x in inputs.values() if len(x) > 1)

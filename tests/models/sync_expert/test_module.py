@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dubbench.datamodules.batch import Mel
-from dubbench.models.losses import sync_loss, sync_probability
+from dubbench.models.sync_expert.losses import sync_loss, sync_probability
 from dubbench.models.sync_expert.module import SyncExpert, SyncLossStuck, off_sync, pair_accuracy
 from dubbench.models.sync_expert.networks import CROP, FACE_CROP, crop_mouth
 from tests.models.conftest import loader, small_expert, trainer, windows
@@ -107,7 +107,7 @@ def test_agreement_loss_is_eq_5_on_five_frames(crop: str, box: tuple[int, int, i
     frames, mel = batch.frames[:, :5].clone().requires_grad_(), batch.mel[:, :5]
     lips, speech = expert.network(frames, mel)
     loss = expert.network.agreement_loss(frames, mel, "bce")
-    torch.testing.assert_close(loss, sync_loss(sync_probability(lips[:, 0], speech[:, 0]), True))
+    torch.testing.assert_close(loss, sync_loss(sync_probability(lips[:, 0], speech[:, 0]), in_sync=True))
     (gradient,) = torch.autograd.grad(loss, frames)
     left, top, right, bottom = box
     assert (gradient[..., top + 1 : bottom - 1, left + 1 : right - 1] != 0).any()

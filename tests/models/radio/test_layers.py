@@ -5,10 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dubbench.models.layers.attention import CrossAttention, LowerHalfViT
-from dubbench.models.layers.discriminator import Discriminator, minibatch_deviation
-from dubbench.models.layers.se_resnet import AttentiveBlock, SelfAttentivePooling, SpeechEncoder
-from dubbench.models.layers.stylegan2 import ModulatedConv, blur
+from dubbench.models.radio.attention import CrossAttention, LowerHalfViT
+from dubbench.models.radio.stylegan2 import ModulatedConv
 
 
 def plain_modulated(conv: ModulatedConv, x: Tensor, style: Tensor) -> Tensor:
@@ -48,13 +46,6 @@ def test_upsampling_keeps_a_constant_in_place() -> None:
     torch.testing.assert_close(up[3:-3], (torch.arange(16.0)[3:-3] + 0.5) / 2 - 0.5)
 
 
-def test_blur_halves_without_shift() -> None:
-    ramp = torch.arange(8.0)[None, None, None].expand(1, 2, 8, 8)
-    half = blur(ramp, stride=2, padding=1)
-    assert half.shape == (1, 2, 4, 4)
-    torch.testing.assert_close(half[0, 1, 1, 1:-1], torch.tensor([2.5, 4.5]))
-
-
 def naive_attention(block: CrossAttention, tokens: Tensor, source: Tensor) -> Tensor:
     """RADIO eq. 1 written out, a head and a query at a time."""
     q = block.query(block.query_norm(tokens))
@@ -77,6 +68,24 @@ def test_attention_is_softmax_attention() -> None:
     block = CrossAttention(16, heads=8)
     tokens, source = torch.randn(2, 3, 16), torch.randn(2, 5, 16)
     torch.testing.assert_close(block(tokens, source), naive_attention(block, tokens, source), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [1, 3])
+def test_weights_are_softmax_of_q_and_k_and_give_the_layers_output(share: int) -> None:
+    layer = CrossAttention(16, 4).double()
+    tokens, source = torch.randn(2 * share, 5, 16).double(), torch.randn(2, 7, 16).double()
+    out, weights = layer(tokens, source), layer.weights(tokens, source)
+    assert weights.shape == (2 * share, 4, 5, 7)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2 * share, 4, 5).double())
+    q = layer.query(layer.query_norm(tokens))
+    k, v = layer.source(layer.source_norm(source)).repeat_interleave(share, 0).split(16, -1)
+    for head in range(4):
+        part = slice(4 * head, 4 * head + 4)
+        slow = torch.softmax(torch.einsum("nqc,nkc->nqk", q[..., part], k[..., part]) / 2, -1)
+        torch.testing.assert_close(weights[:, head], slow)
+    heads = weights @ v.unflatten(-1, (4, 4)).transpose(1, 2)
+    mixed = tokens + layer.out(heads.transpose(1, 2).flatten(2))
+    torch.testing.assert_close(mixed + layer.mlp(layer.mlp_norm(mixed)), out)
 
 
 def test_one_source_serves_its_neighbours() -> None:
@@ -107,59 +116,3 @@ def test_vit_tokens_lie_where_their_patches_are() -> None:
         vit.unembed.bias.zero_()
     feature = torch.randn(1, 3, 64, 64)
     torch.testing.assert_close(vit(feature, feature)[:, :, 32:], 2 * feature[:, :, 32:])
-
-
-@pytest.mark.parametrize("attention", ["channel", "channel_spatial"])
-def test_gates_differ_from_sample_to_sample(attention: str) -> None:
-    """Channel gates squeezed after the instance norm would be the same for every input."""
-    block = AttentiveBlock(16, 16, 1, attention)
-    seen: list[Tensor] = []
-    block.attention.register_forward_hook(lambda module, inputs, gates: seen.append(gates))
-    block(torch.stack([torch.randn(16, 8, 8), torch.rand(16, 8, 8) ** 8]))
-    assert (seen[0][0] - seen[0][1]).abs().max() > 1e-4
-    assert 0 < seen[0].min() < seen[0].max() < 1
-
-
-def test_speech_encoder_hears_loudness() -> None:
-    """Instance norm takes a window's level away; the norm-free stem and the skips must carry it."""
-    encoder = SpeechEncoder(12, [4, 4, 8, 8], [1, 1, 1, 1])
-    mel, other = torch.randn(2, 1, 80, 20)
-    quiet, loud = encoder(mel - 1), encoder(mel + 1)
-    assert (quiet - loud).norm() > 0.5 * (encoder(other) - encoder(mel)).norm()
-
-
-def test_self_attentive_pooling_by_hand() -> None:
-    pool = SelfAttentivePooling(3, 5)
-    x = torch.randn(2, 4, 3)
-    for sample, got in zip(x, pool(x), strict=True):
-        scores = torch.stack([torch.tanh(pool.hidden(frame)) @ pool.context for frame in sample])
-        weights = scores.exp() / scores.exp().sum()
-        torch.testing.assert_close(got, (weights[:, None] * sample).sum(0))
-
-
-def test_speech_encoder_treats_windows_one_by_one() -> None:
-    encoder = SpeechEncoder(12, [4, 4, 8, 8], [1, 1, 1, 1])
-    mel = torch.randn(3, 80, 20)
-    together = encoder(mel)
-    assert together.shape == (3, 12)
-    torch.testing.assert_close(together[1:2], encoder(mel[1:2]), rtol=1e-4, atol=1e-5)
-
-
-def test_minibatch_deviation_by_hand() -> None:
-    x = torch.randn(6, 2, 3, 3)
-    out = minibatch_deviation(x, 4)  # the largest divisor of 6 up to 4 is 3: samples i, i + 2, i + 4 form a group
-    for i in range(6):
-        group = x[i % 2 :: 2]
-        expected = torch.sqrt(((group - group.mean(0)) ** 2).mean(0) + 1e-8).mean()
-        torch.testing.assert_close(out[i, 2], expected.expand(3, 3))
-
-
-def test_discriminator_gives_a_logit_a_frame_and_differentiates_twice() -> None:
-    judge = Discriminator(32, [4, 8, 8])
-    images = torch.randn(4, 3, 32, 32, requires_grad=True)
-    logits = judge(images)
-    assert logits.shape == (4,)
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    torch.autograd.backward(gradient.square().sum())
-    assert judge.from_rgb.weight.grad is not None
-    assert judge.from_rgb.weight.grad.abs().sum() > 0

@@ -22,6 +22,19 @@ class CrossAttention(nn.Module):
 
     def forward(self, tokens: Tensor, source: Tensor) -> Tensor:
         """Update tokens [N, Q, width] from source tokens [M, K, width], each serving N / M neighbours."""
+        q, k, v = self._projected(tokens, source)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        tokens = tokens + self.out(attended)
+        widened: Tensor = self.mlp(self.mlp_norm(tokens))
+        return tokens + widened
+
+    def weights(self, tokens: Tensor, source: Tensor) -> Tensor:
+        """Eq. 1's softmax(Q K^T / sqrt(d_k)) [N, heads, Q, K], which `forward` never holds: its attention is fused."""
+        q, k, _ = self._projected(tokens, source)
+        return torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, -1)
+
+    def _projected(self, tokens: Tensor, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Q, K and V of eq. 1, each [N, heads, tokens, width / heads]."""
         keys, values = self.source(self.source_norm(source)).chunk(2, -1)
         share = tokens.shape[0] // source.shape[0]
         q, k, v = (
@@ -30,14 +43,13 @@ class CrossAttention(nn.Module):
         )
         if share > 1:
             k, v = k.repeat_interleave(share, 0), v.repeat_interleave(share, 0)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        tokens = tokens + self.out(attended)
-        widened: Tensor = self.mlp(self.mlp_norm(tokens))
-        return tokens + widened
+        return q, k, v
 
 
 class LowerHalfViT(nn.Module):
-    """Attention layers from the lower half of a decoder feature over the lower half of a style feature.
+    """Fidelity mapping: attention layers from the lower half of f_i over that of a style feature (3.2).
+
+    f_i flows through the decoder; the style feature is the one of E_s that has its size.
 
     Args:
         channels: channels of both features.
@@ -60,15 +72,15 @@ class LowerHalfViT(nn.Module):
         self.layers = nn.ModuleList(CrossAttention(width, heads) for _ in range(layers))
         self.unembed = nn.Linear(width, channels * self.patch**2)
 
-    def forward(self, feature: Tensor, style: Tensor) -> Tensor:
-        """Refine features [N, C, H, W] by style features [M, C, H, W], M dividing N; the upper half is untouched.
+    def forward(self, f_i: Tensor, f_s: Tensor) -> Tensor:
+        """Refine f_i [N, C, H, W] by E_s's feature f_s [M, C, H, W], M dividing N; the upper half is untouched.
 
         Tokens are added to the feature and do not replace it, so a narrow token width cannot blur it.
         """
-        middle = feature.shape[-2] // 2
-        upper, lower = feature[:, :, :middle], feature[:, :, middle:]
+        middle = f_i.shape[-2] // 2
+        upper, lower = f_i[:, :, :middle], f_i[:, :, middle:]
         tokens = self.embed_query(lower).flatten(2).transpose(1, 2) + self.query_positions
-        source = self.embed_source(style[:, :, middle:]).flatten(2).transpose(1, 2) + self.source_positions
+        source = self.embed_source(f_s[:, :, middle:]).flatten(2).transpose(1, 2) + self.source_positions
         for layer in self.layers:
             tokens = layer(tokens, source)
         return torch.cat([upper, lower + self._pixels(self.unembed(tokens)).to(lower.dtype)], 2)
