@@ -16,7 +16,6 @@ from dubbench.core.devices import device
 from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel, read_checkpoint
-from dubbench.models.geometry_model import GeometryModel
 from dubbench.models.two_stages import TwoStageModel, TwoStages
 from dubbench.speed import report as speed_report
 from dubbench.speed.clip import demo_clip, find_clip, shortened
@@ -60,7 +59,7 @@ def main(args: Sequence[str]) -> int:
 
 def _demo(model: DubbingModel, trained: bool) -> Path:
     """The demo clip, prepared as the model wants it; coefficients mean nothing but to a trained model's face model."""
-    face = model.face if trained and isinstance(model, GeometryModel) else None
+    face = model.face if trained and model.held_face is not None else None
     return demo_clip(_side(model), model.window.geometry, face)
 
 
@@ -71,8 +70,8 @@ def _side(model: DubbingModel) -> int:
 
 def _pretend(model: DubbingModel, root: Path) -> None:
     """Let an untrained model dub: its weights do not change what its work costs."""
-    if isinstance(model, GeometryModel):
-        model.adopt_from(root)
+    if model.held_face is not None:
+        model.held_face.adopt_from(root)
     if isinstance(model, TwoStageModel):
         cast(TwoStages, model.ema.module).begun.fill_(True)
 

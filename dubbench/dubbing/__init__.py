@@ -23,7 +23,6 @@ from dubbench.media.planes import layout_of
 from dubbench.media.segments import CONTAINERS, join
 from dubbench.media.video import probe
 from dubbench.models.base import DubbingModel, class_path
-from dubbench.models.geometry_model import GeometryModel
 from dubbench.models.two_stages import TwoStageModel
 from dubbench.results.record import versions
 
@@ -113,7 +112,7 @@ def dub(
             span = Span.of(options.length, length)
             with shown("faces", span.limit or about.frame_count_estimate) as tell:
                 clip = followed(video, digests["video"], mesh, options.face, options.size or side, span, work, tell)
-            if isinstance(model, GeometryModel):
+            if model.held_face is not None:
                 with shown("geometry", len(clip)) as tell:
                     with_geometry(clip, model.face, tell)
             order = span.order(len(clip))
