@@ -139,7 +139,7 @@ class SpeechEncoder(nn.Module):
 
     def __init__(self, outputs: int, widths: Sequence[int], blocks: Sequence[int], bands: int = 80) -> None:
         super().__init__()
-        self.trunk = AttentiveResNet(1, widths, blocks, (1, 2, 2, 1), "channel", (2, 1))
+        self.trunk = AttentiveResNet(1, widths, blocks, strides=(1, 2, 2, 1), attention="channel", stem_stride=(2, 1))
         channels = widths[-1] * bands // 8
         self.pool = SelfAttentivePooling(channels, widths[-1])
         self.out = nn.Linear(channels, outputs)

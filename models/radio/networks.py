@@ -147,7 +147,11 @@ class Generator(nn.Module):
             fidelity: nn.Module | Literal["add"] | None = None
             if len(outputs) - i <= vit_blocks and variant in "CD":
                 side = size >> (len(outputs) - 1 - i)
-                fidelity = "add" if variant == "C" else LowerHalfViT(b, side, vit_layers, vit_width, vit_heads)
+                fidelity = (
+                    "add"
+                    if variant == "C"
+                    else LowerHalfViT(b, side, layers=vit_layers, width=vit_width, heads=vit_heads)
+                )
             layers.append(DecoderLayer(a, b, w_dim, up=i > 1, fidelity=fidelity))
         self.decoder = nn.ModuleList(layers)
 
@@ -184,7 +188,8 @@ class Generator(nn.Module):
         x: Tensor = content[-1]
         colours: Tensor = x.new_zeros(len(x), 3, *x.shape[2:])
         for i, layer in enumerate(self.decoder, 1):
-            x, colours = layer(x, w, content[-i], style.features[-i] if style.features else None, colours)
+            detail = style.features[-i] if style.features else None
+            x, colours = layer(x, w, content=content[-i], style=detail, below=colours)
         return colours
 
 

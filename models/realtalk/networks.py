@@ -61,6 +61,6 @@ def kept(face: LinearFaceModel, shape: Tensor, expression: Tensor, pose: Tensor,
         learnable: eq. 5; else Table 6's naive mask of the lower half.
     """
     if learnable:
-        return face_mask(face, shape, expression[:, : face.sizes[2]], pose, size)
+        return face_mask(face, shape, expression[:, : face.sizes[2]], pose, size=size)
     rows = torch.arange(size, device=shape.device) < size // 2
     return rows.to(shape.dtype)[:, None].expand(len(shape), 1, size, size)

@@ -147,7 +147,7 @@ class Renderer(nn.Module):
             channels, below = widths[level - 1], widths[level - 2] if level > 1 else stem
             aligned = level > len(widths) - ALIGNED_STAGES
             module = alignment(reference, channels, size >> level, heads) if aligned else None
-            modules.append(FacialIdentityAlignment(channels, coefficients, mlp, blocks, module))
+            modules.append(FacialIdentityAlignment(channels, coefficients, hidden=mlp, blocks=blocks, reference=module))
             # Before the enlargement a 1 x 1 convolution gives the same as after it, at a quarter of the cost.
             steps.append(nn.Conv2d(channels, below, 1))
         self.alignments, self.steps = nn.ModuleList(modules), nn.ModuleList(steps)

@@ -180,7 +180,7 @@ class Stream:
             torch.stack(rows).to(self.device, torch.float32)
             for rows in ([target.shape for target in targets], [target.pose for target in targets])
         )
-        mask = kept(self.face, shape, expression, pose, settings.size, settings.learnable)
+        mask = kept(self.face, shape, expression, pose, size=settings.size, learnable=settings.learnable)
         coefficients = told(shape, expression, pose, self._sizes)
         with part("renderer"), casting(self.device, self.settings.precision):
             drawn = self._draw_frames(source * mask, self._reference, coefficients)

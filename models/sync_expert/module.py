@@ -81,15 +81,15 @@ class SyncExpert(DubbingModel):
         self.window = Window(frames=frames, references=0, size=size, mel=mel, crop=crop)
         self.batch_size, self.iterations = batch_size, iterations
         self.network = SyncNetwork(
-            crop_size,
-            widths,
-            blocks,
-            speech_widths,
-            speech_blocks,
-            embedding,
-            dropout,
-            temperature,
-            CROP if crop == "square" else FACE_CROP,
+            crop_size=crop_size,
+            widths=widths,
+            blocks=blocks,
+            speech_widths=speech_widths,
+            speech_blocks=speech_blocks,
+            embedding=embedding,
+            dropout=dropout,
+            temperature=temperature,
+            part=CROP if crop == "square" else FACE_CROP,
         )
 
     def compiled(self) -> list[nn.Module]:
@@ -124,7 +124,7 @@ class SyncExpert(DubbingModel):
         if self.hparams["objective"] == "contrastive":
             return contrastive_loss(similarities * self.network.scale(), off | diagonal)
         # In-sync pairs are fewer; each side weighs one half, as in batches drawn half and half.
-        return (sync_loss(similarities[:, diagonal], True) + sync_loss(similarities[:, off], False)) / 2
+        return (sync_loss(similarities[:, diagonal], in_sync=True) + sync_loss(similarities[:, off], in_sync=False)) / 2
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss on augmented crops."""

@@ -83,7 +83,9 @@ class SyncNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.crop_size, self.part = crop_size, part
-        self.lips = AttentiveResNet(FRAMES, widths, blocks, (2, 2, 2, 1), "channel_spatial", (2, 2))
+        self.lips = AttentiveResNet(
+            FRAMES, widths, blocks, strides=(2, 2, 2, 1), attention="channel_spatial", stem_stride=(2, 2)
+        )
         # Pooled to 3 x 3 and not to a point: where the lips are in the crop is what this network is asked.
         self.lips_out = nn.Sequential(
             nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Dropout(dropout), nn.Linear(9 * widths[-1], embedding)
@@ -132,7 +134,7 @@ class SyncNetwork(nn.Module):
         with torch.autocast(frames.device.type, enabled=False):
             lips, speech = self(frames.float(), mel.float())
             if objective == "bce":
-                return sync_loss(sync_probability(lips, speech), True)
+                return sync_loss(sync_probability(lips, speech), in_sync=True)
             similarity = F.normalize(lips[:, 0], dim=-1) @ F.normalize(speech[:, 0], dim=-1).T
             keep = torch.ones_like(similarity, dtype=torch.bool)
             return contrastive_loss(similarity[None] * self.scale(), keep)
