@@ -21,9 +21,11 @@ from benchmarks.renderer import LIMIT, Recorder
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import read_geometry
+from dubbench.models.options import Adversarial
 from dubbench.models.parts import Watch
 from dubbench.models.realtalk.module import RealTalk
 from dubbench.models.realtalk.networks import stages_of
+from dubbench.models.realtalk.options import TransformerOptions
 from dubbench.models.realtalk.streaming import Speaker, Target
 from dubbench.speed.clip import demo_clip, find_clip
 
@@ -42,9 +44,14 @@ def main() -> int:
     torch.manual_seed(0)
     root = demo_clip(options.size, "mesh")
     clip = find_clip(root, None, options.frames)
-    model = RealTalk(size=options.size, speech="tiny", width=256, perceptual="none", adversarial_weight=0.0).eval()
-    model.adopt_from(root)
-    stages_of(model.ema.module).trained_stages.fill_(True)
+    model = RealTalk(
+        size=options.size,
+        speech="tiny",
+        transformer=TransformerOptions(width=256),
+        perceptual="none",
+        adversarial=Adversarial(weight=0.0),
+    ).eval()
+    model.make_ready(root)
     speaker, targets = _parts(clip, options.size, model)
     stream, speech = model.stream(speaker), clip.speech()
     renderer = stages_of(model.ema.module).renderer

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dubbench.datamodules.batch import Batch
 from dubbench.models.losses import discriminator_loss, generator_loss
+from dubbench.models.options import Adversarial
 from dubbench.models.radio.module import Radio
 
 SIZE, WINDOWS = 96, 2
@@ -71,9 +72,7 @@ def model() -> Radio:
         vit_width=64,
         references=1,
         perceptual="none",
-        adversarial_weight=0.01,
-        discriminator_widths=(8, 16, 32, 64),
-        r1_gamma=0.0,
+        adversarial=Adversarial(weight=0.01, widths=(8, 16, 32, 64), r1_gamma=0.0),
     )
 
 
@@ -95,24 +94,25 @@ def through_lightning(steps: int) -> list[float]:
 def plainly(steps: int) -> list[float]:
     """What `AdversarialModel.training_step` computes, without Lightning."""
     net = model()
-    assert net.discriminator is not None
-    (for_generator, for_discriminator), batch = net.configure_optimizers(), Repeated(1).batch
+    assert net.adversary is not None
+    judge, optimizers, batch = net.adversary.discriminator, net.named_optimizers(), Repeated(1).batch
+    for_generator, for_discriminator = optimizers["generator"], optimizers["discriminator"]
     times = []
     for _ in range(steps + 1):
         start = time.perf_counter()
         fake: Tensor = net.generator(batch.frames, batch.references, batch.mel)
         net.generator.requires_grad_(False)
         real, made = batch.frames.flatten(0, 1), fake.flatten(0, 1)
-        torch.autograd.backward(discriminator_loss(net.discriminator(real), net.discriminator(made.detach())))
+        torch.autograd.backward(discriminator_loss(judge(real), judge(made.detach())))
         for_discriminator.step()
         for_discriminator.zero_grad()
         net.generator.requires_grad_(True)
-        net.discriminator.requires_grad_(False)
-        loss = (fake - batch.frames).abs().mean() + 0.01 * generator_loss(net.discriminator(made))
+        judge.requires_grad_(False)
+        loss = (fake - batch.frames).abs().mean() + 0.01 * generator_loss(judge(made))
         torch.autograd.backward(loss)
         for_generator.step()
         for_generator.zero_grad()
-        net.discriminator.requires_grad_(True)
+        judge.requires_grad_(True)
         net.ema.update_parameters(net.generator)
         times.append(time.perf_counter() - start)
     return times[1:]

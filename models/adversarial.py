@@ -1,12 +1,12 @@
 """The one way that methods train adversarially: manual optimisation, EMA, validation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
@@ -16,6 +16,7 @@ from dubbench.datamodules.batch import Batch
 from dubbench.errors import DubbenchError, misfit
 from dubbench.models.base import DubbingModel, class_path, read_checkpoint
 from dubbench.models.losses import discriminator_loss, generator_loss, gradient_penalty, lip_map, weighted
+from dubbench.models.options import Adversarial, Group, Optim, settled
 
 TensorList: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 R1_EVERY = 16
@@ -34,32 +35,76 @@ def warming_average(decay: float) -> Callable[[TensorList, TensorList, Tensor | 
     return update
 
 
+class AdversarialLoss(nn.Module):
+    """A discriminator of single frames: what it learns by, and what the generator learns from it.
+
+    Both are StyleGAN2's: non-saturating losses (RADIO eq. 3) and a lazy R1 penalty. RADIO is silent on regularisation;
+    the discriminator is StyleGAN2's, so its penalty comes along.
+
+    Args:
+        discriminator: from pictures [N, 3, H, W] to logits [N, 1].
+        r1_gamma: weight of the R1 penalty, 0 for none.
+    """
+
+    def __init__(self, discriminator: nn.Module, r1_gamma: float) -> None:
+        super().__init__()
+        self.discriminator, self.r1_gamma = discriminator, r1_gamma
+
+    def discriminator_terms(self, real: Tensor, fake: Tensor, step: int) -> dict[str, Tensor]:
+        """Terms of the discriminator's loss on frames [B, T, 3, H, W], their sum as ``total``; R1 every 16th step."""
+        real, fake = real.flatten(0, 1), fake.flatten(0, 1)
+        loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
+        if not self.r1_gamma or step % R1_EVERY:
+            return {"total": loss, "discriminator": loss}
+        with torch.autocast(real.device.type, enabled=False):
+            images = real.detach().float().requires_grad_()
+            # forward, not call: a compiled network cannot be differentiated twice.
+            penalty = gradient_penalty(self.discriminator.forward(images), images)
+        return {"total": loss + self.r1_gamma / 2 * R1_EVERY * penalty, "discriminator": loss, "r1": penalty}
+
+    def generator_term(self, fake: Tensor) -> Tensor:
+        """The generator's adversarial term, unweighted, of its frames [B, T, 3, H, W]."""
+        return generator_loss(self.discriminator(fake.flatten(0, 1)))
+
+
 class AdversarialModel(DubbingModel):
-    """A generator, and a discriminator if the adversarial term has a weight.
+    """A generator, and what it is trained against if the adversarial term has a weight.
 
-    A subclass calls `build` and gives `generate` and `losses`. Hyper-parameters read here: ``lr``,
-    ``discriminator_lr``, ``betas``, ``r1_gamma``, ``accumulate``, ``clip``, ``compile``.
+    A subclass calls `build` and gives `generate` and `losses`. One step of training is `training_step`: the generator
+    draws the batch once; the discriminator learns from that, then the generator from its losses and the discriminator's
+    judgement; then the running average follows. Each learns by the optimiser of its name in `named_optimizers`.
 
-    Lightning's ``global_step`` counts both optimisers' steps: ``max_steps`` is twice the number of batches; prefer
-    ``max_epochs``. Logged values have the number of batches as their step.
+    Lightning's ``global_step`` counts all optimisers' steps: ``max_steps`` is a multiple of the number of batches;
+    prefer ``max_epochs``. Logged values have the number of batches as their step.
 
     Attributes:
+        optim: options of optimisation.
+        adversarial: options of the adversarial term.
+        adversary: the discriminator with its losses, or None.
         weights: of each term that `losses` returns and of ``adversarial``.
         ema: running average of the generator: what validation, `dub` and scores use.
     """
 
+    optim: Optim
+    adversarial: Adversarial
     generator: nn.Module
-    discriminator: nn.Module | None
+    adversary: AdversarialLoss | None
     ema: AveragedModel
     weights: dict[str, float]
 
-    def build(self, generator: nn.Module, discriminator: Callable[[], nn.Module], weights: dict[str, float]) -> None:
-        """Set the networks up; without an adversarial weight there is no discriminator."""
+    def settle(self, name: str, given: Group | Mapping[str, Any], default: Group) -> Group:
+        """`settled` options, kept as plain values among the hyper-parameters; after ``save_hyperparameters``."""
+        options = settled(given, default)
+        self.save_hyperparameters({name: asdict(options)})
+        return options
+
+    def build(self, generator: nn.Module, adversary: Callable[[], AdversarialLoss], weights: dict[str, float]) -> None:
+        """Set the networks up once ``optim`` is set; without an adversarial weight there is no discriminator."""
         self.automatic_optimization = False
         self.weights = weights
         self.generator = generator
-        self.discriminator = discriminator() if weights.get("adversarial") else None
-        self.ema = AveragedModel(generator, multi_avg_fn=warming_average(self.hparams["ema_decay"]))
+        self.adversary = adversary() if weights.get("adversarial") else None
+        self.ema = AveragedModel(generator, multi_avg_fn=warming_average(self.optim.ema_decay))
         self.ema.requires_grad_(False)
 
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
@@ -72,55 +117,99 @@ class AdversarialModel(DubbingModel):
 
     def compiled(self) -> list[nn.Module]:
         """Generator and discriminator; the frozen helpers and the average stay as they are."""
-        return [net for net in (self.generator, self.discriminator) if net is not None]
+        return [self.generator] if self.adversary is None else [self.generator, self.adversary.discriminator]
+
+    def compile_backend(self) -> bool | str:
+        """``optim.compile``."""
+        return self.optim.compile
 
     def parameter_count(self) -> int:
         """Parameters of the generator."""
         return sum(parameter.numel() for parameter in self.generator.parameters())
 
+    def named_optimizers(self) -> dict[str, Optimizer]:
+        """One Adam a network that learns."""
+        return {"generator": self.adam(self.generator.parameters(), self.optim.lr), **self.discriminator_optimizer()}
+
+    def adam(self, parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
+        """Adam with the options' betas."""
+        first, second = self.optim.betas
+        return Adam(parameters, lr, betas=(first, second))
+
+    def discriminator_optimizer(self) -> dict[str, Optimizer]:
+        """The discriminator's, if there is one."""
+        if self.adversary is None:
+            return {}
+        # StyleGAN2's momentum-free Adam; equalised layers want its larger rate, too.
+        return {"discriminator": Adam(self.adversary.parameters(), self.adversarial.lr, betas=(0.0, 0.99))}
+
     def configure_optimizers(self) -> list[Optimizer]:
-        """One Adam a network, the generator's first."""
-        options = self.hparams
-        optimizers: list[Optimizer] = [Adam(self.generator.parameters(), options["lr"], betas=tuple(options["betas"]))]
-        if self.discriminator is not None:
-            # StyleGAN2's momentum-free Adam; equalised layers want its larger rate, too.
-            optimizers.append(Adam(self.discriminator.parameters(), options["discriminator_lr"], betas=(0.0, 0.99)))
-        return optimizers
+        """Those of `named_optimizers`."""
+        named = self.named_optimizers()
+        self._optimizer_names = tuple(named)
+        return list(named.values())
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Discriminator, then generator, on one set of generated frames."""
-        last = (batch_idx + 1) % self.hparams["accumulate"] == 0 or self.trainer.is_last_batch
-        found = self.optimizers()
-        optimizers = found if isinstance(found, list) else [found]
+        """Discriminator, generator, average."""
+        last = self.completes_step(batch_idx)
         fake = self.generate(self.generator, batch)
+        logs = self.train_drawing(batch, fake, lambda: self.losses(fake, batch), last=last)
+        self.finish_batch(logs, last=last)
+
+    def train_drawing(
+        self, batch: Batch, fake: Tensor, losses: Callable[[], dict[str, Tensor]], *, last: bool
+    ) -> dict[str, Tensor]:
+        """Train the discriminator, if there is one, then the generator, on one set of generated frames.
+
+        Args:
+            batch: gives the real frames.
+            fake: generated from it, [B, T, 3, H, W].
+            losses: computes the terms of the generator's loss but the adversarial one, unweighted.
+            last: whether the optimisers step.
+
+        Returns:
+            What is logged, by name.
+        """
         logs: dict[str, Tensor] = {}
-        if self.discriminator is not None:
-            with self.optimizing(optimizers[1], last) as backward:
-                logs |= self._train_discriminator(fake.detach(), batch.frames, backward)
-        with self.optimizing(optimizers[0], last) as backward:
-            terms = self.losses(fake, batch)
-            if self.discriminator is not None:
-                terms["adversarial"] = generator_loss(self.discriminator(fake.flatten(0, 1)))
-            total = weighted(terms, self.weights)
-            backward(total)
-        if last:
-            self.ema.update_parameters(self.generator)
-        logs |= {"loss": total, **terms}
-        self._log({f"train_{name}": value.detach() for name, value in logs.items()})
+        if self.adversary is not None:
+            with self.optimizing("discriminator", last=last) as backward:
+                logs |= self.adversary.discriminator_terms(batch.frames, fake.detach(), self._batches())
+                backward(logs.pop("total"))
+        with self.optimizing("generator", last=last) as backward:
+            terms = losses()
+            if self.adversary is not None:
+                terms["adversarial"] = self.adversary.generator_term(fake)
+            logs["loss"] = weighted(terms, self.weights)
+            backward(logs["loss"])
+        return {**logs, **terms}
+
+    def completes_step(self, batch_idx: int) -> bool:
+        """Whether this batch is the last that an optimiser step accumulates."""
+        return (batch_idx + 1) % self.optim.accumulate == 0 or self.trainer.is_last_batch
 
     @contextmanager
-    def optimizing(self, optimizer: LightningOptimizer, last: bool) -> Iterator[Callable[[Tensor], None]]:
-        """Train only what ``optimizer`` holds; step when the accumulation is complete."""
+    def optimizing(self, name: str, *, last: bool) -> Iterator[Callable[[Tensor], None]]:
+        """Train only what the optimiser ``name`` holds; step when the accumulation is complete."""
+        found = self.optimizers()
+        every = found if isinstance(found, list) else [found]
+        optimizer = dict(zip(self._optimizer_names, every, strict=True))[name]
         with optimizer.toggle_model(sync_grad=last):
-            yield lambda loss: self.manual_backward(loss / self.hparams["accumulate"])
+            yield lambda loss: self.manual_backward(loss / self.optim.accumulate)
             if last:
                 optimizer.step()
                 optimizer.zero_grad()
 
+    def finish_batch(self, logs: Mapping[str, Tensor], *, last: bool) -> None:
+        """Let the average follow after an optimiser step, and log what the batch gave."""
+        if last:
+            self.ema.update_parameters(self.generator)
+        values = {f"train_{name}": value.detach() for name, value in logs.items()}
+        self.log_dict({**values, "step": float(self._batches())}, batch_size=1)
+
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip here, where gradients are unscaled."""
-        if self.hparams["clip"]:
-            self.clip_gradients(optimizer, gradient_clip_val=self.hparams["clip"], gradient_clip_algorithm="norm")
+        if self.optim.clip:
+            self.clip_gradients(optimizer, gradient_clip_val=self.optim.clip, gradient_clip_algorithm="norm")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score the averaged generator: L1, PSNR of the lower half, and the generator's own terms."""
@@ -128,11 +217,14 @@ class AdversarialModel(DubbingModel):
         logs = self.picture_scores(fake, batch)
         if self.frozen:
             logs |= self.losses(fake, batch)
-        self.log_dict(
-            {f"val_{name}": value for name, value in logs.items()}, on_epoch=True, sync_dist=True, batch_size=len(batch)
-        )
+        self.log_validation(logs, batch)
         if batch_idx == 0:
             self._picture(fake, batch)
+
+    def log_validation(self, values: Mapping[str, Tensor], batch: Batch) -> None:
+        """Log means over the validation's batches."""
+        named = {f"val_{name}": value for name, value in values.items()}
+        self.log_dict(named, on_epoch=True, sync_dist=True, batch_size=len(batch))
 
     def start_from(self, path: Path) -> None:
         """Take over the averaged networks of another run of this method.
@@ -172,24 +264,8 @@ class AdversarialModel(DubbingModel):
         error = F.mse_loss(fake.clamp(-1, 1)[lower] / 2, batch.frames[lower] / 2, reduction="none").mean((2, 3, 4))
         return {"l1": F.l1_loss(fake, batch.frames), "psnr_lower": -10 * error.clamp(min=1e-10).log10().mean()}
 
-    def _train_discriminator(self, fake: Tensor, real: Tensor, backward: Callable[[Tensor], None]) -> dict[str, Tensor]:
-        assert self.discriminator is not None
-        fake, real = fake.flatten(0, 1), real.flatten(0, 1)
-        logs = {"discriminator": discriminator_loss(self.discriminator(real), self.discriminator(fake))}
-        loss = logs["discriminator"]
-        if self.hparams["r1_gamma"] and self.trainer.fit_loop.epoch_loop.total_batch_idx % R1_EVERY == 0:
-            # RADIO is silent on regularisation; the discriminator is StyleGAN2's, so its lazy R1 comes along.
-            with torch.autocast(real.device.type, enabled=False):
-                images = real.detach().float().requires_grad_()
-                # forward, not call: a compiled network cannot be differentiated twice.
-                logs["r1"] = gradient_penalty(self.discriminator.forward(images), images)
-            loss = loss + self.hparams["r1_gamma"] / 2 * R1_EVERY * logs["r1"]
-        backward(loss)
-        return logs
-
-    def _log(self, values: dict[str, Tensor]) -> None:
-        batches = float(self.trainer.fit_loop.epoch_loop.total_batch_idx)
-        self.log_dict({**values, "step": batches}, batch_size=1)
+    def _batches(self) -> int:
+        return self.trainer.fit_loop.epoch_loop.total_batch_idx
 
     def _picture(self, fake: Tensor, batch: Batch) -> None:
         """Log target, generated and reference frames, a row an example, where the logger takes pictures."""

@@ -1,9 +1,10 @@
 """What every method shares: its window, its checkpoint's stamp, frozen helpers, seeds, and `dub`."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,16 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from dubbench import __version__
 from dubbench.datamodules.batch import Window
 from dubbench.errors import DubbenchError, misfit
+from dubbench.face3d.model import LinearFaceModel
+from dubbench.models.geometry_model import HeldFace
 from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
 
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
-    from dubbench.face3d.model import LinearFaceModel
 
 
 Model = TypeVar("Model", bound="DubbingModel")
@@ -69,6 +72,19 @@ class DubbingModel(L.LightningModule):
         super().__init__()
         # A plain dict hides modules from state_dict, parameters, EMA, train() and DDP: exactly what frozen nets need.
         self.frozen: dict[str, nn.Module] = {}
+        # Set by methods that think in the vertices of a face model.
+        self.held_face: HeldFace | None = None
+
+    @property
+    def face(self) -> LinearFaceModel:
+        """The face model that the networks think in.
+
+        Raises:
+            DubbenchError: if there is none, or none yet.
+        """
+        if self.held_face is None:
+            raise DubbenchError(f"{type(self).__name__} has no use for a face model")
+        return self.held_face.face
 
     def build_frozen(self) -> dict[str, nn.Module]:
         """Helper networks that only training needs, by name; none by default."""
@@ -79,15 +95,27 @@ class DubbingModel(L.LightningModule):
         return []
 
     def setup(self, stage: str) -> None:
-        """Build the frozen helpers when training begins, so that scoring never needs their files."""
+        """Build the frozen helpers when training begins, so that scoring never needs their files; take the face model.
+
+        The face model is the data's, where there is a data module.
+        """
         if stage == "fit" and not self.frozen:
             self.frozen = {name: net.eval().requires_grad_(False) for name, net in self.build_frozen().items()}
+        if self.held_face is not None:
+            root: Path | None = getattr(getattr(self.trainer, "datamodule", None), "root", None)
+            if root is not None:
+                self.held_face.adopt_from(root)
+
+    def compile_backend(self) -> bool | str:
+        """True, or a torch.compile backend, if the networks of `compiled` are to be; the option ``compile`` says so."""
+        backend: bool | str = self.hparams.get("compile") or False
+        return backend
 
     def on_fit_start(self) -> None:
         """Bring the frozen helpers to the model's device, and compile if the model was told to."""
         for net in self.frozen.values():
             net.to(self.device)
-        backend = self.hparams.get("compile")
+        backend = self.compile_backend()
         if backend:
             for net in self.compiled():
                 net.compile(backend="inductor" if backend is True else backend)
@@ -103,19 +131,23 @@ class DubbingModel(L.LightningModule):
         torch.manual_seed((seed * 1_000_003 + batches) * 7_919 + self.global_rank)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Stamp a checkpoint with what it is."""
+        """Stamp a checkpoint with what it is, and put the face model beside the stamp."""
         checkpoint["dubbench"] = {
             "class_path": class_path(type(self)),
             "window": asdict(self.window),
             "version": __version__,
         }
+        if self.held_face is not None:
+            self.held_face.store(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse another method's checkpoint, also when Lightning resumes from it."""
+        """Refuse, when Lightning resumes, a checkpoint of another method or of another face model than the data's."""
         self._check(checkpoint, "the checkpoint")
+        if self.held_face is not None:
+            self.held_face.adopt_stored(checkpoint, "the checkpoint's face model")
 
     def load_checkpoint(self, checkpoint: Mapping[str, Any], path: Path) -> None:
-        """Put a loaded checkpoint's weights into this model; ``path`` is for messages.
+        """Put a loaded checkpoint's weights and face model into this model; ``path`` is for messages.
 
         Raises:
             DubbenchError: if it is another method's or was made with other settings.
@@ -128,6 +160,8 @@ class DubbingModel(L.LightningModule):
                 f"{path} does not fit this {type(self).__name__} ({misfit(error)}); "
                 "give the model config and options that it was trained with, they are in its run's config.yaml"
             ) from error
+        if self.held_face is not None:
+            self.held_face.adopt_stored(checkpoint, f"the face model of {path}")
 
     def dub(
         self,
@@ -168,21 +202,21 @@ class DubbingModel(L.LightningModule):
         """
 
     @property
-    def face_model(self) -> "LinearFaceModel | None":
+    def face_model(self) -> LinearFaceModel | None:
         """The face model whose coefficients a clip must have to be dubbed; None if it needs none, or has none yet."""
-        return None
+        return None if self.held_face is None else self.held_face.face_model
 
     def make_ready(self, root: Path) -> None:
         """Let an untrained model dub, so that it can be timed: weights do not change what its work costs.
 
-        By default nothing is to be done.
-
         Args:
-            root: folder of prepared clips that it will dub; a face model is taken from it.
+            root: folder of prepared clips that it will dub; a face model is taken from it, where one is needed.
 
         Raises:
             DubbenchError: if the folder has not what the model needs.
         """
+        if self.held_face is not None:
+            self.held_face.adopt_from(root)
 
     def attention_maps(self, clip: "PreparedClip", frame: int, reference: int) -> AttentionMaps:
         """Dub one frame of a clip by its own speech and tell where it looks in the reference.
@@ -248,6 +282,13 @@ class DubbingModel(L.LightningModule):
                 f"{where} was trained on other windows ({stamp['window']} against {asdict(self.window)}); "
                 "give the model config and options that it was trained with, they are in its run's config.yaml"
             )
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """Let the held face model, which is no submodule, follow to another device or type."""
+        if self.held_face is not None:
+            self.held_face.apply(fn)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives its hook no types
+        return self
 
 
 def faces_among(clip: "PreparedClip", references: Sequence[int]) -> NDArray[np.int64]:
@@ -343,6 +384,13 @@ def load_model(path: str | Path, map_location: torch.device | str = "cpu", named
             "yours name the class, as MODULE.CLASS, with its folder in PYTHONPATH"
         )
     values = {key: value for key, value in checkpoint["hyper_parameters"].items() if not key.startswith("_")}
+    parameters = signature(kind).parameters
+    anything = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
+    if unknown := [name for name in values if name not in parameters and not anything]:
+        raise DubbenchError(
+            f"{path} was trained with options that {kind.__name__} of this version ({__version__}) does not have "
+            f"({', '.join(unknown)}); train again, or use the version that wrote it ({stamp['version']})"
+        )
     model = kind(**values)
     model.load_checkpoint(checkpoint, path)
     return model.to(map_location).eval()

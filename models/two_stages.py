@@ -1,4 +1,19 @@
-"""How methods train that first turn speech into geometry and then draw it: both stages in one run, or one a run."""
+"""How methods train that first turn speech into geometry and then draw it.
+
+The renderer learns from ground-truth geometry, so neither stage waits for the other: both train in one run, or one a
+run. A batch goes this way, all of it in `TwoStageModel.training_step`:
+
+1. The batch's coefficients must belong to the held face model, whose vertices both networks think in.
+2. ``trained_stages`` notes which stages have been trained: `dub` refuses to work with one that has not.
+3. First stage, if it is trained: `speech_losses` runs the network from speech to geometry; optimiser ``speech`` steps.
+4. Second stage, if it is trained: `generate` draws the pictures once. The discriminator learns to tell them from the
+   real ones, by optimiser ``discriminator``; then the renderer by `losses` and the discriminator's judgement, by
+   optimiser ``generator``.
+5. The running average of both networks follows, and all terms are logged.
+
+Where a step accumulates several batches, optimisers and average move with the last of them. A method gives
+`speech_losses`, `generate` and `losses`; `AdversarialModel` has the parts of 4 and 5 that methods of one stage share.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,14 +21,15 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from dubbench.datamodules.batch import Batch
 from dubbench.errors import DubbenchError
-from dubbench.models.adversarial import AdversarialModel
-from dubbench.models.geometry_model import GeometryModel
+from dubbench.models.adversarial import AdversarialLoss, AdversarialModel
+from dubbench.models.geometry_model import HeldFace
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.losses import PerceptualLoss, weighted
+from dubbench.models.options import TwoStageOptim
 
 
 class TwoStages(nn.Module):
@@ -38,11 +54,11 @@ class TwoStages(nn.Module):
         return cast(nn.Module, getattr(self, self.speaker)), self.renderer
 
 
-class TwoStageModel(GeometryModel, AdversarialModel):
-    """A method of two stages; the renderer learns from ground-truth geometry, so neither waits for the other.
+class TwoStageModel(AdversarialModel):
+    """A method of two stages; this module's docstring tells how it trains.
 
-    A subclass calls `build_stages` and gives `generate`, `losses` and `speech_losses`. Hyper-parameters read here,
-    beside `AdversarialModel`'s: ``initial``, ``perceptual``, ``lip_weight``, and ``<first stage>_lr``.
+    A subclass sets ``optim``, ``adversarial``, ``held_face`` and ``trained``, calls `build_stages` and gives
+    `generate`, `losses` and `speech_losses`. Hyper-parameters read here: ``initial``, ``perceptual``, ``lip_weight``.
 
     Attributes:
         stages: names of the two, as ``--model.stages`` takes them.
@@ -51,13 +67,15 @@ class TwoStageModel(GeometryModel, AdversarialModel):
     """
 
     stages: ClassVar[tuple[str, str]]
+    optim: TwoStageOptim
+    held_face: HeldFace
     trained: tuple[str, ...]
     speech_weights: dict[str, float]
 
     def build_stages(
         self,
         generator: TwoStages,
-        discriminator: Callable[[], nn.Module],
+        adversary: Callable[[], AdversarialLoss],
         weights: dict[str, float],
         speech_weights: dict[str, float],
     ) -> None:
@@ -65,7 +83,7 @@ class TwoStageModel(GeometryModel, AdversarialModel):
 
         Args:
             generator: both networks; the one that is not trained is frozen here.
-            discriminator: makes one, if the renderer is trained and its weight is not 0.
+            adversary: makes one, if the renderer is trained and its weight is not 0.
             weights: of the renderer's terms.
             speech_weights: of the first stage's terms.
         """
@@ -73,7 +91,7 @@ class TwoStageModel(GeometryModel, AdversarialModel):
             if name not in self.trained:
                 network.requires_grad_(False)
         self.speech_weights = speech_weights
-        self.build(generator, discriminator, weights if self.draws else {**weights, "adversarial": 0.0})
+        self.build(generator, adversary, weights if self.draws else {**weights, "adversarial": 0.0})
 
     @property
     def speaks(self) -> bool:
@@ -102,7 +120,7 @@ class TwoStageModel(GeometryModel, AdversarialModel):
 
     def take_over(self, checkpoint: Mapping[str, Any], path: Path) -> None:
         """Take the face model, too."""
-        self._adopt_from(checkpoint, f"the face model of {path}")
+        self.held_face.adopt_stored(checkpoint, f"the face model of {path}")
 
     def build_frozen(self) -> dict[str, nn.Module]:
         """VGG, if its loss is wanted."""
@@ -112,46 +130,45 @@ class TwoStageModel(GeometryModel, AdversarialModel):
 
     def compiled(self) -> list[nn.Module]:
         """The networks that are called; the generator as a whole never is."""
-        return [net for net in (*cast(TwoStages, self.generator).both(), self.discriminator) if net is not None]
+        judges = [] if self.adversary is None else [self.adversary.discriminator]
+        return [*cast(TwoStages, self.generator).both(), *judges]
 
-    def configure_optimizers(self) -> list[Optimizer]:
-        """Renderer's and discriminator's as in `AdversarialModel`, then the first stage's, as far as trained."""
-        options = self.hparams
+    def named_optimizers(self) -> dict[str, Optimizer]:
+        """The renderer's, the discriminator's and the first stage's, as far as they are trained."""
         speaker, renderer = cast(TwoStages, self.generator).both()
-        betas = tuple(options["betas"])
-        optimizers: list[Optimizer] = []
+        named: dict[str, Optimizer] = {}
         if self.draws:
-            optimizers.append(Adam(renderer.parameters(), options["lr"], betas=betas))
-        if self.discriminator is not None:
-            optimizers.append(Adam(self.discriminator.parameters(), options["discriminator_lr"], betas=(0.0, 0.99)))
+            named |= {"generator": self.adam(renderer.parameters(), self.optim.lr), **self.discriminator_optimizer()}
         if self.speaks:
-            learning = [p for p in speaker.parameters() if p.requires_grad]
-            optimizers.append(Adam(learning, options[f"{self.stages[0]}_lr"], betas=betas))
-        return optimizers
+            learning = [parameter for parameter in speaker.parameters() if parameter.requires_grad]
+            named["speech"] = self.adam(learning, self.optim.speech_lr)
+        return named
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """First stage, then rendering, as far as they are trained."""
-        self.check_face(batch)
-        now = torch.tensor([name in self.trained for name in self.stages], device=self.device)
-        cast(TwoStages, self.generator).trained_stages.logical_or_(now)
+        """First stage, then rendering, as far as they are trained; this module's docstring tells it step by step."""
+        self.held_face.check(batch)
+        trained = torch.tensor([name in self.trained for name in self.stages], device=self.device)
+        cast(TwoStages, self.generator).trained_stages.logical_or_(trained)
+        logs: dict[str, Tensor] = {}
+        last = self.completes_step(batch_idx)
         if self.speaks:
-            self._train_speech(batch, batch_idx)
+            with self.optimizing("speech", last=last) as backward:
+                terms = self.speech_losses(self.generator, batch)
+                total = weighted(terms, self.speech_weights)
+                backward(total)
+            logs |= {self.stages[0]: total, **terms}
         if self.draws:
-            super().training_step(batch, batch_idx)
+            fake = self.generate(self.generator, batch)
+            logs |= self.train_drawing(batch, fake, lambda: self.losses(fake, batch), last=last)
+        self.finish_batch(logs, last=last)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score the average: what `AdversarialModel` does of the renderer, and the first stage's terms."""
-        self.check_face(batch)
+        self.held_face.check(batch)
         if self.draws:
             super().validation_step(batch, batch_idx)
         if self.speaks:
-            terms = self.speech_losses(self.ema.module, batch)
-            self.log_dict(
-                {f"val_{name}": value for name, value in terms.items()},
-                on_epoch=True,
-                sync_dist=True,
-                batch_size=len(batch),
-            )
+            self.log_validation(self.speech_losses(self.ema.module, batch), batch)
 
     def check_trained(self) -> None:
         """See that both stages were trained.
@@ -171,19 +188,6 @@ class TwoStageModel(GeometryModel, AdversarialModel):
         """Take over the folder's face model, and pass both stages off as trained."""
         super().make_ready(root)
         cast(TwoStages, self.ema.module).trained_stages.fill_(True)
-
-    def _train_speech(self, batch: Batch, batch_idx: int) -> None:
-        last = (batch_idx + 1) % self.hparams["accumulate"] == 0 or self.trainer.is_last_batch
-        found = self.optimizers()
-        optimizer = found[-1] if isinstance(found, list) else found
-        with self.optimizing(optimizer, last) as backward:
-            terms = self.speech_losses(self.generator, batch)
-            total = weighted(terms, self.speech_weights)
-            backward(total)
-        if last and not self.draws:
-            self.ema.update_parameters(self.generator)
-        logs = {self.stages[0]: total, **terms}
-        self._log({f"train_{name}": value.detach() for name, value in logs.items()})
 
 
 def required(tensor: Tensor | None) -> Tensor:

@@ -59,7 +59,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
             "size 40 must be divisible",
         ),
         (["fit", "--model", "g4g_tiny", "--model.size", "60", "--dataset", "grid"], 1, "take a multiple of 8"),
-        (["fit", "--model", "radio", "--model.lr", "fast", "--dataset", "grid"], 2, "lr"),
+        (["fit", "--model", "radio", "--model.optim.lr", "fast", "--dataset", "grid"], 2, "lr"),
         (["dubb"], 2, "invalid choice"),
         ([], 2, "VERB"),
     ],
@@ -104,7 +104,7 @@ def test_a_run_is_kept_and_scored_only_by_its_own_model(
 ) -> None:
     data = ["--dataset", "grid", "--dataset.root", str(prepared)]
     fit = ["fit", "--model", "radio_tiny", *data, *SMALL, *RADIO, *CPU, "--out", str(tmp_path / "run")]
-    fit += ["--model.adversarial_weight", "0", "--trainer.max_epochs", "1"]
+    fit += ["--model.adversarial.weight", "0", "--trainer.max_epochs", "1"]
     assert main(fit) == 0
     assert (tmp_path / "run" / "config.yaml").read_text().count("class_path: dubbench.models.radio.module.Radio") == 1
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"

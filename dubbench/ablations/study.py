@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from lightning import seed_everything
 from rich.console import Console
 
-from dubbench.ablations.tables import SPEED, VALIDATE, Ablation, Variant, read_config
-from dubbench.core.config_names import value_of
+from dubbench.ablations.tables import SPEED, VALIDATE, Ablation, Variant
+from dubbench.core.config_names import read, value_of
 from dubbench.core.devices import device
 from dubbench.core.files import no_room, write_json, write_text
 from dubbench.errors import DubbenchError
@@ -60,7 +60,7 @@ class Budget:
     def root(self) -> Path:
         """The prepared folder, as the command line or the data config says."""
         given = value_of(self.data, "--dataset.root") or value_of(self.data, "--data.root")
-        return Path(given or read_config(self.dataset, "data")["init_args"]["root"])
+        return Path(given or read("data", self.dataset)["init_args"]["root"])
 
 
 class Value(NamedTuple):
@@ -188,7 +188,7 @@ class Study:
         experts_of_it = {
             key: self._weights(config)
             for key, config in self._experts(outcome.table).items()
-            if read_config(outcome.variant.config)["init_args"].get(key)
+            if read("model", outcome.variant.config)["init_args"].get(key)
         }
         name = outcome.variant.name
         words = [*outcome.variant.words, *_options("--model.", experts_of_it), *self.budget.model]

@@ -2,14 +2,14 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dubbench.core.config_names import CONFIGS, names, resolve
+from dubbench.core.config_names import CONFIGS, names, read
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.papers import PAPERS, TITLES, columns, printed
@@ -29,11 +29,12 @@ class Ablation:
         method: model config of the whole method; with ``_tiny`` after it, that for two cores.
         paper: of `dubbench.papers`.
         table: number of the table.
-        rows: by printed row, the model config that makes it.
-        settings: constructor arguments by which the method's configs differ in this table.
+        rows: by printed row, the model that makes it: the method's own config or a variant, of this or another table.
         metrics: by printed column, our metric, ``validate/TERM`` or ``speed/PART/QUANTITY``.
+        variants: by short name, the constructor arguments that make a model of the method's config.
+        base: constructor arguments that all of these variants have in common.
         protocol: that the rows are scored under, unless the command line names one.
-        options: constructor arguments that all rows have beside their configs.
+        options: constructor arguments that all rows have when the table is made, and ``--model`` does not give.
         experts: by option of ``dubbench eval``, the config that is trained first.
         tiny_experts: the same on two cores.
     """
@@ -43,8 +44,9 @@ class Ablation:
     paper: str
     table: str
     rows: dict[str, str]
-    settings: list[str]
     metrics: dict[str, str]
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    base: dict[str, Any] = field(default_factory=dict)
     protocol: str = "first_frame"
     options: dict[str, Any] = field(default_factory=dict)
     experts: dict[str, str] = field(default_factory=dict)
@@ -71,8 +73,8 @@ class Variant:
 
     Attributes:
         name: of its folder and its rows.
-        config: short name of the model config.
-        values: constructor arguments on top of it.
+        config: short name of the model config or of the table's variant.
+        values: constructor arguments on top of it, by name, in groups with a dot: ``renderer.blocks``.
     """
 
     name: str
@@ -137,6 +139,11 @@ def _check(ablation: Ablation, path: Path) -> None:
         for name in wanted:
             if name not in known[what]:
                 raise DubbenchError(f"{path}: {ablation.title} has no {what} {name!r}; there are {known[what]}")
+    kind, defaults = _defaults(ablation.method)
+    for own, changes in {"base": ablation.base, **ablation.variants}.items():
+        for name in _flat(changes):
+            if name not in defaults:
+                raise DubbenchError(f"{path}: {own} sets {name!r}, which {kind} does not take")
     for metric in ablation.metrics.values():
         if metric not in DEFINITIONS and metric.partition("/")[0] not in (VALIDATE, SPEED):
             raise DubbenchError(f"{path}: no metric is called {metric!r}")
@@ -147,15 +154,16 @@ def variants(ablation: Ablation, tiny: bool) -> dict[str, Variant]:
 
     Args:
         ablation: the table.
-        tiny: put each row's settings on top of the method's tiny config. Those of all the method's tables are given, so
-            that a row of two tables is one model.
+        tiny: put each row's settings on top of the method's tiny config: all that any variant of the method's tables
+            changes, so that a row of two tables is one model.
     """
-    every = dict.fromkeys(name for other in find(ablation.method) for name in other.settings)
+    changed = [changes for other in find(ablation.method) for changes in other.variants.values()]
+    settings = list(dict.fromkeys(name for changes in changed for name in _flat(changes)))
     found = {}
     for row, config in ablation.rows.items():
         values = dict(ablation.options)
         if tiny:
-            values = {**_settings(config, list(every)), **values}
+            values = {**_settings(config, settings), **values}
         suffix = "".join(f"-{value}" for value in ablation.options.values())
         base = ablation.method + TINY if tiny else config
         found[row] = Variant(config + suffix + (TINY if tiny else ""), base, values)
@@ -164,25 +172,25 @@ def variants(ablation: Ablation, tiny: bool) -> dict[str, Variant]:
 
 def _settings(config: str, wanted: Sequence[str]) -> dict[str, Any]:
     """Constructor arguments as a config has them, or as they are by default."""
-    contents = read_config(config)
-    module, _, kind = contents["class_path"].rpartition(".")
+    _, defaults = _defaults(config)
+    values = {**defaults, **_flat(read("model", config)["init_args"])}
+    return {name: values[name] for name in wanted}
+
+
+def _defaults(config: str) -> tuple[str, dict[str, Any]]:
+    """Name of a config's class, and its constructor's defaults."""
+    module, _, kind = read("model", config)["class_path"].rpartition(".")
     parameters = inspect.signature(getattr(import_module(module), kind)).parameters
-    given = contents["init_args"]
-    return {name: given.get(name, parameters[name].default) for name in wanted}
+    return kind, _flat({name: parameter.default for name, parameter in parameters.items()})
 
 
-def read_config(name: str, kind: str = "model") -> Mapping[str, Any]:
-    """Contents of a config by its short name, or by its file where it has none.
-
-    Raises:
-        DubbenchError: if there is none such.
-    """
-    path = Path(resolve(kind, name))
-    try:
-        contents: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise DubbenchError(f"{name} is no {kind} config: {error}") from error
-    return contents
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Options by name, those of a group as ``group.name``."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        group = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        found |= _flat(group, f"{prefix}{name}.") if isinstance(group, Mapping) else {prefix + name: group}
+    return found
 
 
 def _word(value: object) -> str:

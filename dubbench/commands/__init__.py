@@ -1,6 +1,6 @@
 """The verbs of the command line, one file each: ``add_arguments`` declares the options, ``run`` does the work.
 
-A verb that builds models or data from the command line takes their constructors' options, too (``--model.lr 1e-4``):
+A verb that builds models or data from the command line takes their constructors' options, too (``--model.size 96``):
 it declares ``CONSTRUCTORS``, the prefixes of such options, and finds the words in ``options.constructors``.
 """
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dubbench.commands.speed import PRECISIONS
-from dubbench.core.config_names import resolve
+from dubbench.core.config_names import read, resolve
 from dubbench.core.devices import device
 from dubbench.core.files import no_room
 from dubbench.dubbing import Box, DubOptions, dub
@@ -75,10 +74,10 @@ def _check_name(name: str | None, model: DubbingModel, path: Path) -> None:
     if name is None:
         return
     named = resolve("model", name)
-    if named.endswith((".yaml", ".yml")):
-        if not Path(named).is_file():
-            raise DubbenchError(f"--model {name} is not there; give a method's short name or leave it out")
-        named = str(yaml.safe_load(Path(named).read_text(encoding="utf-8"))["class_path"])
+    if named.endswith((".yaml", ".yml")) and not Path(named).is_file():
+        raise DubbenchError(f"--model {name} is not there; give a method's short name or leave it out")
+    if named.endswith((".yaml", ".yml", "}")):
+        named = str(read("model", name)["class_path"])
     if named != class_path(type(model)):
         raise DubbenchError(
             f"{path} holds a {class_path(type(model))}, but --model {name} is a {named}; name the checkpoint's own "

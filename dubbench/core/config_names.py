@@ -1,7 +1,11 @@
-"""Short names on the command line: the stems of the files in ``configs/``."""
+"""Short names on the command line: the stems of the files in ``configs/``, and the variants of ``configs/ablation``."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from dubbench.errors import DubbenchError
 
@@ -10,22 +14,61 @@ KINDS = {"--model": "model", "--data": "data", "--dataset": "data"}
 
 
 def names(kind: str, suffix: str = "yaml") -> list[str]:
-    """Short names one can give: the files in ``configs/<kind>``."""
-    return sorted(path.stem for path in (CONFIGS / kind).glob(f"*.{suffix}"))
+    """Short names one can give: the files in ``configs/<kind>``, of models also the variants of ablations."""
+    found = {path.stem for path in (CONFIGS / kind).glob(f"*.{suffix}")}
+    return sorted(found | set(variants()) if kind == "model" else found)
 
 
 def resolve(kind: str, value: str) -> str:
     """Turn ``radio`` into the path of ``configs/model/radio.yaml``; class paths and files stay as they are.
+
+    A variant of an ablation, which has no file, becomes its contents as JSON, which a parser takes as well.
 
     Raises:
         DubbenchError: if ``value`` looks like a short name and there is none such; the known ones are listed.
     """
     if not value.isidentifier() or value != value.lower():
         return value
-    if value not in names(kind):
-        word = "dataset" if kind == "data" else kind
-        raise DubbenchError(f"no {word} is called {value!r}; there are {', '.join(names(kind))}")
-    return str(CONFIGS / kind / f"{value}.yaml")
+    path = CONFIGS / kind / f"{value}.yaml"
+    if path.is_file():
+        return str(path)
+    if kind == "model" and (variant := variants().get(value)):
+        return json.dumps(variant)
+    word = "dataset" if kind == "data" else kind
+    raise DubbenchError(f"no {word} is called {value!r}; there are {', '.join(names(kind))}")
+
+
+def read(kind: str, value: str) -> dict[str, Any]:
+    """Contents of a config by its short name, or by its file where it has none.
+
+    Raises:
+        DubbenchError: if there is none such.
+    """
+    found = resolve(kind, value)
+    try:
+        text = found if found.startswith("{") else Path(found).read_text(encoding="utf-8")
+        contents: dict[str, Any] = yaml.safe_load(text)
+    except (OSError, yaml.YAMLError) as error:
+        raise DubbenchError(f"{value} is no {kind} config: {error}") from error
+    return contents
+
+
+def variants() -> dict[str, dict[str, Any]]:
+    """Model configs that the tables of ``configs/ablation`` make, by name: the method's own, changed."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted((CONFIGS / "ablation").glob("*.yaml")):
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+        whole = yaml.safe_load((CONFIGS / "model" / f"{table['method']}.yaml").read_text(encoding="utf-8"))
+        shared = merged(whole["init_args"], table.get("base", {}))
+        for name, changes in table.get("variants", {}).items():
+            found[name] = {**whole, "init_args": merged(shared, changes)}
+    return found
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with changes; of a group of options only those that are named change."""
+    groups = {name: merged(values.get(name, {}), own) for name, own in changes.items() if isinstance(own, Mapping)}
+    return {**values, **changes, **groups}
 
 
 def expand(args: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ from torch import distributed as dist
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from dubbench.models.adversarial import AdversarialLoss
 from dubbench.models.losses import PerceptualLoss
 
 
@@ -134,6 +135,26 @@ class Discriminators(nn.Module):
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of frames [B, T, 3, H, W]: [B * T, 1, H', W'] of each frame and [B, 1, H', W'] of the clip."""
         return self.frame(frames.flatten(0, 1)), self.clip(frames.flatten(1, 2))
+
+
+class LeastSquaresLoss(AdversarialLoss):
+    """`Discriminators` and LS-GAN's losses (eq. 14) in place of StyleGAN2's; there is no R1 penalty.
+
+    Args:
+        discriminators: of frames and clips.
+    """
+
+    def __init__(self, discriminators: Discriminators) -> None:
+        super().__init__(discriminators, r1_gamma=0.0)
+
+    def discriminator_terms(self, real: Tensor, fake: Tensor, step: int) -> dict[str, Tensor]:
+        """L_D of frames [B, T, 3, H, W]; see `AdversarialLoss`."""
+        loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
+        return {"total": loss, "discriminator": loss}
+
+    def generator_term(self, fake: Tensor) -> Tensor:
+        """L_G of frames [B, T, 3, H, W]."""
+        return generator_loss(self.discriminator(fake))
 
 
 def _patches(inputs: int, widths: Sequence[int]) -> nn.Sequential:

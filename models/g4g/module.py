@@ -17,7 +17,9 @@ from dubbench.models.g4g import losses
 from dubbench.models.g4g.dubbing import G4GDubbing
 from dubbench.models.g4g.masks import UPPER_PARTS, face_mask, landmark_map, supervision_masks
 from dubbench.models.g4g.networks import REFERENCES, Generator, GeneratorOutput, References
+from dubbench.models.g4g.options import NetworkOptions
 from dubbench.models.losses import PerceptualLoss, weighted
+from dubbench.models.options import Adversarial, Optim
 from dubbench.models.sync_expert.module import SyncExpert
 from dubbench.models.sync_expert.networks import SyncNetwork
 
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
 # 3.1.1 prints 16 columns of 80 bands, 4.3 a window of 800 samples; the hop is Wav2Lip's, whose features these are.
 MEL = Mel(fft=800, hop=200, bands=80, columns=16)
 FRAMES = 5
+
+
+NETWORKS = NetworkOptions()
+OPTIM = Optim(betas=(0.5, 0.99), clip=1.0)
+ADVERSARIAL = Adversarial(weight=3.0, widths=(64, 128, 256, 256), lr=1e-4, r1_gamma=0.0)
 
 
 class G4G(AdversarialModel):
@@ -40,31 +47,15 @@ class G4G(AdversarialModel):
         alignment: False replaces the alignment by convolutions (Table 2).
         supervision: False leaves the multi-scale supervision out (Table 2).
         fusion: False leaves face mask and blend network out (Table 2).
-        widths: channels at the resolution and at its half.
-        channels: of the features that eq. 11 deforms, 256 in the paper.
-        dim: d of eqs. 1 to 4.
-        hidden: width of the alignment and of the deformation's layers.
-        alignment_blocks: residual blocks of the intra-modality alignment.
-        decoder_blocks: residual blocks of the decoder.
-        landmark_widths: channels of the landmark encoder.
-        speech_widths: channels of the audio encoder's stages.
-        speech_blocks: blocks of these stages.
-        blend_widths: channels of the blend network.
+        networks: sizes of the networks.
         sync_expert: checkpoint of a `SyncExpert` for face crops, for eq. 16; null does without.
         attribute_weight: lambda_v.
         perceptual: `vgg19` or `none`.
         perceptual_weight: lambda_p.
-        adversarial_weight: lambda_GAN; 0 trains without discriminators.
         reconstruction_weight: lambda_r.
         contrastive_weight: lambda_con, of eq. 10 and of eq. 16.
-        discriminator_widths: channels at 1/2, 1/4, ... of the resolution.
-        lr: learning rate of the generator.
-        discriminator_lr: learning rate of the discriminators.
-        betas: of the generator's Adam.
-        ema_decay: of the running average.
-        accumulate: batches an optimiser step.
-        clip: largest gradient norm, 0 for none.
-        compile: true, or a torch.compile backend, speeds the networks up.
+        adversarial: the discriminator, and what it weighs: lambda_GAN.
+        optim: optimisers, running average, clipping, compilation.
         batch_size: windows a batch, when the data module is told none.
         iterations: batches of training when the command line gives no length.
     """
@@ -81,36 +72,27 @@ class G4G(AdversarialModel):
         alignment: bool = True,
         supervision: bool = True,
         fusion: bool = True,
-        widths: Sequence[int] = (64, 128),
-        channels: int = 256,
-        dim: int = 512,
-        hidden: int = 512,
-        alignment_blocks: int = 3,
-        decoder_blocks: int = 3,
-        landmark_widths: Sequence[int] = (32, 128),
-        speech_widths: Sequence[int] = (32, 64, 128, 256),
-        speech_blocks: Sequence[int] = (3, 4, 6, 3),
-        blend_widths: Sequence[int] = (32, 64, 128),
+        networks: NetworkOptions = NETWORKS,
         sync_expert: str | None = None,
         attribute_weight: float = 1.0,
         perceptual: Literal["none", "vgg19"] = "vgg19",
         perceptual_weight: float = 2.0,
-        adversarial_weight: float = 3.0,
         reconstruction_weight: float = 4.0,
         contrastive_weight: float = 5.0,
-        discriminator_widths: Sequence[int] = (64, 128, 256, 256),
-        lr: float = 1e-4,
-        discriminator_lr: float = 1e-4,
-        betas: Sequence[float] = (0.5, 0.99),
-        ema_decay: float = 0.999,
-        accumulate: int = 1,
-        clip: float = 1.0,
-        compile: bool | str = False,
+        adversarial: Adversarial = ADVERSARIAL,
+        optim: Optim = OPTIM,
         batch_size: int = 3,
         iterations: int = 200_000,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        networks = self.settle("networks", networks, NETWORKS)
+        self.optim = self.settle("optim", optim, OPTIM)
+        self.adversarial = self.settle("adversarial", adversarial, ADVERSARIAL)
+        if self.adversarial.r1_gamma:
+            raise DubbenchError(
+                "G4G's discriminators have no R1 penalty (eq. 14); leave --model.adversarial.r1_gamma 0"
+            )
         if stages == "alignment" and not alignment:
             raise DubbenchError("stages alignment trains what alignment false leaves out; change one of them")
         self.draws = stages == "all"
@@ -120,26 +102,26 @@ class G4G(AdversarialModel):
         self.batch_size, self.iterations = batch_size, iterations
         self.build(
             Generator(
-                size,
-                widths,
-                channels,
-                dim,
-                hidden,
-                alignment_blocks,
-                decoder_blocks,
-                landmark_widths,
-                speech_widths,
-                speech_blocks,
-                blend_widths,
-                alignment,
-                supervision,
-                fusion,
+                mouth=size,
+                widths=networks.widths,
+                channels=networks.channels,
+                dim=networks.dim,
+                hidden=networks.hidden,
+                alignment_blocks=networks.alignment_blocks,
+                decoder_blocks=networks.decoder_blocks,
+                landmark_widths=networks.landmark_widths,
+                speech_widths=networks.speech_widths,
+                speech_blocks=networks.speech_blocks,
+                blend_widths=networks.blend_widths,
+                alignment=alignment,
+                supervision=supervision,
+                fusion=fusion,
             ),
-            lambda: losses.Discriminators(discriminator_widths, FRAMES),
+            lambda: losses.LeastSquaresLoss(losses.Discriminators(self.adversarial.widths, FRAMES)),
             {
                 "attribute": attribute_weight,
                 "perceptual": perceptual_weight,
-                "adversarial": adversarial_weight if self.draws else 0.0,
+                "adversarial": self.adversarial.weight if self.draws else 0.0,
                 "reconstruction": reconstruction_weight,
                 "contrastive": contrastive_weight,
                 "sync": contrastive_weight,
@@ -173,34 +155,18 @@ class G4G(AdversarialModel):
         return frozen
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Discriminators, then generator, on one set of generated frames."""
-        last = (batch_idx + 1) % self.hparams["accumulate"] == 0 or self.trainer.is_last_batch
-        found = self.optimizers()
-        optimizers = found if isinstance(found, list) else [found]
-        logs: dict[str, Tensor] = {}
-        if not self.draws:
-            with self.optimizing(optimizers[0], last) as backward:
-                terms = self.alignment_losses(self.generator, batch)
-                total = weighted(terms, self.weights)
-                backward(total)
-        else:
+        """Discriminators, then generator, on one set of generated frames; or the alignment alone."""
+        last = self.completes_step(batch_idx)
+        if self.draws:
             made = self.run(self.generator, batch)
             fake = made.image.view_as(batch.frames)
-            if self.discriminator is not None:
-                with self.optimizing(optimizers[1], last) as backward:
-                    judged = self.discriminator(batch.frames), self.discriminator(fake.detach())
-                    logs["discriminator"] = losses.discriminator_loss(*judged)
-                    backward(logs["discriminator"])
-            with self.optimizing(optimizers[0], last) as backward:
-                terms = self.terms(self.generator, made, batch)
-                if self.discriminator is not None:
-                    terms["adversarial"] = losses.generator_loss(self.discriminator(fake))
-                total = weighted(terms, self.weights)
-                backward(total)
-        if last:
-            self.ema.update_parameters(self.generator)
-        logs |= {"loss": total, **terms}
-        self._log({f"train_{name}": value.detach() for name, value in logs.items()})
+            logs = self.train_drawing(batch, fake, lambda: self.terms(self.generator, made, batch), last=last)
+        else:
+            with self.optimizing("generator", last=last) as backward:
+                terms = self.alignment_losses(self.generator, batch)
+                logs = {"loss": weighted(terms, self.weights), **terms}
+                backward(logs["loss"])
+        self.finish_batch(logs, last=last)
 
     def run(self, generator: nn.Module, batch: Batch) -> GeneratorOutput:
         """Draw the batch's frames, with their own landmarks for the visual feature of eqs. 6 to 10."""
@@ -209,12 +175,9 @@ class G4G(AdversarialModel):
         own = landmark_map(points, network.height, network.width) if self.hparams["alignment"] else None
         references = self._references(network, batch)
         assert batch.mel is not None
+        mask = face_mask(points, self.window.size)
         made: GeneratorOutput = network(
-            batch.frames.flatten(0, 1),
-            references,
-            batch.mel.flatten(0, 1),
-            face_mask(points, self.window.size),
-            landmarks=own,
+            batch.frames.flatten(0, 1), references, batch.mel.flatten(0, 1), mask, landmarks=own
         )
         return made
 
@@ -268,9 +231,7 @@ class G4G(AdversarialModel):
         visual, speech = (rows.float().view(len(batch), -1) for rows in self.embedded(self.ema.module, batch))
         found = (speech @ visual.T).argmax(1) == torch.arange(len(batch), device=visual.device)
         logs["retrieval_over_chance"] = found.float().mean() * len(batch)
-        self.log_dict(
-            {f"val_{name}": value for name, value in logs.items()}, on_epoch=True, sync_dist=True, batch_size=len(batch)
-        )
+        self.log_validation(logs, batch)
 
     def dub(
         self,

@@ -10,18 +10,26 @@ from torch import Tensor, nn
 
 from dubbench.datamodules.batch import Batch, Window
 from dubbench.errors import DubbenchError
+from dubbench.models.adversarial import AdversarialLoss
 from dubbench.models.base import lower_half
-from dubbench.models.geometry_model import UNIT, Geometry
+from dubbench.models.geometry_model import UNIT, Geometry, HeldFace
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
+from dubbench.models.options import Adversarial, TwoStageOptim
 from dubbench.models.personatalk.dubbing import DubbingSettings, PersonaTalkDubbing
 from dubbench.models.personatalk.geometry import GeometryGenerator
 from dubbench.models.personatalk.networks import PersonaTalkStages, stages_of
+from dubbench.models.personatalk.options import RendererOptions, TransformerOptions
 from dubbench.models.personatalk.renderer import DualAttentionRenderer
 from dubbench.models.two_stages import TwoStageModel, required
 
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
+
+
+TRANSFORMER, RENDERER = TransformerOptions(), RendererOptions()
+OPTIM = TwoStageOptim(clip=1.0)
+ADVERSARIAL = Adversarial(widths=(64, 128, 256, 512, 512, 512))
 
 
 class PersonaTalk(TwoStageModel):
@@ -37,15 +45,8 @@ class PersonaTalk(TwoStageModel):
         stages: what is trained.
         initial: checkpoint of this method to start from, as one of the other stage; null starts anew.
         speech: HuBERT ``base`` from its published weights, or ``tiny`` from nothing.
-        width: D of the geometry's features.
-        layers: self-attention layers of the geometry generator.
-        heads: attention heads of it.
-        dropout: in its self-attention layers.
-        channels: C of the renderer's latent space.
-        blocks: residual blocks of its decoder, 0 in the paper.
-        style: False leaves the style embedding out (Table 4).
-        face_attention: False draws the whole frame by Lip-Attention (Table 4).
-        lip_attention: False draws the whole frame by Face-Attention (Table 4).
+        transformer: the network from speech to geometry.
+        renderer: the network from geometry to faces.
         frame_selection: False draws all references at random (Table 4).
         frames: T, frames of speech that the geometry generator sees at once.
         pictures: how many of them, the middle ones, the renderer draws.
@@ -56,19 +57,10 @@ class PersonaTalk(TwoStageModel):
         reach: how far before and behind the target a face reference lies in training, in frames.
         vertex_lip_weight: of the lips' vertices in the vertex losses.
         velocity_weight: of the vertices' velocities, beside 1 for their places.
-        adversarial_weight: 0 trains without a discriminator.
         perceptual: `vgg19` or `none`.
         lip_weight: weight of the L1 term's pixels around the lips.
-        discriminator_widths: channels at size, size/2, ...
-        r1_gamma: R1 penalty of the discriminator.
-        geometry_lr: learning rate of the geometry generator.
-        lr: learning rate of the renderer.
-        discriminator_lr: learning rate of the discriminator.
-        betas: of both generators' Adam.
-        ema_decay: of the running average.
-        accumulate: batches an optimiser step.
-        clip: largest gradient norm, 0 for none.
-        compile: true, or a torch.compile backend, speeds the networks up.
+        adversarial: the discriminator, and what it weighs.
+        optim: optimisers, running average, clipping, compilation.
         batch_size: windows a batch, when the data module is told none.
         iterations: batches of training when the command line gives no length.
     """
@@ -85,15 +77,8 @@ class PersonaTalk(TwoStageModel):
         stages: Literal["both", "geometry", "rendering"] = "both",
         initial: str | None = None,
         speech: Literal["base", "tiny"] = "base",
-        width: int = 512,
-        layers: int = 4,
-        heads: int = 8,
-        dropout: float = 0.1,
-        channels: int = 128,
-        blocks: int = 0,
-        style: bool = True,
-        face_attention: bool = True,
-        lip_attention: bool = True,
+        transformer: TransformerOptions = TRANSFORMER,
+        renderer: RendererOptions = RENDERER,
         frame_selection: bool = True,
         frames: int = 50,
         pictures: int = 1,
@@ -104,35 +89,32 @@ class PersonaTalk(TwoStageModel):
         reach: int = 12,
         vertex_lip_weight: float = 5.0,
         velocity_weight: float = 1.0,
-        adversarial_weight: float = 0.1,
         perceptual: Literal["none", "vgg19"] = "vgg19",
         lip_weight: float = 5.0,
-        discriminator_widths: Sequence[int] = (64, 128, 256, 512, 512, 512),
-        r1_gamma: float = 0.5,
-        geometry_lr: float = 1e-4,
-        lr: float = 1e-4,
-        discriminator_lr: float = 1e-3,
-        betas: Sequence[float] = (0.9, 0.99),
-        ema_decay: float = 0.999,
-        accumulate: int = 1,
-        clip: float = 1.0,
-        compile: bool | str = False,
+        adversarial: Adversarial = ADVERSARIAL,
+        optim: TwoStageOptim = OPTIM,
         batch_size: int = 8,
         iterations: int = 200_000,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        transformer = self.settle("transformer", transformer, TRANSFORMER)
+        renderer = self.settle("renderer", renderer, RENDERER)
+        self.optim = self.settle("optim", optim, OPTIM)
+        self.adversarial = self.settle("adversarial", adversarial, ADVERSARIAL)
+        width, heads, channels = transformer.width, transformer.heads, renderer.channels
         if size % 4 or channels % 4 or width % heads or width % 2:
             raise DubbenchError(
                 f"size {size} and channels {channels} must be divisible by 4, and width {width} by 2 and {heads} heads"
             )
-        if not (face_attention or lip_attention):
+        if not (renderer.face_attention or renderer.lip_attention):
             raise DubbenchError("without Face-Attention and Lip-Attention nothing is drawn; leave out one at most")
         if not 1 <= pictures <= frames or min(face_references, lip_references) < 1:
             raise DubbenchError(
                 f"{pictures} pictures of {frames} frames with {face_references} and {lip_references} references do not "
                 "go together: each is at least 1, and pictures are some of the frames"
             )
+        self.held_face = HeldFace(self, geometry, vertices)
         self.trained = tuple(name for name in self.stages if stages in ("both", name))
         self.window = Window(
             frames=frames,
@@ -150,12 +132,24 @@ class PersonaTalk(TwoStageModel):
         self.build_stages(
             PersonaTalkStages(
                 GeometryGenerator(
-                    self.expect(geometry, vertices), width, layers, heads, SpeechFeatures(speech, width), style, dropout
+                    vertices=self.held_face.vertices,
+                    width=width,
+                    layers=transformer.layers,
+                    heads=heads,
+                    speech=SpeechFeatures(speech, width),
+                    style=transformer.style,
+                    dropout=transformer.dropout,
                 ),
-                DualAttentionRenderer(size, channels, blocks, face_attention, lip_attention),
+                DualAttentionRenderer(
+                    size=size,
+                    channels=channels,
+                    blocks=renderer.blocks,
+                    face_attention=renderer.face_attention,
+                    lip_attention=renderer.lip_attention,
+                ),
             ),
-            lambda: Discriminator(size, discriminator_widths),
-            {"l1": 1.0, "perceptual": float(perceptual != "none"), "adversarial": adversarial_weight},
+            lambda: AdversarialLoss(Discriminator(size, self.adversarial.widths), self.adversarial.r1_gamma),
+            {"l1": 1.0, "perceptual": float(perceptual != "none"), "adversarial": self.adversarial.weight},
             {"vertices": 1.0, "velocity": velocity_weight},
         )
 

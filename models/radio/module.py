@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.errors import DubbenchError
-from dubbench.models.adversarial import AdversarialModel
+from dubbench.models.adversarial import AdversarialLoss, AdversarialModel
 from dubbench.models.base import AttentionMaps, load_kind, lower_half
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.losses import PerceptualLoss
+from dubbench.models.options import Adversarial, Optim
 from dubbench.models.parts import part
 from dubbench.models.radio.attention_maps import attend
 from dubbench.models.radio.networks import Generator, Variant
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
 
 DUB_BATCH = 16  # frames that are drawn at once
+OPTIM = Optim(betas=(0.5, 0.99))
+ADVERSARIAL = Adversarial(widths=(64, 128, 256, 512, 512))
 
 
 class Radio(AdversarialModel):
@@ -47,18 +50,10 @@ class Radio(AdversarialModel):
         sync_expert: checkpoint of a `SyncExpert`, the name of a model config that `fit` trains first, or null.
         sync_weight: lambda_s of eq. 6; 0 without a sync expert.
         sync_objective: `bce` is eq. 5; `contrastive` sets the batch's other speech against a window's own.
-        adversarial_weight: lambda_adv of eq. 6; 0 trains without a discriminator.
         perceptual: `vgg19` as in eq. 2, or `none`.
         lip_weight: weight of the L1 term's pixels around the lips; 1 in the paper.
-        discriminator_widths: channels at size, size/2, ...
-        r1_gamma: R1 penalty of the discriminator.
-        lr: learning rate of the generator.
-        discriminator_lr: learning rate of the discriminator.
-        betas: of the generator's Adam.
-        ema_decay: of the generator's running average.
-        accumulate: batches an optimiser step.
-        clip: largest gradient norm, 0 for none.
-        compile: true, or a torch.compile backend, speeds generator and discriminator up.
+        adversarial: the discriminator, and what it weighs: lambda_adv of eq. 6.
+        optim: optimisers, running average, clipping, compilation.
         batch_size: windows a batch, when the data module is told none.
         iterations: batches of training when the command line gives no length.
     """
@@ -80,23 +75,17 @@ class Radio(AdversarialModel):
         sync_expert: str | None = None,
         sync_weight: float = 0.0,
         sync_objective: Literal["bce", "contrastive"] = "bce",
-        adversarial_weight: float = 0.1,
         perceptual: Literal["none", "vgg19"] = "vgg19",
         lip_weight: float = 1.0,
-        discriminator_widths: Sequence[int] = (64, 128, 256, 512, 512),
-        r1_gamma: float = 0.5,
-        lr: float = 1e-4,
-        discriminator_lr: float = 1e-3,
-        betas: Sequence[float] = (0.5, 0.99),
-        ema_decay: float = 0.999,
-        accumulate: int = 1,
-        clip: float = 0.0,
-        compile: bool | str = False,
+        adversarial: Adversarial = ADVERSARIAL,
+        optim: Optim = OPTIM,
         batch_size: int = 16,
         iterations: int = 210_000,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        self.optim = self.settle("optim", optim, OPTIM)
+        self.adversarial = self.settle("adversarial", adversarial, ADVERSARIAL)
         if bool(sync_weight) != bool(sync_expert):
             raise DubbenchError(
                 f"sync_weight is {sync_weight} and sync_expert is {sync_expert!r}: "
@@ -114,22 +103,22 @@ class Radio(AdversarialModel):
         self.batch_size, self.iterations = batch_size, iterations
         self.build(
             Generator(
-                size,
-                widths,
-                style_dim,
-                speech_widths,
-                speech_blocks,
-                variant,
-                vit_blocks,
-                vit_layers,
-                vit_width,
-                vit_heads,
+                size=size,
+                widths=widths,
+                style_dim=style_dim,
+                speech_widths=speech_widths,
+                speech_blocks=speech_blocks,
+                variant=variant,
+                vit_blocks=vit_blocks,
+                vit_layers=vit_layers,
+                vit_width=vit_width,
+                vit_heads=vit_heads,
             ),
-            lambda: Discriminator(size, discriminator_widths),
+            lambda: AdversarialLoss(Discriminator(size, self.adversarial.widths), self.adversarial.r1_gamma),
             {
                 "l1": 1.0,
                 "perceptual": float(perceptual != "none"),
-                "adversarial": adversarial_weight,
+                "adversarial": self.adversarial.weight,
                 "sync": sync_weight,
             },
         )

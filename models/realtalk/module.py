@@ -12,20 +12,27 @@ from torch import Tensor, nn
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME, Batch, Window
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.errors import DubbenchError
-from dubbench.face3d.model import LinearFaceModel
+from dubbench.models.adversarial import AdversarialLoss
 from dubbench.models.base import faces_among, lower_half
-from dubbench.models.geometry_model import Geometry
+from dubbench.models.geometry_model import Geometry, HeldFace
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
+from dubbench.models.options import Adversarial, TwoStageOptim
 from dubbench.models.realtalk.expression import AudioToExpression, expression_losses
 from dubbench.models.realtalk.mask import teeth_mask
 from dubbench.models.realtalk.networks import RealTalkStages, keep_mask, render_coefficients, stages_of
+from dubbench.models.realtalk.options import RendererOptions, TransformerOptions
 from dubbench.models.realtalk.renderer import Renderer, blend
 from dubbench.models.realtalk.streaming import DubbingStream, Speaker, StreamSettings, Target
 from dubbench.models.two_stages import TwoStageModel, required
 
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
+
+
+TRANSFORMER, RENDERER = TransformerOptions(), RendererOptions()
+OPTIM = TwoStageOptim(clip=1.0)
+ADVERSARIAL = Adversarial(widths=(64, 128, 256, 512, 512, 512))
 
 
 class RealTalk(TwoStageModel):
@@ -44,37 +51,18 @@ class RealTalk(TwoStageModel):
         stages: what is trained.
         initial: checkpoint of this method to start from, as one of the other stage; null starts anew.
         speech: HuBERT ``base`` from its published weights, frozen, or ``tiny`` from nothing.
-        width: of the transformer's tokens.
-        heads: attention heads of it.
-        encoder_layers: N1.
-        decoder_layers: N2.
-        dropout: in the transformer.
+        transformer: the network from speech to expressions.
         frames: T, expressions that are predicted at once; they are heard as l = 2 T features.
         history: N, historical expressions.
-        shape_prior: False leaves the shape out (Table 5).
-        history_prior: False leaves the historical expressions out (Table 5).
-        widths: channels of the renderer at 1/2, 1/4, 1/8 and 1/16.
-        stem: channels of the renderer at full size.
-        blocks: residual blocks of an FIA module, 1 to 3 in Table 7.
-        alignment: what brings the reference's texture into an FIA module (Table 7).
-        renderer_heads: attention heads of that.
+        renderer: the network from expressions to faces.
         mask: the paper's learnable one, or the naive lower half (Table 6).
         pictures: how many of the T frames the renderer draws.
         vertex_weight: of eq. 4 beside eq. 3.
-        adversarial_weight: lambda 3; 0 trains without a discriminator.
         perceptual: `vgg19`, lambda 2 = 1, or `none`.
         teeth_weight: lambda 4.
         lip_weight: weight of the L1 term's pixels around the lips, 1 in the paper.
-        discriminator_widths: channels at size, size/2, ...
-        r1_gamma: R1 penalty of the discriminator.
-        expression_lr: learning rate of the transformer.
-        lr: learning rate of the renderer.
-        discriminator_lr: learning rate of the discriminator.
-        betas: of both generators' Adam.
-        ema_decay: of the running average.
-        accumulate: batches an optimiser step.
-        clip: largest gradient norm, 0 for none.
-        compile: true, or a torch.compile backend, speeds the networks up, also when dubbing.
+        adversarial: the discriminator, and what it weighs, lambda 3.
+        optim: optimisers, running average, clipping, compilation, the last also when dubbing.
         batch_size: windows a batch, when the data module is told none.
         iterations: batches of training when the command line gives no length.
     """
@@ -93,42 +81,28 @@ class RealTalk(TwoStageModel):
         stages: Literal["both", "expression", "rendering"] = "both",
         initial: str | None = None,
         speech: Literal["base", "tiny"] = "base",
-        width: int = 512,
-        heads: int = 8,
-        encoder_layers: int = 4,
-        decoder_layers: int = 2,
-        dropout: float = 0.1,
+        transformer: TransformerOptions = TRANSFORMER,
         frames: int = 16,
         history: int = 16,
-        shape_prior: bool = True,
-        history_prior: bool = True,
-        widths: Sequence[int] = (128, 256, 512, 768),
-        stem: int = 64,
-        blocks: int = 2,
-        alignment: Literal["attention", "flow", "deformation"] = "attention",
-        renderer_heads: int = 8,
+        renderer: RendererOptions = RENDERER,
         mask: Literal["learnable", "naive"] = "learnable",
         pictures: int = 1,
         vertex_weight: float = 0.1,
-        adversarial_weight: float = 0.1,
         perceptual: Literal["none", "vgg19"] = "vgg19",
         teeth_weight: float = 1.0,
         lip_weight: float = 1.0,
-        discriminator_widths: Sequence[int] = (64, 128, 256, 512, 512, 512),
-        r1_gamma: float = 0.5,
-        expression_lr: float = 1e-4,
-        lr: float = 1e-4,
-        discriminator_lr: float = 1e-3,
-        betas: Sequence[float] = (0.9, 0.99),
-        ema_decay: float = 0.999,
-        accumulate: int = 1,
-        clip: float = 1.0,
-        compile: bool | str = False,
+        adversarial: Adversarial = ADVERSARIAL,
+        optim: TwoStageOptim = OPTIM,
         batch_size: int = 8,
         iterations: int = 200_000,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
+        transformer = self.settle("transformer", transformer, TRANSFORMER)
+        renderer = self.settle("renderer", renderer, RENDERER)
+        self.optim = self.settle("optim", optim, OPTIM)
+        self.adversarial = self.settle("adversarial", adversarial, ADVERSARIAL)
+        width, heads = transformer.width, transformer.heads
         if size % 16 or width % heads or width % 2:
             raise DubbenchError(
                 f"size {size} must be divisible by 16, and width {width} by 2 and {heads} heads; choose others"
@@ -138,7 +112,7 @@ class RealTalk(TwoStageModel):
                 f"{pictures} pictures of {frames} frames with {history} historical expressions do not go together: "
                 "each is at least 1, and pictures are some of the frames"
             )
-        self.expect(geometry, vertices)
+        self.held_face = HeldFace(self, geometry, vertices, (shapes, expressions))
         self.trained = tuple(name for name in self.stages if stages in ("both", name))
         self.window = Window(
             frames=frames,
@@ -153,41 +127,38 @@ class RealTalk(TwoStageModel):
         self.build_stages(
             RealTalkStages(
                 AudioToExpression(
-                    shapes,
-                    expressions,
+                    shapes=shapes,
+                    expressions=expressions,
                     # 3.1 extracts HuBERT's features and speaks of no tuning; a small one has nothing to extract yet.
-                    SpeechFeatures(speech, width, trainable=speech == "tiny", per_frame=2),
-                    width,
-                    heads,
-                    encoder_layers,
-                    decoder_layers,
-                    frames,
-                    shape_prior,
-                    history_prior,
-                    dropout,
+                    speech=SpeechFeatures(speech, width, trainable=speech == "tiny", per_frame=2),
+                    width=width,
+                    heads=heads,
+                    encoder_layers=transformer.encoder_layers,
+                    decoder_layers=transformer.decoder_layers,
+                    frames=frames,
+                    shape=transformer.shape_prior,
+                    history=transformer.history_prior,
+                    dropout=transformer.dropout,
                 ),
-                Renderer(size, shapes + expressions + 6, widths, stem, blocks, alignment, renderer_heads),
+                Renderer(
+                    size=size,
+                    coefficients=shapes + expressions + 6,
+                    widths=renderer.widths,
+                    stem=renderer.stem,
+                    blocks=renderer.blocks,
+                    reference=renderer.alignment,
+                    heads=renderer.heads,
+                ),
             ),
-            lambda: Discriminator(size, discriminator_widths),
+            lambda: AdversarialLoss(Discriminator(size, self.adversarial.widths), self.adversarial.r1_gamma),
             {
                 "l1": 1.0,
                 "perceptual": float(perceptual != "none"),
                 "teeth": teeth_weight,
-                "adversarial": adversarial_weight,
+                "adversarial": self.adversarial.weight,
             },
             {"expression": 1.0, "vertices": vertex_weight},
         )
-
-    def adopt(self, face: LinearFaceModel, where: str = "the face model") -> None:
-        """Take over a face model that has no more coefficients than the networks; see `GeometryModel.adopt`."""
-        _, shapes, expressions = face.sizes
-        if shapes > self.hparams["shapes"] or expressions > self.hparams["expressions"]:
-            raise DubbenchError(
-                f"{where} has {shapes} shape and {expressions} expression coefficients, this RealTalk takes "
-                f"{self.hparams['shapes']} and {self.hparams['expressions']}; give --model.shapes {shapes} "
-                f"--model.expressions {expressions}"
-            )
-        super().adopt(face, where)
 
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Draw the batch's pictures from their ground-truth coefficients and the clip's first frame (eqs. 5 to 8)."""
@@ -239,11 +210,11 @@ class RealTalk(TwoStageModel):
             return
         mean = required(batch.reference_expression)[:, 1:].mean(1, keepdim=True)
         still = expression_losses(self.face, mean, required(batch.expression))["expression"]
-        logs = {"val_expression_mean": still}
+        logs = {"expression_mean": still}
         if len(batch) > 1:
             shuffled = replace(batch, waveform=batch.waveform.roll(1, 0))
-            logs["val_expression_other_speech"] = self.speech_losses(self.ema.module, shuffled)["expression"]
-        self.log_dict(logs, on_epoch=True, sync_dist=True, batch_size=len(batch))
+            logs["expression_other_speech"] = self.speech_losses(self.ema.module, shuffled)["expression"]
+        self.log_validation(logs, batch)
 
     def dub(
         self,
@@ -302,7 +273,7 @@ class RealTalk(TwoStageModel):
             frames=self.window.frames,
             learnable=self.hparams["mask"] == "learnable",
             precision=precision,
-            compile=self.hparams["compile"],
+            compile=self.optim.compile,
         )
         return DubbingStream(stages_of(self.ema.module).eval(), self.face, speaker, settings, start=start)
 

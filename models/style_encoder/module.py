@@ -11,7 +11,8 @@ from torch.optim import Adam, Optimizer
 from dubbench.datamodules.batch import Batch, Window
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.errors import DubbenchError
-from dubbench.models.geometry_model import Geometry, GeometryModel
+from dubbench.models.base import DubbingModel
+from dubbench.models.geometry_model import Geometry, HeldFace
 from dubbench.models.style_encoder.networks import StyleNetwork, pair_loss, triplet_accuracy
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 VERTEX_NOISE = 0.003
 
 
-class StyleEncoder(GeometryModel):
+class StyleEncoder(DubbingModel):
     """Maps the expression of a stretch of video to its speaking style, the same for one speaker and unlike others'.
 
     It sees expression-only vertices, as PersonaTalk's StyleSim does: neither head pose nor the face's shape. They are
@@ -53,6 +54,8 @@ class StyleEncoder(GeometryModel):
         iterations: batches of training when the command line gives no length.
     """
 
+    held_face: HeldFace
+
     def __init__(
         self,
         geometry: Geometry = "mesh",
@@ -78,10 +81,10 @@ class StyleEncoder(GeometryModel):
             raise DubbenchError(
                 f"stretches of {frames} frames with a gap of {gap} make no pair; take 2 or more and a gap from 0 on"
             )
-        self.expect(geometry, vertices)
+        self.held_face = HeldFace(self, geometry, vertices)
         self.window = Window(frames=2 * frames + gap, references=0, size=64, geometry=geometry, pictures=0)
         self.batch_size, self.iterations = batch_size, iterations
-        self.network = StyleNetwork(components, width, layers, heads, dropout)
+        self.network = StyleNetwork(components, width=width, layers=layers, heads=heads, dropout=dropout)
         self._seen: list[tuple[Tensor, list[str]]] = []
 
     def compiled(self) -> list[nn.Module]:
@@ -129,7 +132,7 @@ class StyleEncoder(GeometryModel):
 
     def pairs(self, batch: Batch, offset: float = 0.0) -> Tensor:
         """Styles [B, 2, width] of the first and last ``frames`` frames of each window."""
-        self.check_face(batch)
+        self.held_face.check(batch)
         assert batch.expression is not None
         frames = self.hparams["frames"]
         halves = torch.cat([batch.expression[:, :frames], batch.expression[:, -frames:]])

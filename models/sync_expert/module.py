@@ -81,15 +81,15 @@ class SyncExpert(DubbingModel):
         self.window = Window(frames=frames, references=0, size=size, mel=mel, crop=crop)
         self.batch_size, self.iterations = batch_size, iterations
         self.network = SyncNetwork(
-            crop_size,
-            widths,
-            blocks,
-            speech_widths,
-            speech_blocks,
-            embedding,
-            dropout,
-            temperature,
-            CROP if crop == "square" else FACE_CROP,
+            crop_size=crop_size,
+            widths=widths,
+            blocks=blocks,
+            speech_widths=speech_widths,
+            speech_blocks=speech_blocks,
+            embedding=embedding,
+            dropout=dropout,
+            temperature=temperature,
+            part=CROP if crop == "square" else FACE_CROP,
         )
 
     def compiled(self) -> list[nn.Module]:

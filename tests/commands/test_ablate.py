@@ -7,6 +7,7 @@ from dataclasses import replace
 from io import StringIO
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from rich.console import Console
 
 from dubbench.ablations import report
 from dubbench.ablations.study import Budget, Outcome, Study, Value
-from dubbench.ablations.tables import KIND, Ablation, find, load, read_config, variants
+from dubbench.ablations.tables import KIND, Ablation, find, load, variants
 from dubbench.cli import main
 from dubbench.commands import ablate as ablate_command
-from dubbench.core.config_names import names
+from dubbench.core.config_names import CONFIGS, names, read
 from dubbench.core.files import sha256, write_text
 from dubbench.datamodules.prepare.run import prepare
 from dubbench.errors import DubbenchError
@@ -43,7 +44,7 @@ TABLES = {
 }
 # What makes the tiny RADIO smaller still.
 SMALLER = ["--model.widths", "[4,8,8,8,8]", "--model.style_dim", "16", "--model.vit_width", "16"]
-SMALLER += ["--model.speech_widths", "[4,4,4,4]", "--model.discriminator_widths", "[4,4]"]
+SMALLER += ["--model.speech_widths", "[4,4,4,4]", "--model.adversarial.widths", "[4,4]"]
 
 
 @pytest.mark.parametrize("name", names(KIND))
@@ -78,11 +79,13 @@ def test_tiny_variants_are_the_tiny_config_with_the_papers_setting() -> None:
     found = variants(table, tiny=True)
     assert found["C + Fidelity mapping w/o ViT"].words[:4] == ["--model", "radio_tiny", "--model.variant", "C"]
     (fia,) = find("realtalk", "realtalk:7")
-    blocks = {row: variant.values["blocks"] for row, variant in variants(fia, tiny=True).items()}
+    blocks = {row: variant.values["renderer.blocks"] for row, variant in variants(fia, tiny=True).items()}
     assert blocks == {"Flow": 2, "Deformation": 2, "Blocks=1": 1, "Blocks=3": 3, "Final (FIA)": 2}
     (prior,) = find("realtalk", "realtalk:5")
     rows = variants(prior, tiny=True)
-    seen = {row: (v.values["shape_prior"], v.values["history_prior"]) for row, v in rows.items()}
+    seen = {
+        row: (v.values["transformer.shape_prior"], v.values["transformer.history_prior"]) for row, v in rows.items()
+    }
     assert list(seen.values()) == [(False, False), (True, False), (False, True), (True, True)]
     assert all(("✓" in row.partition(",")[0]) == shape for row, (shape, _) in seen.items())
     assert all(("✓" in row.partition(",")[2]) == history for row, (_, history) in seen.items())
@@ -93,14 +96,71 @@ def test_the_supplements_ends_are_the_main_papers() -> None:
     table = load("radio_vit")
     judged = {"sync_expert": None, "sync_weight": 0}
     with torch.device("meta"):
-        known, own = (
-            Radio(**{**read_config(name)["init_args"], **judged}).hparams for name in ("radio_d", "radio_vit_2_2")
-        )
-    assert known == own
+        model = Radio(**{**read("model", "radio_d")["init_args"], **judged})
+    assert (model.hparams["variant"], model.hparams["vit_blocks"], model.hparams["vit_layers"]) == ("D", 2, 2)
     values = {row.row: row.texts for paper in ("radio", "radio_supplement") for row in printed(paper)}
     assert values["Baseline"] == values["B + Style modulation"]
     assert values["+ ViT(2, 2)"] == values["D + Fidelity mapping w/ ViT"]
     assert [table.rows["Baseline"], table.rows["+ ViT(2, 2)"]] == ["radio_b", "radio_d"]
+
+
+# What each variant changes of its method's constructor as a whole, base and method's config included.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "radio_a": {"variant": "A"},
+    "radio_b": {"variant": "B"},
+    "radio_c": {"variant": "C"},
+    "radio_d": {},
+    "radio_vit_1_1": {"vit_blocks": 1, "vit_layers": 1},
+    "radio_vit_1_2": {"vit_blocks": 1},
+    "personatalk_no_style": {"transformer.style": False},
+    "personatalk_no_face_attention": {"renderer.face_attention": False},
+    "personatalk_no_lip_attention": {"renderer.lip_attention": False},
+    "personatalk_no_frame_selection": {"frame_selection": False},
+    "realtalk_no_prior": {"transformer.shape_prior": False, "transformer.history_prior": False},
+    "realtalk_no_history": {"transformer.history_prior": False},
+    "realtalk_no_shape": {"transformer.shape_prior": False},
+    "realtalk_naive_mask": {"mask": "naive"},
+    "realtalk_flow": {"renderer.alignment": "flow"},
+    "realtalk_deformation": {"renderer.alignment": "deformation"},
+    "realtalk_1_block": {"renderer.blocks": 1},
+    "realtalk_3_blocks": {"renderer.blocks": 3},
+    "g4g_no_alignment": {"alignment": False},
+    "g4g_no_supervision": {"supervision": False},
+    "g4g_no_fusion": {"fusion": False},
+}
+SHARED: dict[str, dict[str, Any]] = {
+    "radio": {"size": 96, "sync_expert": "sync_expert_96", "sync_weight": 0.1},
+    "g4g": {"sync_expert": "sync_expert_face"},
+}
+
+
+def parsed(name: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """All constructor arguments of a model as `dubbench fit` parses them, by name."""
+    assert main(["fit", "--model", name, "--dataset", "grid", "--print_config"]) == 0
+    return flat(yaml.safe_load(capsys.readouterr().out)["model"]["init_args"])
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_parses_to_its_method_with_its_own_settings(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    method = name.partition("_")[0]
+    kind = read("model", method)["class_path"]
+    assert read("model", name)["class_path"] == kind
+    assert parsed(name, capsys) == {**parsed(kind, capsys), **SHARED.get(method, {}), **VARIANTS[name]}
+
+
+def test_variants_are_named_once_and_all_of_them_are_here() -> None:
+    tables = [load(stem) for stem in names(KIND)]
+    assert sorted(VARIANTS) == sorted(name for table in tables for name in table.variants)
+    files = {path.stem for path in (CONFIGS / "model").glob("*.yaml")}
+    assert not files & set(VARIANTS)
+    assert {*files, *VARIANTS} == set(names("model"))
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +211,7 @@ def ablate(root: Path, out: Path, *more: str) -> int:
     return main([*words, *data, *quiet, *SMALLER, "--out", str(out), *more])
 
 
-def read(path: Path) -> list[dict[str, str]]:
+def read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -186,12 +246,12 @@ def test_a_study_that_was_stopped_goes_on_and_ends_in_a_table(
     assert len(fitted) == 3
     assert sha256(first) == digest
 
-    lines = read(tmp_path / "ablation.csv")
+    lines = read_csv(tmp_path / "ablation.csv")
     assert [line["row"] for line in lines] == ["A Baseline"] * 3 + ["D + Fidelity mapping w/ ViT"] * 3
     assert [line["printed"] for line in lines] == ["32.672", "0.040", "0.520", "34.938", "0.031", "0.609"]
     assert [line["metric"] for line in lines[:3]] == ["psnr", "lpips_alex", "sync_similarity"]
     assert [line["alike"] for line in lines[:3]] == ["yes", "no", "no"]
-    summary = {(row["method"], row["metric"]): row for row in read(tmp_path / "results/first_frame/summary.csv")}
+    summary = {(row["method"], row["metric"]): row for row in read_csv(tmp_path / "results/first_frame/summary.csv")}
     for line in lines:
         row = summary.get((line["model"], line["metric"]), {"value": "", "ci_low": "", "ci_high": ""})
         assert [line[key] for key in ("value", "ci_low", "ci_high")] == list(
@@ -233,7 +293,7 @@ def test_a_variant_that_fails_is_told_and_the_rest_goes_on(
     shown = capsys.readouterr().out
     assert "D + Fidelity mapping w/ ViT (radio_d_tiny) failed, train: " in shown
     assert "1 of 2 rows failed" in shown
-    lines = read(tmp_path / "ablation.csv")
+    lines = read_csv(tmp_path / "ablation.csv")
     assert lines[0]["value"]
     assert not lines[0]["failure"]
     assert [line["value"] for line in lines[3:]] == [""] * 3
@@ -241,7 +301,7 @@ def test_a_variant_that_fails_is_told_and_the_rest_goes_on(
     assert "Traceback" in (tmp_path / "radio_d_tiny" / "error.txt").read_text()
     trained = json.loads((tmp_path / "sync_expert_tiny" / "trained.json").read_text())
     assert trained["batches"] == 1
-    methods = {row["method"] for row in read(tmp_path / "results/first_frame/summary.csv")}
+    methods = {row["method"] for row in read_csv(tmp_path / "results/first_frame/summary.csv")}
     assert methods == {"ground_truth", "copy_reference", "radio_a_tiny"}
 
 
@@ -267,18 +327,18 @@ def test_errors_of_expressions_and_costs_of_a_part(
         "64",
         "--model.size",
         "32",
-        "--model.widths",
+        "--model.renderer.widths",
         "[8,8,16,16]",
-        "--model.stem",
+        "--model.renderer.stem",
         "8",
         "--model.shapes",
         "4",
     ]
-    small += ["--model.expressions", "3", "--model.width", "32", "--model.renderer_heads", "2"]
+    small += ["--model.expressions", "3", "--model.transformer.width", "32", "--model.renderer.heads", "2"]
     words = ["ablate", "--model", "realtalk", "--tiny", "--dataset", str(tmp_path / "mini.yaml"), "--device", "cpu"]
     words += ["--steps", "2", "--batch_size", "2", "--trainer.enable_progress_bar", "false", *small]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
-    lines = {(line["row"], line["column"]): line for line in read(tmp_path / "out" / "ablation.csv")}
+    lines = {(line["row"], line["column"]): line for line in read_csv(tmp_path / "out" / "ablation.csv")}
     assert len(lines) == 4
     for row in tables[0].rows:
         line = lines[row, "Expression Error"]
@@ -409,6 +469,8 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("dubbench.ablations.tables.CONFIGS", tmp_path)
     for change, sentence in (
         ({"rows": {"E": "radio_a"}}, "RADIO, Table 2 has no row 'E'"),
+        ({"variants": {"radio_a": {"varaint": "A"}}}, "radio_a sets 'varaint', which Radio does not take"),
+        ({"base": {"optim": {"rl": 1}}}, "base sets 'optim.rl', which Radio does not take"),
         ({"rows": {"A Baseline": "radio_e"}}, "has no model 'radio_e'"),
         ({"metrics": {"SSIM": "ssim"}}, "has no column 'SSIM'"),
         ({"metrics": {"PSNR": "pnsr"}}, "no metric is called 'pnsr'"),

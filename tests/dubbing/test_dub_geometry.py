@@ -26,7 +26,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FaceMesh() as detector:
         meshes = np.stack([detector.detect(face)[0] for face in faces])
     model = small(vertices=468, shapes=80, expressions=64)
-    model.adopt(learn_mesh([("ann", meshes[::2] * 2), ("bob", meshes[1::2] * 2)]))
+    model.held_face.adopt(learn_mesh([("ann", meshes[::2] * 2), ("bob", meshes[1::2] * 2)]))
     cast(TwoStages, model.ema.module).trained_stages.fill_(True)
     checkpoint(folder / "realtalk.ckpt", model)
     tone(folder / "tone.wav", FRAMES / 25)

@@ -1,6 +1,6 @@
 """Synthetic windows, small models, and a trainer for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,12 @@ def loader(batch: Batch, batch_size: int) -> "DataLoader[Batch]":
     return DataLoader(Examples(batch), batch_size, collate_fn=join)
 
 
+def merged(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with other options on top; of a group of options only those that are named change."""
+    groups = {name: {**values[name], **own} for name, own in options.items() if isinstance(own, dict)}
+    return {**values, **options, **groups}
+
+
 def small_expert(**options: Any) -> SyncExpert:  # noqa: ANN401
     torch.manual_seed(0)
     small: dict[str, Any] = {
@@ -92,8 +98,8 @@ def small_expert(**options: Any) -> SyncExpert:  # noqa: ANN401
 class PlainRadio(Radio):
     """Trained by gradient descent: Adam would blow rounding in tiny gradients up to whole steps."""
 
-    def configure_optimizers(self) -> list[Optimizer]:
-        return [SGD(self.generator.parameters(), 0.05)]
+    def named_optimizers(self) -> dict[str, Optimizer]:
+        return {"generator": SGD(self.generator.parameters(), 0.05)}
 
 
 def small_radio(kind: type[Radio] = Radio, **options: Any) -> Radio:  # noqa: ANN401
@@ -109,12 +115,10 @@ def small_radio(kind: type[Radio] = Radio, **options: Any) -> Radio:  # noqa: AN
         "vit_width": 16,
         "references": 1,
         "perceptual": "none",
-        "adversarial_weight": 0.0,
-        "discriminator_widths": [4, 8, 8],
-        "lr": 2e-3,
-        "ema_decay": 0.9,
+        "adversarial": {"weight": 0.0, "widths": [4, 8, 8]},
+        "optim": {"lr": 2e-3, "ema_decay": 0.9},
     }
-    return kind(**{**small, **options})
+    return kind(**merged(small, options))
 
 
 def trainer(folder: Path, **options: Any) -> L.Trainer:  # noqa: ANN401

@@ -14,6 +14,7 @@ from dubbench.models.g4g.module import G4G
 from dubbench.models.g4g.networks import Generator
 from tests.datamodules import miniature
 from tests.datamodules.miniature import SIZE, Clip
+from tests.models.conftest import merged
 from tests.models.g4g.test_masks import face
 
 CLIPS = [Clip("anna/one", 30), Clip("anna/val", 14, "val"), Clip("bert/one", 20), Clip("bert/two", 3)]
@@ -62,23 +63,23 @@ def small(**options: Any) -> G4G:  # noqa: ANN401
     values: dict[str, Any] = {
         "size": MOUTH,
         "aligned_size": SIZE,
-        "widths": [8, 8],
-        "channels": 16,
-        "dim": 32,
-        "hidden": 16,
-        "alignment_blocks": 1,
-        "decoder_blocks": 1,
-        "landmark_widths": [4, 8],
-        "speech_widths": [4, 8, 8, 8],
-        "speech_blocks": [1, 1, 1, 1],
-        "blend_widths": [8, 8, 8],
+        "networks": {
+            "widths": [8, 8],
+            "channels": 16,
+            "dim": 32,
+            "hidden": 16,
+            "alignment_blocks": 1,
+            "decoder_blocks": 1,
+            "landmark_widths": [4, 8],
+            "speech_widths": [4, 8, 8, 8],
+            "speech_blocks": [1, 1, 1, 1],
+            "blend_widths": [8, 8, 8],
+        },
         "perceptual": "none",
-        "adversarial_weight": 0.0,
-        "discriminator_widths": [4, 8, 8],
-        "lr": 3e-3,
-        "ema_decay": 0.9,
+        "adversarial": {"weight": 0.0, "widths": [4, 8, 8]},
+        "optim": {"lr": 3e-3, "ema_decay": 0.9},
     }
-    return G4G(**{**values, **options})
+    return G4G(**merged(values, options))
 
 
 def network(model: G4G) -> Generator:

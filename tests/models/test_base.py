@@ -122,5 +122,5 @@ def test_paste_mask_is_the_generated_half() -> None:
 
 
 def test_parameter_count_is_the_generators() -> None:
-    model = small_radio(adversarial_weight=0.1)
+    model = small_radio(adversarial={"weight": 0.1})
     assert model.parameter_count() == sum(p.numel() for p in model.ema.module.parameters())

@@ -51,7 +51,7 @@ def lively(model: DubbingModel) -> DubbingModel:
     """An untrained model that thinks it is trained, with weights large enough for every frame to look different."""
     network = cast(nn.Module, cast(Any, model).ema.module)
     if isinstance(model, TwoStageModel):
-        model.adopt(FACE)
+        model.held_face.adopt(FACE)
         cast(TwoStages, network).trained_stages.fill_(True)
     draw = torch.Generator().manual_seed(1)
     for parameter in network.parameters():

@@ -16,7 +16,7 @@ from tests.models.conftest import PlainRadio, loader, small_radio, trainer, wind
 
 def full(expert: Path, **options: Any) -> Radio:  # noqa: ANN401
     """Radio with every term but the perceptual one."""
-    terms = {"sync_expert": str(expert), "sync_weight": 0.05, "adversarial_weight": 0.01, "r1_gamma": 0.1}
+    terms = {"sync_expert": str(expert), "sync_weight": 0.05, "adversarial": {"weight": 0.01, "r1_gamma": 0.1}}
     return small_radio(**{**terms, "lip_weight": 4.0, **options})
 
 
@@ -46,11 +46,11 @@ class Watch(L.Callback):
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
         assert isinstance(pl_module, Radio)
-        assert pl_module.discriminator is not None
+        assert pl_module.adversary is not None
         which = trainer.optimizers.index(optimizer)
-        still = (pl_module.generator, pl_module.discriminator)[1 - which]
+        still = (pl_module.generator, pl_module.adversary)[1 - which]
         assert all(p.grad is None or not p.grad.any() for p in still.parameters())
-        self.seen.append((which, state(pl_module.generator), state(pl_module.discriminator)))
+        self.seen.append((which, state(pl_module.generator), state(pl_module.adversary)))
 
 
 def test_one_clip_overfits(tmp_path: Path, expert_checkpoint: Path) -> None:
@@ -103,7 +103,7 @@ def test_frozen_helpers_stay_and_stay_out(
         assert not any(m.training for m in net.modules())
         assert all(p.grad is None and not p.requires_grad for p in net.parameters())
     assert set(model.state_dict()) == keys
-    assert {key.split(".")[0] for key in keys} == {"generator", "discriminator", "ema"}
+    assert {key.split(".")[0] for key in keys} == {"generator", "adversary", "ema"}
 
 
 def test_scoring_needs_no_helper_files(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_resume_is_bit_exact(tmp_path: Path, expert_checkpoint: Path) -> None:
 def test_accumulated_batches_equal_one_large(tmp_path: Path) -> None:
     states = []
     for size, accumulate in ((4, 1), (2, 2)):
-        model = small_radio(PlainRadio, accumulate=accumulate, lip_weight=3.0)
+        model = small_radio(PlainRadio, optim={"accumulate": accumulate}, lip_weight=3.0)
         states.append(state(model.generator))
         trainer(tmp_path, max_epochs=3).fit(model, loader(windows(model.window, 4), size))
         states.append(state(model.generator))
@@ -174,7 +174,7 @@ def test_accumulated_batches_equal_one_large(tmp_path: Path) -> None:
 
 
 def test_clipping_bounds_the_gradient(tmp_path: Path) -> None:
-    model = small_radio(clip=1e-3, betas=[0.5, 0.9])
+    model = small_radio(optim={"clip": 1e-3, "betas": [0.5, 0.9]})
     fitting = trainer(tmp_path, max_epochs=1)
     fitting.fit(model, loader(windows(model.window, 1), 1))
     moments = [values["exp_avg"].norm() for values in fitting.optimizers[0].state.values()]
@@ -185,7 +185,7 @@ def test_clipping_bounds_the_gradient(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"precision": "bf16-mixed"}, {"compile": "eager"}])
 def test_other_ways_to_train(tmp_path: Path, expert_checkpoint: Path, change: dict[str, str]) -> None:
     recorder = Recorder()
-    model = full(expert_checkpoint, **({"compile": "eager"} if "compile" in change else {}))
+    model = full(expert_checkpoint, **({"optim": change} if "compile" in change else {}))
     keys = set(model.state_dict())
     options: dict[str, Any] = {"precision": "bf16-mixed"} if "precision" in change else {}
     batch = windows(model.window, 2)

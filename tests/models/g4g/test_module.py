@@ -18,7 +18,7 @@ from dubbench.models.g4g.module import G4G
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.sync_expert.module import SyncExpert
 from tests.datamodules.miniature import SIZE
-from tests.models.conftest import small_expert, trainer
+from tests.models.conftest import merged, small_expert, trainer
 from tests.models.speaking_faces import MOUTH, make, network, small
 from tests.models.talkers import Features, Steps, assert_resumes, data, dubbed, fitted, state
 
@@ -70,7 +70,7 @@ def test_one_window_overfits(root: Path, tmp_path: Path) -> None:
 def test_only_what_is_trained_moves_and_all_of_it_does(
     root: Path, tmp_path: Path, stages: str, adversarial: float
 ) -> None:
-    model = small(stages=stages, adversarial_weight=adversarial)
+    model = small(stages=stages, adversarial={"weight": adversarial})
     start = state(model)
     fitted(root, tmp_path, model, 2)
     moved = {name for name, value in state(model).items() if not torch.equal(value, start[name])}
@@ -78,12 +78,13 @@ def test_only_what_is_trained_moves_and_all_of_it_does(
     drawing = ("deformation", "decoder", "blend") if stages == "alignment" else ()
     resting = {name for name in learning if name.startswith(tuple(f"generator.{part}." for part in drawing))}
     assert learning - moved == resting
-    assert (model.discriminator is None) is (stages == "alignment" or not adversarial)
+    assert (model.adversary is None) is (stages == "alignment" or not adversarial)
 
 
 @pytest.mark.usefixtures("_own_features")
 def test_loss_is_eq_17_and_helpers_stay(root: Path, tmp_path: Path, expert: Path) -> None:
-    model = G4G(**{**small().hparams, "sync_expert": str(expert), "perceptual": "vgg19", "adversarial_weight": 3.0})
+    terms = {"sync_expert": str(expert), "perceptual": "vgg19", "adversarial": {"weight": 3.0}}
+    model = G4G(**merged(small().hparams, terms))
     keys, steps, before = set(model.state_dict()), Steps(), {}
     model.setup("fit")
     before = {name: state(net) for name, net in model.frozen.items()}
@@ -100,7 +101,7 @@ def test_loss_is_eq_17_and_helpers_stay(root: Path, tmp_path: Path, expert: Path
         assert all(p.grad is None and not p.requires_grad for p in net.parameters())
         assert not any(module.training for module in net.modules())
     assert set(model.state_dict()) == keys
-    assert {key.partition(".")[0] for key in keys} == {"generator", "discriminator", "ema"}
+    assert {key.partition(".")[0] for key in keys} == {"generator", "adversary", "ema"}
 
 
 def test_weights_are_the_papers() -> None:
@@ -150,7 +151,7 @@ def test_an_expert_for_other_pictures_is_refused(root: Path, tmp_path: Path, exp
 
 
 def test_resumed_training_equals_undisturbed(root: Path, tmp_path: Path, expert: Path) -> None:
-    assert_resumes(root, tmp_path, lambda: small(adversarial_weight=3.0, sync_expert=str(expert)))
+    assert_resumes(root, tmp_path, lambda: small(adversarial={"weight": 3.0}, sync_expert=str(expert)))
 
 
 @pytest.mark.parametrize("stages", ["all", "alignment"])
@@ -190,7 +191,7 @@ def test_training_knows_references_that_recur(root: Path) -> None:
 
 def test_widths_of_another_number_are_told() -> None:
     with pytest.raises(DubbenchError, match=r"blend_widths three.*these are .*\[4\]"):
-        small(blend_widths=[4])
+        small(networks={"blend_widths": [4]})
 
 
 def test_retrieval_goes_from_speech_to_frames(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +226,7 @@ def test_each_ablation_trains_and_dubs(root: Path, tmp_path: Path, options: dict
 def test_training_under_autocast(root: Path, tmp_path: Path, expert: Path) -> None:
     rows = []
     for precision in ("32-true", "bf16-mixed"):
-        model, steps = small(perceptual="vgg19", adversarial_weight=3.0, sync_expert=str(expert)), Steps()
+        model, steps = small(perceptual="vgg19", adversarial={"weight": 3.0}, sync_expert=str(expert)), Steps()
         trainer(tmp_path, max_epochs=1, callbacks=[steps], precision=precision).fit(model, datamodule=data(root))
         rows.append(steps.rows[0])
         assert all(value.isfinite().all() and value.dtype != torch.bfloat16 for value in model.state_dict().values())
@@ -249,7 +250,7 @@ def test_alignment_alone_draws_nothing_and_is_where_drawing_starts(root: Path, t
     ("options", "message"),
     [
         ({"size": 40}, "a mouth of 40 pixels .* multiples of 32"),
-        ({"dim": 24}, "features of 24 cannot be divided"),
+        ({"networks": {"dim": 24}}, "features of 24 cannot be divided"),
         ({"stages": "alignment", "alignment": False}, "stages alignment trains what alignment false leaves out"),
         ({"size": 36}, "a face crop of 36 mouth pixels has no whole sides"),
     ],

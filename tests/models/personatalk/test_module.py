@@ -22,7 +22,7 @@ from dubbench.models.personatalk.module import PersonaTalk
 from dubbench.models.personatalk.networks import stages_of
 from tests.datamodules import miniature
 from tests.datamodules.miniature import Clip
-from tests.models.conftest import trainer
+from tests.models.conftest import merged, trainer
 from tests.models.talkers import FACE, Features, Steps, Unseen, assert_resumes, data, dubbed, fitted, make, state
 
 CLIPS = [Clip("anna/one", 30), Clip("anna/val", 14, "val"), Clip("bert/one", 20), Clip("bert/two", 3)]
@@ -39,24 +39,18 @@ def small(**options: Any) -> PersonaTalk:  # noqa: ANN401
         "size": 32,
         "vertices": 64,
         "speech": "tiny",
-        "width": 32,
-        "layers": 1,
-        "heads": 4,
-        "dropout": 0.0,
-        "channels": 16,
+        "transformer": {"width": 32, "layers": 1, "heads": 4, "dropout": 0.0},
+        "renderer": {"channels": 16},
         "frames": 8,
         "pictures": 2,
         "face_references": 2,
         "lip_references": 2,
         "dub_lip_references": 4,
-        "adversarial_weight": 0.0,
         "perceptual": "none",
-        "discriminator_widths": [4, 8, 8],
-        "geometry_lr": 3e-3,
-        "lr": 3e-3,
-        "ema_decay": 0.9,
+        "adversarial": {"weight": 0.0, "widths": [4, 8, 8]},
+        "optim": {"speech_lr": 3e-3, "lr": 3e-3, "ema_decay": 0.9},
     }
-    return PersonaTalk(**{**values, **options})
+    return PersonaTalk(**merged(values, options))
 
 
 def window(model: PersonaTalk, root: Path) -> Batch:
@@ -68,7 +62,7 @@ def window(model: PersonaTalk, root: Path) -> Batch:
 
 def test_one_window_overfits(root: Path, tmp_path: Path) -> None:
     model, steps = small(), Steps()
-    model.adopt(FACE)
+    model.held_face.adopt(FACE)
     again: DataLoader[Batch] = DataLoader([window(model, root)] * 25, batch_size=None)  # type: ignore[arg-type]
     trainer(tmp_path, max_epochs=1, callbacks=[steps]).fit(model, again)
     first, last = steps.rows[0], steps.rows[-1]
@@ -80,7 +74,7 @@ def test_one_window_overfits(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stages", ["both", "geometry", "rendering"])
 def test_only_what_is_trained_moves_and_all_of_it_does(root: Path, tmp_path: Path, stages: str) -> None:
-    model = small(stages=stages, adversarial_weight=0.01)
+    model = small(stages=stages, adversarial={"weight": 0.01})
     start = state(model)
     fitted(root, tmp_path, model, 2)
     moved = {name for name, value in state(model).items() if not torch.equal(value, start[name])}
@@ -91,16 +85,16 @@ def test_only_what_is_trained_moves_and_all_of_it_does(root: Path, tmp_path: Pat
         assert learning - moved == (set() if on else learning)
         averaged = {name.replace("generator.", "ema.module.") for name in learning}
         assert any(not torch.allclose(model.state_dict()[name], start[name]) for name in averaged) is on
-    assert (model.discriminator is None) is (stages == "geometry")
-    if model.discriminator is not None:
-        assert all(f"discriminator.{name}" in moved for name, _ in model.discriminator.named_parameters())
+    assert (model.adversary is None) is (stages == "geometry")
+    if model.adversary is not None:
+        assert all(f"adversary.{name}" in moved for name, _ in model.adversary.named_parameters())
     assert stages_of(model.ema.module).trained_stages.tolist() == [stages != "rendering", stages != "geometry"]
     assert model.ema.n_averaged == 4
 
 
 def test_losses_are_distances_of_the_lower_face(root: Path) -> None:
     model = small(vertex_lip_weight=3.0)
-    model.adopt(FACE)
+    model.held_face.adopt(FACE)
     batch = window(model, root)
     assert batch.shape is not None
     assert batch.expression is not None
@@ -167,7 +161,7 @@ def loaded(path: Path) -> PersonaTalk:
 
 
 def test_resumed_training_equals_undisturbed(root: Path, tmp_path: Path) -> None:
-    assert_resumes(root, tmp_path, lambda: small(adversarial_weight=0.01))
+    assert_resumes(root, tmp_path, lambda: small(adversarial={"weight": 0.01}))
 
 
 def test_a_checkpoint_alone_dubs(root: Path, checkpoint: Path) -> None:
@@ -181,9 +175,15 @@ def test_a_checkpoint_alone_dubs(root: Path, checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"style": False}, {"face_attention": False}, {"lip_attention": False}, {"frame_selection": False}]
+    "options",
+    [
+        {"transformer": {"style": False}},
+        {"renderer": {"face_attention": False}},
+        {"renderer": {"lip_attention": False}},
+        {"frame_selection": False},
+    ],
 )
-def test_each_ablation_trains_and_dubs(root: Path, tmp_path: Path, options: dict[str, bool]) -> None:
+def test_each_ablation_trains_and_dubs(root: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     model = small(**options)
     assert model.parameter_count() < small().parameter_count() or "frame_selection" in options
     fitted(root, tmp_path, model)
@@ -242,7 +242,7 @@ def test_stages_of_their_own_runs_make_one_model(root: Path, tmp_path: Path) -> 
     fitted(root, tmp_path, first).save_checkpoint(tmp_path / "geometry.ckpt")
     with pytest.raises(DubbenchError, match=r"rendering was never trained; fit with --model\.stages both"):
         dubbed(loaded(tmp_path / "geometry.ckpt"), root)
-    second = small(stages="rendering", initial=str(tmp_path / "geometry.ckpt"), lr=1e-3)
+    second = small(stages="rendering", initial=str(tmp_path / "geometry.ckpt"), optim={"lr": 1e-3})
     fitted(root, tmp_path, second).save_checkpoint(tmp_path / "both.ckpt")
     (tmp_path / "geometry.ckpt").unlink()
     whole = loaded(tmp_path / "both.ckpt")
@@ -253,7 +253,7 @@ def test_stages_of_their_own_runs_make_one_model(root: Path, tmp_path: Path) -> 
 
 def test_checkpoints_that_do_not_fit_are_told(root: Path, checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(DubbenchError, match="has other networks"):
-        fitted(root, tmp_path, small(initial=str(checkpoint), channels=32))
+        fitted(root, tmp_path, small(initial=str(checkpoint), renderer={"channels": 32}))
     with pytest.raises(DubbenchError, match="there is no checkpoint"):
         fitted(root, tmp_path, small(initial=str(tmp_path / "gone.ckpt")))
     torch.save({"state_dict": {}, "dubbench": {"class_path": "x"}}, tmp_path / "other.ckpt")
@@ -277,9 +277,9 @@ def test_another_face_model_is_told(root: Path, checkpoint: Path, tmp_path: Path
     ("options", "message"),
     [
         ({"size": 30}, "must be divisible by 4"),
-        ({"channels": 18}, "must be divisible by 4"),
-        ({"width": 30}, "width 30 by 2 and 4 heads"),
-        ({"face_attention": False, "lip_attention": False}, "nothing is drawn"),
+        ({"renderer": {"channels": 18}}, "must be divisible by 4"),
+        ({"transformer": {"width": 30}}, "width 30 by 2 and 4 heads"),
+        ({"renderer": {"face_attention": False, "lip_attention": False}}, "nothing is drawn"),
         ({"pictures": 9}, "9 pictures of 8 frames"),
         ({"lip_references": 0}, "do not go together"),
     ],

@@ -10,6 +10,7 @@ from dubbench.models.base import load_model
 from dubbench.models.realtalk.module import RealTalk
 from dubbench.models.realtalk.networks import stages_of
 from tests.datamodules.miniature import Clip
+from tests.models.conftest import merged
 
 CLIPS = [Clip("anna/one", 30), Clip("anna/val", 14, "val"), Clip("bert/one", 20), Clip("bert/two", 3)]
 
@@ -22,26 +23,16 @@ def small(**options: Any) -> RealTalk:  # noqa: ANN401
         "shapes": 4,
         "expressions": 3,
         "speech": "tiny",
-        "width": 32,
-        "heads": 4,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "dropout": 0.0,
+        "transformer": {"width": 32, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "dropout": 0.0},
         "frames": 8,
         "history": 4,
-        "widths": [8, 8, 16, 16],
-        "stem": 8,
-        "blocks": 1,
-        "renderer_heads": 4,
+        "renderer": {"widths": [8, 8, 16, 16], "stem": 8, "blocks": 1, "heads": 4},
         "pictures": 2,
-        "adversarial_weight": 0.0,
         "perceptual": "none",
-        "discriminator_widths": [4, 8, 8],
-        "expression_lr": 3e-3,
-        "lr": 3e-3,
-        "ema_decay": 0.9,
+        "adversarial": {"weight": 0.0, "widths": [4, 8, 8]},
+        "optim": {"speech_lr": 3e-3, "lr": 3e-3, "ema_decay": 0.9},
     }
-    return RealTalk(**{**values, **options})
+    return RealTalk(**merged(values, options))
 
 
 def loaded(path: Path) -> RealTalk:

@@ -39,7 +39,7 @@ def window(model: RealTalk, root: Path) -> Batch:
 
 def test_one_window_overfits(root: Path, tmp_path: Path) -> None:
     model, steps = small(), Steps()
-    model.adopt(FACE)
+    model.held_face.adopt(FACE)
     again: DataLoader[Batch] = DataLoader([window(model, root)] * 40, batch_size=None)  # type: ignore[arg-type]
     trainer(tmp_path, max_epochs=1, callbacks=[steps]).fit(model, again)
     first, last = steps.rows[0], steps.rows[-1]
@@ -50,7 +50,7 @@ def test_one_window_overfits(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stages", ["both", "expression", "rendering"])
 def test_only_what_is_trained_moves_and_all_of_it_does(root: Path, tmp_path: Path, stages: str) -> None:
-    model = small(stages=stages, adversarial_weight=0.01)
+    model = small(stages=stages, adversarial={"weight": 0.01})
     start = state(model)
     fitted(root, tmp_path, model, 2)
     moved = {name for name, value in state(model).items() if not torch.equal(value, start[name])}
@@ -59,7 +59,7 @@ def test_only_what_is_trained_moves_and_all_of_it_does(root: Path, tmp_path: Pat
         # Keys' bias shifts all scores of a query alike, which no softmax sees.
         learning = {name for name in learning if "k_proj.bias" not in name}
         assert learning - moved == (set() if on else learning)
-    assert (model.discriminator is None) is (stages == "expression")
+    assert (model.adversary is None) is (stages == "expression")
     assert stages_of(model.ema.module).trained_stages.tolist() == [stages != "rendering", stages != "expression"]
 
 
@@ -79,7 +79,7 @@ def test_a_frozen_hubert_stays(root: Path, tmp_path: Path, monkeypatch: pytest.M
 
 def test_frames_keep_the_source_outside_the_mask(root: Path) -> None:
     model = small()
-    model.adopt(FACE)
+    model.held_face.adopt(FACE)
     batch = window(model, root)
     fake = model.generate(model.generator, batch)
     shape, expression, pose = (
@@ -94,7 +94,7 @@ def test_frames_keep_the_source_outside_the_mask(root: Path) -> None:
 
 def test_what_the_mask_hides_is_not_seen(root: Path) -> None:
     model = small(mask="naive")
-    model.adopt(FACE)
+    model.held_face.adopt(FACE)
     batch = window(model, root)
     other = batch.frames.clone()
     other[..., 16:, :] = 0.7
@@ -105,7 +105,7 @@ def test_what_the_mask_hides_is_not_seen(root: Path) -> None:
 
 def test_losses_are_those_of_the_paper(root: Path) -> None:
     model = small()
-    model.adopt(FACE)
+    model.held_face.adopt(FACE)
     batch = window(model, root)
     fake = batch.frames + 0.1
     terms = model.losses(fake, batch)
@@ -155,10 +155,10 @@ def test_validation_tells_the_scale(root: Path, tmp_path: Path) -> None:
 
 def test_training_knows_histories_of_a_single_frame(root: Path) -> None:
     model = small(stages="expression")
-    model.adopt(FACE)
+    model.held_face.adopt(FACE)
     batch, seen = window(model, root), []
     network = stages_of(model.generator).expression
-    network.register_forward_pre_hook(lambda module, required: seen.append(required[2]))
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2]))
     for _ in range(40):
         model.train()
         model.speech_losses(model.generator, batch)
@@ -179,7 +179,7 @@ def checkpoint(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_resumed_training_equals_undisturbed(root: Path, tmp_path: Path) -> None:
-    assert_resumes(root, tmp_path, lambda: small(adversarial_weight=0.01))
+    assert_resumes(root, tmp_path, lambda: small(adversarial={"weight": 0.01}))
 
 
 def test_a_checkpoint_alone_dubs(root: Path, checkpoint: Path) -> None:
@@ -194,12 +194,12 @@ def test_a_checkpoint_alone_dubs(root: Path, checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"shape_prior": False},
-        {"history_prior": False},
+        {"transformer": {"shape_prior": False}},
+        {"transformer": {"history_prior": False}},
         {"mask": "naive"},
-        {"alignment": "flow"},
-        {"alignment": "deformation"},
-        {"blocks": 2},
+        {"renderer": {"alignment": "flow"}},
+        {"renderer": {"alignment": "deformation"}},
+        {"renderer": {"blocks": 2}},
     ],
 )
 def test_each_ablation_trains_and_dubs(root: Path, tmp_path: Path, options: dict[str, Any]) -> None:
@@ -218,7 +218,7 @@ def test_speech_moves_the_masked_region_alone(root: Path, checkpoint: Path) -> N
 
 @pytest.mark.parametrize("kind", ["attention", "flow"])
 def test_a_fresh_renderer_exports(kind: str, tmp_path: Path) -> None:
-    model = small(alignment=kind).eval()
+    model = small(renderer={"alignment": kind}).eval()
     stages_of(model.ema.module).trained_stages.fill_(True)
     network, inputs, outputs = model.exportable()
     # Rows that are alike would hide that they are mixed up.
@@ -264,7 +264,7 @@ def test_autocast_and_short_clips(root: Path, checkpoint: Path) -> None:
 def test_compiled_dubbing_gives_the_same_frames(root: Path, checkpoint: Path) -> None:
     model = loaded(checkpoint)
     plain = dubbed(model, root)
-    model.hparams["compile"] = "eager"
+    model.optim.compile = "eager"
     assert np.array_equal(dubbed(model, root), plain)
 
 
@@ -294,7 +294,7 @@ def test_face_models_of_other_sizes_are_told(root: Path, checkpoint: Path, tmp_p
     ("options", "message"),
     [
         ({"size": 40}, "must be divisible by 16"),
-        ({"width": 30}, "width 30 by 2 and 4 heads"),
+        ({"transformer": {"width": 30}}, "width 30 by 2 and 4 heads"),
         ({"pictures": 9}, "9 pictures of 8 frames"),
         ({"history": 0}, "do not go together"),
     ],

@@ -131,7 +131,7 @@ def test_frames_do_not_wait_for_speech_that_never_comes(root: Path, checkpoint: 
 @pytest.mark.parametrize("frames", [8, 10])
 def test_the_renderers_batches_do_not_tell_how_the_stream_was_fed(root: Path, frames: int) -> None:
     model = small(frames=frames)
-    model.adopt(FACE)
+    model.held_face.adopt(FACE)
     stages_of(model.ema.module).trained_stages.fill_(True)
     speaker, targets, speech = parts(root, model, "anna/one")
     drawn = []

@@ -43,11 +43,16 @@ def face(seed: int = 0, vertices: int = VERTICES) -> LinearFaceModel:
     return LinearFaceModel.of(arrays | regions, "mesh")
 
 
-def encoder(seed: int = 0, frames: int = FRAMES, gap: int = 2, **options: float) -> StyleEncoder:
+def fresh(seed: int = 0, frames: int = FRAMES, gap: int = 2, **options: float) -> StyleEncoder:
+    """An encoder that has seen no face model yet."""
     torch.manual_seed(seed)
     sizes = {"width": 32, "layers": 2, "heads": 2, "lr": 2e-3, **options}
-    model = StyleEncoder(vertices=VERTICES, frames=frames, gap=gap, **sizes)  # type: ignore[arg-type]
-    model.adopt(face())
+    return StyleEncoder(vertices=VERTICES, frames=frames, gap=gap, **sizes)  # type: ignore[arg-type]
+
+
+def encoder(seed: int = 0, frames: int = FRAMES, gap: int = 2, **options: float) -> StyleEncoder:
+    model = fresh(seed, frames, gap, **options)
+    model.held_face.adopt(face())
     return model
 
 
@@ -227,13 +232,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Tenso
     return folder, dict(training.callback_metrics)
 
 
-def fresh() -> StyleEncoder:
-    """An encoder that has seen no face model yet."""
-    model = encoder()
-    model._faces.clear()
-    return model
-
-
 def test_training_reports_the_triplets(run: tuple[Path, dict[str, Tensor]]) -> None:
     logged = run[1]
     assert 0 <= logged["val_triplet_accuracy"] <= 1
@@ -316,7 +314,7 @@ def test_trains_on_a_prepared_folder(prepared: Path) -> None:
 @torch.no_grad()
 def test_a_clips_stretches_are_side_by_side(prepared: Path) -> None:
     model = StyleEncoder(vertices=64, frames=FRAMES, gap=0, width=16, layers=1, heads=2).eval()
-    model.adopt(miniature.face_model())
+    model.held_face.adopt(miniature.face_model())
     expression = torch.from_numpy(miniature.coefficients(CLIPS[1])["expression"])
     clip = PreparedClip(prepared, CLIPS[1].clip)
 
