@@ -8,7 +8,7 @@ from dubbench.results.baseline import compare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
+    """Declare the options."""
     parser.add_argument("baseline", type=Path, help="CSV file in the repository")
     parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote, or summary.csv files")
     parser.add_argument("--accept", action="store_true", help="make the results the new baseline")

@@ -12,6 +12,8 @@ from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import model_path
 from dubbench.errors import DubbenchError
 from dubbench.face3d.model import LinearFaceModel
+from dubbench.models.base import DubbingModel
+from dubbench.models.geometry_model import GeometryModel
 
 SENTENCE = "de-1"
 
@@ -32,6 +34,22 @@ def find_clip(root: Path, name: str | None, frames: int) -> PreparedClip:
         enough = table[table["frames"] >= min(frames, table["frames"].max())]
         name = str(enough.sort_values("clip")["clip"].iloc[0])
     return PreparedClip(root, name)
+
+
+def side(model: DubbingModel) -> int:
+    """Side of the aligned frames that a model gives; a window of face crops has the mouth region's."""
+    return len(model.paste_mask())
+
+
+def demo_clip_of(model: DubbingModel, *, trained: bool) -> Path:
+    """The demo clip, prepared as a model wants it; see `demo_clip`.
+
+    Args:
+        model: that shall dub it.
+        trained: whether its face model is that of a training, to which coefficients must belong.
+    """
+    face = model.face if trained and isinstance(model, GeometryModel) else None
+    return demo_clip(side(model), model.window.geometry, face)
 
 
 def demo_clip(size: int, geometry: str = "", face: LinearFaceModel | None = None) -> Path:

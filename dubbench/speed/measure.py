@@ -7,6 +7,7 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from sys import platform
 from time import perf_counter
+from typing import cast
 
 import torch
 from torch import nn
@@ -14,7 +15,9 @@ from torch import nn
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
+from dubbench.models.geometry_model import GeometryModel
 from dubbench.models.parts import Watch
+from dubbench.models.two_stages import TwoStageModel, TwoStages
 from dubbench.speed.count import Counted, count
 
 # One code object serves all modules that are compiled one by one: each needs a place of its own in its cache.
@@ -106,6 +109,14 @@ def measure(
 
     memory = _peak(model.device, timed)
     return _speed(counted, passes, model.parameter_count(), frames, memory)
+
+
+def pretend(model: DubbingModel, root: Path) -> None:
+    """Let an untrained model dub clips of ``root``: its weights do not change what its work costs."""
+    if isinstance(model, GeometryModel):
+        model.adopt_from(root)
+    if isinstance(model, TwoStageModel):
+        cast(TwoStages, model.ema.module).begun.fill_(True)
 
 
 def clock(device: torch.device) -> Callable[[], float]:
