@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from dubbench.errors import DubbenchError
-from dubbench.results.baseline import compare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare; returns the exit status."""
+    """Compare, or make a new baseline; the status is 1 unless all is as it was.
+
+    Raises:
+        DubbenchError: if options do not go together, or as `dubbench.results.baseline.compare` does.
+    """
     if options.repeats and not options.accept:
         raise DubbenchError("--repeats measures the tolerances of a new baseline; give --accept, too")
-    return compare(options.baseline, options.results, options.accept, options.repeats, options.markdown)
+    from dubbench.results.baseline import compare
+
+    return compare(
+        options.baseline,
+        options.results,
+        accepting=options.accept,
+        repeats=options.repeats,
+        markdown=options.markdown,
+    )
