@@ -3,7 +3,19 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("prepare", "loader", "training", "syncnet", "fid", "suite", "raster", "renderer", "stream", "affine")
+BENCHMARKS = (
+    "startup",
+    "prepare",
+    "loader",
+    "training",
+    "syncnet",
+    "fid",
+    "suite",
+    "raster",
+    "renderer",
+    "stream",
+    "affine",
+)
 
 if __name__ == "__main__":
     for name in BENCHMARKS:

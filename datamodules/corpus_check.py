@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from dubbench.datamodules import sources, splits
 from dubbench.datamodules.sources import RawClip
@@ -15,8 +16,9 @@ from dubbench.datamodules.sources.about import About
 from dubbench.datamodules.sources.demo import MARKER
 from dubbench.errors import DubbenchError
 from dubbench.media import MediaError
-from dubbench.media.audio import read_speech
-from dubbench.media.video import VideoInfo, probe
+
+if TYPE_CHECKING:
+    from dubbench.media.video import VideoInfo
 
 SAMPLE = 20
 SAME_RATE = 0.1
@@ -245,8 +247,10 @@ def _look_inside(report: Report, about: About, sample: Sequence[RawClip], clips:
     _warn(report, silent, total, root, "have no sound; dubbench prepare will list them as failed")
 
 
-def _probed(sample: Sequence[RawClip]) -> tuple[list[tuple[RawClip, VideoInfo]], list[tuple[Path, str]]]:
+def _probed(sample: Sequence[RawClip]) -> "tuple[list[tuple[RawClip, VideoInfo]], list[tuple[Path, str]]]":
     """Clips that open, with what their headers say, and those that do not, with the reason."""
+    from dubbench.media.video import probe
+
     opened: list[tuple[RawClip, VideoInfo]] = []
     unreadable: list[tuple[Path, str]] = []
     for clip in sample:
@@ -259,6 +263,8 @@ def _probed(sample: Sequence[RawClip]) -> tuple[list[tuple[RawClip, VideoInfo]],
 
 def _sounds(clip: RawClip) -> bool:
     """Whether the clip has a file of sound that decodes."""
+    from dubbench.media.audio import read_speech
+
     try:
         return clip.audio is not None and len(read_speech(clip.audio)) > 0
     except MediaError:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-import pandas as pd
-
 from dubbench.datamodules.sources import RawClip
 from dubbench.errors import DubbenchError
 
@@ -64,6 +62,8 @@ def _read(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
     """Splits by clip and by speaker (rows with an empty clip) that a file lists."""
     if path is None:
         return {}, {}
+    import pandas as pd
+
     form = f"{path} is not a split file: it needs the columns clip,speaker,split"
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")

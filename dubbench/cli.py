@@ -1,11 +1,15 @@
 """The command ``dubbench``: one line a verb, and the place where errors become sentences."""
 
-import argparse
 import errno
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from types import FrameType
 
-from dubbench import __version__, commands
+from dubbench import __version__
+from dubbench.core.console import say
 from dubbench.errors import DubbenchError
 
 # Every verb is the module of its name in `dubbench.commands`: `add_arguments(parser)` and `run(options) -> status`.
@@ -29,6 +33,11 @@ VERBS = {
     "demo": "all of the above on a corpus made on the spot",
 }
 INTERRUPTED = 130
+STOPPED = "interrupted; the same command goes on where it was"
+
+
+class Interrupt(KeyboardInterrupt):
+    """Ctrl-C. A plain KeyboardInterrupt that passes through C code kills the interpreter in the end, told or not."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -36,52 +45,94 @@ def main(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     try:
         return _run(words)
-    except DubbenchError as error:
-        return _say(str(error))
-    except KeyboardInterrupt as interrupt:
-        return _say(str(interrupt) or "interrupted; the same command goes on where it was", INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except BaseException as error:
+        status = _answer(error)
+        if status is None:
             raise
-        where = f" while writing {error.filename}" if error.filename else ""
-        return _say(
-            f"the disk is full{where}; free some space and give the same command again: it goes on where it was"
-        )
-    except ValueError as error:
-        # jsonargparse wraps what a model's constructor says of settings that do not go together.
-        told = _told(error)
-        if told is None:
-            raise
-        return _say(str(told))
-    except SystemExit as stop:
-        return _say(stop.code) if isinstance(stop.code, str) else int(stop.code or 0)
+        return status
 
 
 def _run(words: list[str]) -> int:
+    import argparse
+
+    from dubbench import commands
+
     parser = argparse.ArgumentParser(prog="dubbench", description="Benchmark suite for audio-driven visual dubbing.")
     parser.add_argument("--version", action="version", version=f"dubbench {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, summary in VERBS.items():
         verbs.add_parser(name, help=summary, add_help=False)
     verb = parser.parse_args(words[:1]).verb
-    return commands.call(verb, VERBS[verb], words[1:])
+    return commands.call(verb, words[1:], VERBS[verb])
 
 
-def _told(error: BaseException | None) -> DubbenchError | None:
-    """The told error at the bottom of another."""
-    while error is not None and not isinstance(error, DubbenchError):
+def _answer(error: BaseException) -> int | None:
+    """Say what ended a verb and return the exit status; None for a fault of this package, which needs its traceback."""
+    # Modules written in C make ImportErrors of a Ctrl-C while they are loaded, and Lightning a plain exit.
+    interrupt = _beneath(error, KeyboardInterrupt)
+    if interrupt is not None:
+        return _say(str(interrupt) or STOPPED, INTERRUPTED)
+    if isinstance(error, SystemExit):
+        return _say(error.code) if isinstance(error.code, str) else int(error.code or 0)
+    if isinstance(error, BrokenPipeError):
+        sys.stderr.close()
+        return 1
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f" while writing {error.filename}" if error.filename else ""
+        return _say(
+            f"the disk is full{where}; free some space and give the same command again: it goes on where it was"
+        )
+    # jsonargparse wraps what a model's constructor says of settings that do not go together.
+    told = _beneath(error, DubbenchError) if isinstance(error, DubbenchError | ValueError) else None
+    return None if told is None else _say(str(told))
+
+
+def _beneath(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
+    """The first of a kind among an error and what it was raised from."""
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
 
 
 def _say(sentence: str, status: int = 1) -> int:
-    print(f"dubbench: {sentence}", file=sys.stderr)
+    say(sentence)
     return status
 
 
 def run() -> None:
-    """Entry point of the console script."""
-    sys.exit(main())
+    """Entry point of the console script.
+
+    Ctrl-C in the hundredths of a second before it, while the interpreter starts, is the interpreter's to answer.
+    """
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # and not ignored, as in the background
+    if ours:
+        signal.signal(signal.SIGINT, _interrupt)
+    status = main()
+    if ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is left to do is not worth a traceback
+    sys.exit(status)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Answer Ctrl-C.
+
+    While a verb loads what it drives, nothing is there to be tidied up, and an exception could get lost: libraries
+    catch whatever goes wrong in their imports.
+    """
+    if not _loading(frame):
+        raise Interrupt
+    with suppress(OSError):
+        sys.stdout.flush()
+    os._exit(_say(STOPPED, INTERRUPTED))
+
+
+def _loading(frame: FrameType | None) -> bool:
+    """Whether the program is at an import of this module's or a verb's own, rather than of what it drives."""
+    importer, machinery = "", False
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__"))
+        if machinery and not name.startswith("importlib"):
+            importer = name
+        machinery = name.startswith("importlib")
+        frame = frame.f_back
+    return importer.startswith((__name__, "dubbench.commands"))

@@ -60,6 +60,12 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         ),
         (["fit", "--model", "g4g_tiny", "--model.size", "60", "--dataset", "grid"], 1, "take a multiple of 8"),
         (["fit", "--model", "radio", "--model.optim.lr", "fast", "--dataset", "grid"], 2, "lr"),
+        (["fit", "--model", "radio", "--dataset", "grid", "--lr", "1"], 2, "unrecognized arguments: --lr"),
+        (["eval", "--dataset", "grid", "--videos", ".", "--model.optim.lr=1", "2"], 2, "unrecognized arguments: 2"),
+        (["eval", "--dataset", "grid", "--videos", ".", "--data.val_windows", "few"], 2, "val_windows"),
+        (["speed", "--model", "radio_tiny", "--model.optim.lr", "fast"], 2, "lr"),
+        (["speed", "--model", "radoi"], 1, "no model is called 'radoi'; there are g4g, "),
+        (["speed", "--model", "g4g_tiny", "--model.size", "60"], 1, "take a multiple of 8"),
         (["dubb"], 2, "invalid choice"),
         ([], 2, "VERB"),
     ],
@@ -81,6 +87,18 @@ def test_wrong_input_is_one_sentence(
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"dubbench {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", ["fit", "validate"])
+def test_every_option_is_listed_on_demand(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    short = capsys.readouterr().out
+    assert f"`dubbench {verb} --model radio --help_all`" in " ".join(short.split())
+    assert main([verb, "--help_all", "--model", "radio_tiny"]) == 0
+    listed = capsys.readouterr().out
+    for option in ("--trainer.max_steps", "--data.root", "--model.vit_layers", "--seed_everything", "--ckpt_path"):
+        assert option in listed
+        assert (option in short) == ("." not in option)
 
 
 def test_unprepared_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

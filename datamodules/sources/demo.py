@@ -7,21 +7,17 @@ columns ``frame,opening``: how far the lips are open in that frame, 0 closed to 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
-from rich.progress import track
+from typing import TYPE_CHECKING
 
 from dubbench.core.files import write_json, write_text
-from dubbench.datamodules.batch import FPS
-from dubbench.datamodules.demo.face import TalkingFace, head_pose
-from dubbench.datamodules.demo.portraits import PORTRAITS, SIZE, Portrait
-from dubbench.datamodules.demo.speech import synthesise
-from dubbench.datamodules.demo.visemes import mouth_track
 from dubbench.datamodules.sources import RawClip
 from dubbench.datamodules.sources.about import About
 from dubbench.errors import DubbenchError
-from dubbench.face.landmarks import FaceMesh
-from dubbench.media.video import VideoWriter
+from dubbench.media import FPS
+
+if TYPE_CHECKING:
+    from dubbench.datamodules.demo.face import TalkingFace
+    from dubbench.datamodules.demo.portraits import Portrait
 
 LAYOUT = "<speaker>/<sentence>.mp4; an empty or new folder is filled"
 ABOUT = About(
@@ -59,6 +55,8 @@ def find(root: Path) -> Iterator[RawClip]:
     Raises:
         DubbenchError: as `make`.
     """
+    from dubbench.datamodules.demo.portraits import PORTRAITS
+
     make(root, seed=int(_marker(root).get("seed", 0)))
     for portrait in PORTRAITS:
         for sentence in SENTENCES:
@@ -75,6 +73,10 @@ def make(root: Path, seed: int = 0) -> None:
     Raises:
         DubbenchError: if ``root`` holds anything else, or a package of the extra ``demo`` is missing.
     """
+    from rich.progress import track
+
+    from dubbench.datamodules.demo.portraits import PORTRAITS
+
     ours = {"corpus": "demo", "version": VERSION, "seed": seed}
     found = _marker(root)
     if found and found != ours:
@@ -92,12 +94,15 @@ def make(root: Path, seed: int = 0) -> None:
         make_clip(_video(root, portrait, sentence), portrait, faces[portrait.speaker], sentence, seed)
 
 
-def talking_face(portrait: Portrait) -> TalkingFace:
+def talking_face(portrait: "Portrait") -> "TalkingFace":
     """Cut a portrait and find its landmarks.
 
     Raises:
         DubbenchError: if the photograph is not there or no face is found in it.
     """
+    from dubbench.datamodules.demo.face import TalkingFace
+    from dubbench.face.landmarks import FaceMesh
+
     photo = portrait.photo()
     with FaceMesh(max_faces=1) as mesh:
         faces = mesh.detect(photo)
@@ -106,8 +111,16 @@ def talking_face(portrait: Portrait) -> TalkingFace:
     return TalkingFace(photo, faces[0], portrait.gap)
 
 
-def make_clip(video: Path, portrait: Portrait, face: TalkingFace, sentence: str, seed: int) -> None:
+def make_clip(video: Path, portrait: "Portrait", face: "TalkingFace", sentence: str, seed: int) -> None:
     """Write one clip with its viseme track; the video comes last and tells that the clip is finished."""
+    import numpy as np
+
+    from dubbench.datamodules.demo.face import head_pose
+    from dubbench.datamodules.demo.portraits import SIZE
+    from dubbench.datamodules.demo.speech import synthesise
+    from dubbench.datamodules.demo.visemes import mouth_track
+    from dubbench.media.video import VideoWriter
+
     language, text = SENTENCES[sentence]
     speech = synthesise(text, f"{language}+{portrait.voice}", portrait.pitch, portrait.rate)
     mouth = mouth_track(speech.phonemes, speech.frames)
@@ -119,7 +132,7 @@ def make_clip(video: Path, portrait: Portrait, face: TalkingFace, sentence: str,
             writer.write(face.render(opening, width, head_pose(frame / FPS, phases)))
 
 
-def _video(root: Path, portrait: Portrait, sentence: str) -> Path:
+def _video(root: Path, portrait: "Portrait", sentence: str) -> Path:
     return root / portrait.speaker / f"{sentence}.mp4"
 
 

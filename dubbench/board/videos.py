@@ -19,7 +19,6 @@ from dubbench.media.container import opened
 from dubbench.results.rows import read_csv
 
 How = Literal["copy", "link", "none"]
-HOW: tuple[How, ...] = ("copy", "link", "none")
 DIGITS = 8
 COPY = re.compile(rf"[A-Za-z0-9._+-]+-[0-9a-f]{{{DIGITS}}}\.[a-z0-9]+")
 UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")

@@ -1,7 +1,11 @@
 """The verbs of the command line, one file each: ``add_arguments`` declares the options, ``run`` does the work.
 
+Help and wrong words are answered at once: a file imports at its top what the options need, and in ``run`` what costs
+time to load.
+
 A verb that builds models or data from the command line takes their constructors' options, too (``--model.size 96``):
-it declares ``CONSTRUCTORS``, the prefixes of such options, and finds the words in ``options.constructors``.
+it declares ``CONSTRUCTORS``, the prefixes of such options, and finds the words of each prefix in
+``options.constructors``.
 """
 
 import argparse
@@ -9,20 +13,18 @@ from collections.abc import Sequence
 from importlib import import_module
 
 
-def call(verb: str, summary: str, words: Sequence[str]) -> int:
+def call(verb: str, words: Sequence[str], summary: str = "") -> int:
     """Parse the words after a verb and run it.
 
     Args:
         verb: name of its module here.
-        summary: what it does, for ``--help``.
         words: of the command line.
+        summary: what it does, for ``--help``.
 
     Returns:
         The exit status.
     """
     module = import_module(f"dubbench.commands.{verb}")
-    if hasattr(module, "main"):
-        return int(module.main(words))
     prefixes: tuple[str, ...] = getattr(module, "CONSTRUCTORS", ())
     parser = argparse.ArgumentParser(prog=f"dubbench {verb}", description=summary, allow_abbrev=not prefixes)
     module.add_arguments(parser)
@@ -32,14 +34,19 @@ def call(verb: str, summary: str, words: Sequence[str]) -> int:
     return int(module.run(options))
 
 
-def _constructors(words: Sequence[str], prefixes: tuple[str, ...], parser: argparse.ArgumentParser) -> list[str]:
-    """The words for constructors; any other is a usage error."""
+def _constructors(
+    words: Sequence[str], prefixes: Sequence[str], parser: argparse.ArgumentParser
+) -> dict[str, list[str]]:
+    """The words for constructors by prefix; any other is a usage error."""
+    found: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
     option = ""
     for word in words:
         if word.startswith("--"):
             option = word
-        if not prefixes or not option.startswith(prefixes):
+        prefix = next((prefix for prefix in prefixes if option.startswith(prefix)), None)
+        if prefix is None:
             parser.error(f"unrecognized arguments: {word}")
+        found[prefix].append(word)
         if "=" in option:
             option = ""
-    return list(words)
+    return found

@@ -1,18 +1,11 @@
 """``dubbench assets``: which pretrained files are here; fetch and verify them."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Table
-from rich.text import Text
-
 from dubbench.assets import store
+from dubbench.core.console import say, widened
 from dubbench.errors import DubbenchError
 
 NARROWEST = 132
@@ -20,7 +13,7 @@ STYLES = {"here": "green", "absent": "dim", "damaged": "bold red"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Take the command's arguments."""
+    """Declare the actions, each with its options."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     actions.add_parser("list", help="which files are here, by name and size (also without any ACTION)")
     pull = actions.add_parser("pull", help="download and verify; a stopped download goes on where it was")
@@ -41,9 +34,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(found: Sequence[store.Status]) -> None:
-    console = Console()
-    if console.width < NARROWEST:
-        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    from rich import box
+    from rich.filesize import decimal
+    from rich.table import Table
+    from rich.text import Text
+
+    console = widened(NARROWEST)
     table = Table(box=box.SIMPLE)
     for header in ("file", "needed by", "size", "licence of the weights", "state"):
         table.add_column(header, justify="right" if header == "size" else "left", no_wrap=header == "file")
@@ -63,7 +59,7 @@ def _verify(names: Sequence[str]) -> int:
     _show(found)
     wrong = [store.damaged(s.asset, s.path, s.fault) for s in found if s.state == "damaged" and s.path is not None]
     missing = [store.absent(status.asset) for status in found if names and status.state == "absent"]
-    return _say([*wrong, *missing])
+    return _told([*wrong, *missing])
 
 
 def _pull(names: Sequence[str], everything: bool) -> int:
@@ -80,10 +76,13 @@ def _pull(names: Sequence[str], everything: bool) -> int:
             failures.append(str(error))
         else:
             print(f"{path} (licence of the weights: {store.get(name).licence})", flush=True)
-    return _say(failures)
+    return _told(failures)
 
 
 def _with_progress(name: str) -> Path:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     console = Console(stderr=True)
     bar = Progress(
@@ -94,7 +93,7 @@ def _with_progress(name: str) -> Path:
         return store.pull(name, lambda here, total: bar.update(task, completed=here, total=total))
 
 
-def _say(sentences: Sequence[str]) -> int:
+def _told(sentences: Sequence[str]) -> int:
     for sentence in sentences:
-        print(f"dubbench: {sentence}", file=sys.stderr)
+        say(sentence)
     return 1 if sentences else 0

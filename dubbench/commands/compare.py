@@ -4,11 +4,10 @@ import argparse
 from pathlib import Path
 
 from dubbench.errors import DubbenchError
-from dubbench.results.baseline import compare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
+    """Declare the options."""
     parser.add_argument("baseline", type=Path, help="CSV file in the repository")
     parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote, or summary.csv files")
     parser.add_argument("--accept", action="store_true", help="make the results the new baseline")
@@ -23,7 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare; returns the exit status."""
+    """Compare, or make a new baseline; the status is 1 unless all is as it was.
+
+    Raises:
+        DubbenchError: if options do not go together, or as `dubbench.results.baseline.compare` does.
+    """
     if options.repeats and not options.accept:
         raise DubbenchError("--repeats measures the tolerances of a new baseline; give --accept, too")
-    return compare(options.baseline, options.results, options.accept, options.repeats, options.markdown)
+    from dubbench.results.baseline import compare
+
+    return compare(
+        options.baseline,
+        options.results,
+        accepting=options.accept,
+        repeats=options.repeats,
+        markdown=options.markdown,
+    )

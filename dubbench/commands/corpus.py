@@ -4,11 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from dubbench.core.console import widened
 from dubbench.datamodules.corpus_check import SAMPLE, Report, about_corpus, check, layout
 from dubbench.datamodules.sources import MODULES
 from dubbench.datamodules.sources.about import About
@@ -29,11 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """List the corpora, describe one, or check a folder.
 
-    Returns:
-        Exit status: 1 if a folder was checked and cannot be used.
-
     Raises:
-        DubbenchError: if no such corpus is known, a folder is given without a corpus, or it is none.
+        DubbenchError: if no such corpus is known, a folder is given without a corpus, or it cannot be used.
     """
     if options.name is None:
         if options.root is not None:
@@ -46,24 +39,33 @@ def run(options: argparse.Namespace) -> int:
     if options.sample < 0:
         raise DubbenchError(f"--sample {options.sample} is too small; give 0 or more")
     try:
-        return _tell(check(options.name, options.root, options.sample))
+        report = check(options.name, options.root, options.sample)
     except OSError as error:
         raise DubbenchError(f"{error.filename} cannot be looked at ({error.strerror})") from error
+    _show(report)
+    return 0
 
 
 def _list() -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE)
     for header in ("corpus", "size", "fps", "frames", "speech"):
         table.add_column(header, no_wrap=header == "corpus")
     for name in sorted(MODULES):
         about = about_corpus(name)
         table.add_row(*map(Text, (name, about.size, rates(about), pixels(about), about.speech)))
-    console = _console()
+    console = widened(NARROWEST)
     console.print(table)
     console.print("`dubbench corpus NAME` says how to obtain one, and with --root DIR whether a folder holds it.")
 
 
 def _describe(name: str, about: About) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
     rows = {
         "paper": about.paper,
         "to obtain": about.obtain,
@@ -83,7 +85,7 @@ def _describe(name: str, about: About) -> None:
     table.add_column()
     for key, value in rows.items():
         table.add_row(Text(key, "bold"), Text(value))
-    console = _console()
+    console = widened(NARROWEST)
     console.print(Text(about.title, "bold"))
     console.print(table)
 
@@ -98,26 +100,17 @@ def pixels(about: About) -> str:
     return " or ".join(f"{width} x {height}" for width, height in about.frames) or "differ"
 
 
-def _tell(report: Report) -> int:
+def _show(report: Report) -> None:
     for line in report.facts:
         print(_printable(line))
     for line in report.warnings:
         print(_printable(f"warning: {line}"))
     sys.stdout.flush()
     if report.fault:
-        print(_printable(f"dubbench: {report.fault}"), file=sys.stderr)
-        return 1
+        raise DubbenchError(_printable(report.fault))
     print("usable, with the warnings above" if report.warnings else "usable")
-    return 0
 
 
 def _printable(line: str) -> str:
     """File names are bytes; those that are no UTF-8 get question marks."""
     return line.encode(errors="replace").decode()
-
-
-def _console() -> Console:
-    console = Console()
-    if console.width < NARROWEST:
-        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
-    return console

@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
+from dubbench.commands import call
 from dubbench.errors import DubbenchError
 
 METHODS = {"radio": "RADIO", "personatalk": "PersonaTalk", "realtalk": "RealTalk", "g4g": "G4G"}
@@ -22,26 +21,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that prepare clips")
 
 
-def run(given: argparse.Namespace) -> int:
-    """Run the demo; every step goes on where an interrupted run left it."""
-    from dubbench.cli import main
+def run(options: argparse.Namespace) -> int:
+    """Run the demo; every step goes on where an interrupted run left it.
 
-    console = Console()
-    steps = _steps(given)
+    Raises:
+        DubbenchError: if a step does, with its number, or ends with another status than 0.
+    """
+    from rich.console import Console
+
+    console, out = Console(), options.out
+    steps = _steps(options)
     for number, (what, words) in enumerate(steps, 1):
         console.rule(f"{number} of {len(steps)}: {what}", align="left")
-        if status := main(words):
+        try:
+            verb, *rest = words
+            status = call(verb, rest)
+        except DubbenchError as error:
+            raise DubbenchError(f"the demo stopped at step {number} ({what}): {error}") from error
+        if status:
             raise DubbenchError(f"the demo stopped at step {number} ({what}) with status {status}; see above for why")
     console.rule("done", align="left")
-    console.print(f"leaderboard    {given.out / 'leaderboard.html'}, and as a table {given.out / 'leaderboard.csv'}")
-    console.print(f"dubbed videos  {given.out / 'results'}/*/videos: a folder a method, the same clips in each")
-    console.print(f"training logs  tensorboard --logdir {given.out}")
+    console.print(f"leaderboard    {out / 'leaderboard.html'}, and as a table {out / 'leaderboard.csv'}")
+    console.print(f"dubbed videos  {out / 'results'}/*/videos: a folder a method, the same clips in each")
+    console.print(f"training logs  tensorboard --logdir {out}")
     return 0
 
 
-def _steps(given: argparse.Namespace) -> list[tuple[str, list[str]]]:
+def _steps(options: argparse.Namespace) -> list[tuple[str, list[str]]]:
     """What the demo does, each step a command that a user could type."""
-    out = given.out
+    out = options.out
     data = ["--dataset", "demo", "--dataset.root", str(out / "prepared")]
 
     def checkpoint(name: str) -> str:
@@ -53,21 +61,21 @@ def _steps(given: argparse.Namespace) -> list[tuple[str, list[str]]]:
         return ["fit", "--model", name, *data, *where, *length, *more]
 
     corpus = ["--dataset", "demo", "--root", str(out / "corpus"), "--out", str(out / "prepared")]
-    options = {"radio": ["--model.sync_expert", checkpoint("sync_expert_tiny")]}
+    expert = {"radio": ["--model.sync_expert", checkpoint("sync_expert_tiny")]}
     results = {method: str(out / "results" / method) for method in METHODS}
     steps = [
         (
             "make the demo corpus and prepare it",
-            ["prepare", *corpus, "--size", str(SIZE), "--workers", str(given.workers), "--geometry", "mesh"],
+            ["prepare", *corpus, "--size", str(SIZE), "--workers", str(options.workers), "--geometry", "mesh"],
         ),
-        ("train the sync expert", fit("sync_expert_tiny", given.expert_steps)),
+        ("train the sync expert", fit("sync_expert_tiny", options.expert_steps)),
     ]
     for method, name in METHODS.items():
-        more = options.get(method, [])
-        steps.append((f"train {name} (tiny)", fit(f"{method}_tiny", given.steps, *more)))
+        more = expert.get(method, [])
+        steps.append((f"train {name} (tiny)", fit(f"{method}_tiny", options.steps, *more)))
     for method, name in METHODS.items():
         weights = ["--ckpt_path", checkpoint(f"{method}_tiny"), "--out", results[method]]
-        scoring = ["eval", "--model", f"{method}_tiny", *data, *options.get(method, []), *weights]
+        scoring = ["eval", "--model", f"{method}_tiny", *data, *expert.get(method, []), *weights]
         steps.append((f"dub the test clips by {name} and score them", scoring))
     board = ["--out", str(out / "leaderboard.csv"), "--html", str(out / "leaderboard.html")]
     steps.append(("write the leaderboard", ["leaderboard", *results.values(), *board]))

@@ -1,114 +1,26 @@
 """``dubbench dub``: give a video other speech, at its own resolution."""
 
 import argparse
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from dubbench.commands.speed import PRECISIONS
-from dubbench.core.config_names import read, resolve
-from dubbench.core.devices import device
+from dubbench.core.config_names import class_of_model
+from dubbench.core.console import say
+from dubbench.core.devices import PRECISIONS, autocast_type, device
 from dubbench.core.files import no_room
-from dubbench.dubbing import Box, DubOptions, dub
-from dubbench.dubbing.clips import Span
 from dubbench.errors import DubbenchError
-from dubbench.media import FPS
-from dubbench.models.base import DubbingModel, class_path, load_model
+
+if TYPE_CHECKING:
+    from dubbench.dubbing import Box
+    from dubbench.models.base import DubbingModel
 
 MARK = "AI-generated lip movements"
 
 
-def main(args: Sequence[str]) -> int:
-    """Dub as the command line says, say what came of it, and return the exit status."""
-    given = _parser().parse_args(list(args))
-    face = _face(given.face)
-    where = device(given.device)
-    model = load_model(given.ckpt_path, named=given.model)
-    _check_name(given.model, model, given.ckpt_path)
-    options = DubOptions(
-        face=face,
-        length=given.length,
-        size=given.size,
-        crf=given.crf,
-        mark=given.mark,
-        precision=PRECISIONS[given.precision],
-        keep=given.keep,
-    )
-    try:
-        report = dub(
-            model.to(where).eval(), given.ckpt_path, given.video, given.audio, given.out, options, _shown, _say
-        )
-    except (OSError, DubbenchError) as error:
-        if not no_room(error):
-            raise
-        raise DubbenchError(
-            f"no room left to write {given.out} and its work folder; make room and give the same command again, it "
-            "goes on where it was"
-        ) from error
-    without = f", {report.faceless} of them without the face and untouched" if report.faceless else ""
-    print(
-        f"{given.out}: {report.frames} frames ({report.frames / FPS:.1f} s){without}, dubbed in {report.seconds:.0f} s"
-    )
-    return 0
-
-
-def _face(text: str) -> Box | None:
-    """The box of ``--face``; None for the largest face."""
-    if text == "largest":
-        return None
-    try:
-        left, top, width, height = (float(side) for side in text.split(","))
-    except ValueError as error:
-        raise DubbenchError(f"--face {text} is no box; give largest or X,Y,W,H in pixels") from error
-    if not (width > 0 and height > 0):
-        raise DubbenchError(f"--face {text} is an empty box; give X,Y,W,H with a width and a height")
-    return left, top, width, height
-
-
-def _check_name(name: str | None, model: DubbingModel, path: Path) -> None:
-    """See that a model that was named is the checkpoint's own."""
-    if name is None:
-        return
-    named = resolve("model", name)
-    if named.endswith((".yaml", ".yml")) and not Path(named).is_file():
-        raise DubbenchError(f"--model {name} is not there; give a method's short name or leave it out")
-    if named.endswith((".yaml", ".yml", "}")):
-        named = str(read("model", name)["class_path"])
-    if named != class_path(type(model)):
-        raise DubbenchError(
-            f"{path} holds a {class_path(type(model))}, but --model {name} is a {named}; name the checkpoint's own "
-            "model or leave --model out"
-        )
-
-
-def _say(sentence: str) -> None:
-    print(f"dubbench: {sentence}", file=sys.stderr)
-
-
-@contextmanager
-def _shown(step: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how a step over frames goes, on a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(f"{step:8}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    # Refreshed by hand: a refreshing thread would write into stderr while native libraries have it held back.
-    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total or None)
-        yield lambda frames: progress.update(task, advance=frames, refresh=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dubbench dub", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
     add = parser.add_argument
     add(
         "--model",
@@ -128,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--length",
         default="longer",
-        choices=list(Span.RULES),
+        choices=("longer", "shorter", "video", "speech"),
         help="how long the result is; a video that is too short goes back and forth, speech that is gets silence, and "
         "what is too long is cut (%(default)s: nothing is)",
     )
@@ -137,5 +49,106 @@ def _parser() -> argparse.ArgumentParser:
     add("--mark", nargs="?", const=MARK, metavar="TEXT", help=f"draw a visible mark into every frame ({MARK!r})")
     add("--keep", action="store_true", help="leave the work folder, O.work, for a look or for more of the same")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
-    add("--precision", choices=list(PRECISIONS), default="float32", help="of autocast (%(default)s)")
-    return parser
+    add("--precision", choices=PRECISIONS, default="float32", help="of autocast (%(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Dub and say what came of it.
+
+    Raises:
+        DubbenchError: if an option cannot be used, the disk is full, or as `dubbench.dubbing.dub` does.
+    """
+    face = _face(options.face)
+    from dubbench.dubbing import DubOptions, dub
+    from dubbench.media import FPS
+    from dubbench.models.base import load_model
+
+    where = device(options.device)
+    model = load_model(options.ckpt_path, named=options.model)
+    _check_name(options.model, model, options.ckpt_path)
+    how = DubOptions(
+        face=face,
+        length=options.length,
+        size=options.size,
+        crf=options.crf,
+        mark=options.mark,
+        precision=autocast_type(options.precision),
+        keep=options.keep,
+    )
+    try:
+        report = dub(
+            model.to(where).eval(),
+            checkpoint=options.ckpt_path,
+            video=options.video,
+            audio=options.audio,
+            out=options.out,
+            options=how,
+            progress=_shown,
+            say=say,
+        )
+    except (OSError, DubbenchError) as error:
+        if not no_room(error):
+            raise
+        raise DubbenchError(
+            f"no room left to write {options.out} and its work folder; make room and give the same command again, it "
+            "goes on where it was"
+        ) from error
+    without = f", {report.faceless} of them without the face and untouched" if report.faceless else ""
+    length = f"{report.frames} frames ({report.frames / FPS:.1f} s)"
+    print(f"{options.out}: {length}{without}, dubbed in {report.seconds:.0f} s")
+    return 0
+
+
+def _face(text: str) -> "Box | None":
+    """The box of ``--face``; None for the largest face."""
+    if text == "largest":
+        return None
+    try:
+        left, top, width, height = (float(side) for side in text.split(","))
+    except ValueError as error:
+        raise DubbenchError(f"--face {text} is no box; give largest or X,Y,W,H in pixels") from error
+    if not (width > 0 and height > 0):
+        raise DubbenchError(f"--face {text} is an empty box; give X,Y,W,H with a width and a height")
+    return left, top, width, height
+
+
+def _check_name(name: str | None, model: "DubbingModel", path: Path) -> None:
+    """See that a model that was named is the checkpoint's own."""
+    from dubbench.models.base import class_path
+
+    if name is None:
+        return
+    named = class_of_model(name)
+    if named != class_path(type(model)):
+        raise DubbenchError(
+            f"{path} holds a {class_path(type(model))}, but --model {name} is a {named}; name the checkpoint's own "
+            "model or leave --model out"
+        )
+
+
+@contextmanager
+def _shown(step: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how a step over frames goes, on a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(f"{step:8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    # Refreshed by hand: a refreshing thread would write into stderr while native libraries have it held back.
+    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total or None)
+        yield lambda frames: progress.update(task, advance=frames, refresh=True)

@@ -1,81 +1,88 @@
 """``dubbench eval``: score a checkpoint of ours, or anybody's videos, under a named protocol."""
 
-from collections.abc import Sequence
+import argparse
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-from lightning import seed_everything
-
-from dubbench.commands import leaderboard
-from dubbench.core.config_names import expand, label, names
-from dubbench.core.devices import device
-from dubbench.datamodules.datamodule import DubbingDataModule
+from dubbench.core.config_names import label, names
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.evaluate import evaluate
-from dubbench.evaluation.experts import experts
-from dubbench.models.base import DubbingModel, read_checkpoint
-from dubbench.protocols.protocol import load_all
+
+CONSTRUCTORS = ("--model.", "--data.", "--dataset.")
 
 
-def main(args: Sequence[str]) -> int:
-    """Score as the command line says, show the table, and return the exit status."""
-    words = list(args)
-    parser = _parser()
-    given = parser.parse_args(expand(words))
-    if (given.model is None) != (given.ckpt_path is None):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = (
+        "The constructors of the model and the data have options of their own, such as --model.size and "
+        "--dataset.root: `dubbench fit --model radio --help_all` lists them."
+    )
+    add = parser.add_argument
+    add("--model", metavar="NAME", help="a method's short name or YAML file")
+    add("--ckpt_path", type=Path, metavar="FILE", help="the method's checkpoint")
+    add("--videos", type=Path, metavar="DIR", help="folder of finished videos to score, matched by clip id")
+    add("--method", metavar="NAME", help="name of the row (default: the model's or folder's name)")
+    add("--dataset", "--data", required=True, metavar="NAME", help="a dataset's short name or YAML file")
+    add("--protocol", default="first_frame", metavar="NAME", help=f"{', '.join(names('protocol'))}, or a YAML file")
+    add("--split", default="test", help="which split of the prepared clips (%(default)s)")
+    add("--out", type=Path, default=Path("results"), metavar="DIR", help="folder of the results (%(default)s)")
+    add("--source_root", type=Path, metavar="DIR", help="where the corpus lies, if it moved since `prepare`")
+    add("--sync_expert", type=Path, metavar="CKPT", help="checkpoint of a sync expert, for sync_similarity")
+    add("--style_encoder", type=Path, metavar="CKPT", help="checkpoint of a style encoder, for style_sim")
+    add("--limit", type=int, metavar="N", help="score only the first clips of the split")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
+    add("--seed", type=int, default=0, help="seed of references and intervals (%(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score under each protocol and show the table.
+
+    Raises:
+        DubbenchError: if options do not go together, or as the models and `dubbench.evaluation.evaluate` do.
+    """
+    if (options.model is None) != (options.ckpt_path is None):
         raise DubbenchError("--model and --ckpt_path go together: the model's name and the checkpoint of its weights")
-    if given.model is None and given.videos is None:
+    if options.model is None and options.videos is None:
         raise DubbenchError("there is nothing to score; give --model NAME --ckpt_path FILE, or --videos DIR")
-    if given.model is not None and given.videos is not None and given.method is not None:
+    if options.model is not None and options.videos is not None and options.method is not None:
         raise DubbenchError("--method names one row, but --model and --videos make two; score them one after the other")
-    where = device(given.device)
-    seed_everything(given.seed, verbose=False)
-    name = given.method or label(words, "--model")
-    built = parser.instantiate_classes(given)
+    from lightning import seed_everything
+
+    from dubbench.board import screen
+    from dubbench.core.devices import device
+    from dubbench.evaluation.evaluate import evaluate
+    from dubbench.evaluation.experts import experts
+    from dubbench.models.base import DubbingModel, read_checkpoint
+    from dubbench.protocols.protocol import load_all
+    from dubbench.training.build import build_data, build_model
+
+    where = device(options.device)
+    seed_everything(options.seed, verbose=False)
+    data = build_data(options.dataset, options.constructors["--data."] + options.constructors["--dataset."], "eval")
+    name = options.method or label(options.words, "--model")
     models: dict[str, DubbingModel] = {}
-    if built.model is not None:
-        path = Path(given.ckpt_path)
-        built.model.load_checkpoint(read_checkpoint(path), path)
-        models[name] = built.model.to(where).eval()
-    built.data.check_corpus()
-    videos = {given.method or Path(given.videos).resolve().name: Path(given.videos)} if given.videos else {}
-    rules = load_all(given.protocol)
-    networks = experts(given.sync_expert, given.style_encoder, where)
-    done = []
-    for protocol in rules:
-        out = evaluate(
-            built.data.root,
+    if options.model is not None:
+        model = build_model(options.model, options.constructors["--model."], "eval")
+        model.load_checkpoint(read_checkpoint(options.ckpt_path), options.ckpt_path)
+        models[name] = model.to(where).eval()
+    data.check_corpus()
+    videos = {options.method or options.videos.resolve().name: options.videos} if options.videos else {}
+    rules = load_all(options.protocol)
+    networks = experts(options.sync_expert, options.style_encoder, where)
+    done = [
+        evaluate(
+            data.root,
             models,
-            out=Path(given.out, protocol.name) if len(rules) > 1 else given.out,
+            out=options.out / protocol.name if len(rules) > 1 else options.out,
             protocol=protocol,
-            split=given.split,
+            split=options.split,
             videos=videos,
-            checkpoints={name: Path(given.ckpt_path)} if models else {},
-            source_root=given.source_root,
-            seed=given.seed,
-            limit=given.limit,
+            checkpoints={name: options.ckpt_path} if models else {},
+            source_root=options.source_root,
+            seed=options.seed,
+            limit=options.limit,
             device=str(where),
             networks=networks,
         )
-        done.append(out)
-    leaderboard.show(done)
+        for protocol in rules
+    ]
+    screen.show(done)
     return 0
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="dubbench eval", description=__doc__)
-    parser.add_subclass_arguments(DubbingModel, "model", required=False, help="a method's short name or YAML file")
-    parser.add_argument("--ckpt_path", type=str | None, help="the method's checkpoint")
-    parser.add_argument("--videos", type=str | None, help="folder of finished videos to score, matched by clip id")
-    parser.add_argument("--method", type=str | None, help="name of the row (default: the model's or folder's name)")
-    parser.add_subclass_arguments(DubbingDataModule, "data", required=True, help="a dataset's short name or YAML file")
-    parser.add_argument("--protocol", default="first_frame", help=f"{', '.join(names('protocol'))}, or a YAML file")
-    parser.add_argument("--split", default="test", help="which split of the prepared clips")
-    parser.add_argument("--out", default="results", help="folder of the results")
-    parser.add_argument("--source_root", type=str | None, help="where the corpus lies, if it moved since `prepare`")
-    parser.add_argument("--sync_expert", type=str | None, help="checkpoint of a sync expert, for sync_similarity")
-    parser.add_argument("--style_encoder", type=str | None, help="checkpoint of a style encoder, for style_sim")
-    parser.add_argument("--limit", type=int | None, help="score only the first clips of the split")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument("--seed", type=int, default=0, help="seed of references and intervals")
-    return parser

@@ -3,22 +3,11 @@
 import argparse
 from pathlib import Path
 
-from dubbench.board import paper_table
-from dubbench.board.entries import Entry, collect, expanded
-from dubbench.board.markdown import write_markdown
-from dubbench.board.page import write_page
-from dubbench.board.ranking import grouped
-from dubbench.board.screen import show, show_groups
-from dubbench.board.tables import write_tidy, write_wide
-from dubbench.board.videos import HOW
 from dubbench.errors import DubbenchError
-from dubbench.speed import report as speed_report
-
-__all__ = ["Entry", "add_arguments", "collect", "run", "show"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
+    """Declare the options."""
     parser.add_argument(
         "results",
         nargs="*",
@@ -34,37 +23,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, help="self-contained page to write")
     parser.add_argument(
         "--videos",
-        choices=HOW,
+        choices=("copy", "link", "none"),
         default="copy",
         help="the page's videos: copied into <page>_files beside it (default), linked where they lie, or none",
     )
     parser.add_argument("--clips", type=int, default=3, help="how many clips the page shows as videos (default 3)")
 
 
-def run(namespace: argparse.Namespace) -> int:
-    """Collect, write and show; returns the exit status."""
-    if namespace.clips < 1:
-        raise DubbenchError(f"--clips is {namespace.clips}; give at least 1, or --videos none")
-    places = expanded(namespace.results)
-    if namespace.paper:
-        if namespace.tidy or namespace.markdown or namespace.html:
+def run(options: argparse.Namespace) -> int:
+    """Collect, write and show.
+
+    Raises:
+        DubbenchError: if options do not go together, or a results folder is damaged.
+    """
+    if options.clips < 1:
+        raise DubbenchError(f"--clips is {options.clips}; give at least 1, or --videos none")
+    from dubbench.board.entries import collect, expanded
+    from dubbench.board.ranking import grouped
+    from dubbench.board.screen import show_groups
+    from dubbench.board.tables import write_tidy, write_wide
+    from dubbench.speed import report as speed_report
+
+    places = expanded(options.results)
+    if options.paper:
+        if options.tidy or options.markdown or options.html:
             raise DubbenchError("--paper prints a table and writes no file; leave --tidy, --markdown and --html out")
-        paper_table.show(namespace.paper, places)
+        from dubbench.board import paper_table
+
+        paper_table.show(options.paper, places)
         return 0
     if not places:
         raise DubbenchError("there is nothing to put side by side; name folders that dubbench eval wrote")
     entries = collect(places)
     speeds = speed_report.collected(places)
     if not entries and not all(map(speed_report.holds_only_speeds, places)):
-        raise DubbenchError(f"{namespace.results[0]} holds no row; run dubbench eval again")
+        raise DubbenchError(f"{options.results[0]} holds no row; run dubbench eval again")
     groups = grouped(entries)
     if entries:
-        write_wide(namespace.out, entries)
-    if namespace.tidy:
-        write_tidy(namespace.tidy, groups)
-    if namespace.markdown:
-        write_markdown(namespace.markdown, groups, speeds)
-    if namespace.html:
-        write_page(namespace.html, groups, speeds, namespace.videos, namespace.clips)
+        write_wide(options.out, entries)
+    if options.tidy:
+        write_tidy(options.tidy, groups)
+    if options.markdown:
+        from dubbench.board.markdown import write_markdown
+
+        write_markdown(options.markdown, groups, speeds)
+    if options.html:
+        from dubbench.board.page import write_page
+
+        write_page(options.html, groups, speeds, how=options.videos, count=options.clips)
     show_groups(groups, places)
     return 0

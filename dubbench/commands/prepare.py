@@ -1,13 +1,10 @@
-"""``dubbench prepare``: the command line of `prepare`."""
+"""``dubbench prepare``: turn a folder of talking video into aligned clips."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from dubbench.datamodules.sources import MODULES
 from dubbench.errors import DubbenchError
-
-INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,53 +40,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Prepare, fit face geometry if asked for, and say what came of it.
 
     Returns:
-        Exit status: 0 if the folder holds clips (with geometry, if asked for), 1 if nothing could be made, 130 if it
-        was interrupted.
+        Exit status: 0 if the folder holds clips (with geometry, if asked for), 1 if nothing could be made.
+
+    Raises:
+        DubbenchError: if an option or the corpus cannot be used.
+        KeyboardInterrupt: if it was interrupted, with what that means.
     """
     from dubbench.datamodules.prepare.run import prepare
 
-    options = {name: getattr(arguments, name) for name in ("size", "workers", "smooth", "faces", "split", "limit")}
+    settings = {name: getattr(options, name) for name in ("size", "workers", "smooth", "faces", "split", "limit")}
     try:
-        _check_geometry(arguments)
-        report = prepare(arguments.dataset, arguments.root, arguments.out, **options)
-        failed = f"{report.failed} failed" + (f" (see {arguments.out / 'failures.csv'})" if report.failed else "")
-        print(f"{arguments.out}: {report.done} prepared, {report.skipped} finished before, {failed}", flush=True)
+        _check_geometry(options)
+        report = prepare(options.dataset, options.root, options.out, **settings)
+        failed = f"{report.failed} failed" + (f" (see {options.out / 'failures.csv'})" if report.failed else "")
+        print(f"{options.out}: {report.done} prepared, {report.skipped} finished before, {failed}", flush=True)
         there = report.done + report.skipped > 0
-        if there and arguments.geometry:
-            there = _fit(arguments)
-    except DubbenchError as error:
-        print(f"dubbench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("dubbench: stopped; finished clips are kept, the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+        if there and options.geometry:
+            there = _fit(options)
+    except KeyboardInterrupt as stop:
+        sentence = "stopped; finished clips are kept, the same command goes on from here"
+        raise KeyboardInterrupt(sentence) from stop
     return 0 if there else 1
 
 
-def _check_geometry(arguments: argparse.Namespace) -> None:
+def _check_geometry(options: argparse.Namespace) -> None:
     """Find out before hours of preparing whether the geometry asked for can be had."""
-    if arguments.geometry:
+    if options.geometry:
         from dubbench.datamodules.prepare.geometry import given_model
         from dubbench.datamodules.prepare.guess import settled_guess
 
-        given_model(arguments.out, arguments.geometry, arguments.geometry_file)
-        settled_guess(arguments.out, arguments.geometry, arguments.geometry_file)
-    elif arguments.geometry_file:
+        given_model(options.out, options.geometry, options.geometry_file)
+        settled_guess(options.out, options.geometry, options.geometry_file)
+    elif options.geometry_file:
         raise DubbenchError("--geometry_file wants --geometry beside it: mesh, ict or bfm")
 
 
-def _fit(arguments: argparse.Namespace) -> bool:
+def _fit(options: argparse.Namespace) -> bool:
     """Fit the face model to every clip; returns whether any clip has geometry now."""
     from dubbench.datamodules.prepare.geometry import FAILURES, prepare_geometry
     from dubbench.datamodules.prepare.run import claimed
 
-    with claimed(arguments.out):
-        report = prepare_geometry(arguments.out, arguments.geometry, arguments.workers, arguments.geometry_file)
-    failed = f"{len(report.failures)} failed" + (f" (see {arguments.out / FAILURES})" if report.failures else "")
-    how = f"{arguments.geometry} (first guess: {report.guess})" if report.guess else arguments.geometry
-    print(f"{arguments.out}: {report.done} fitted with {how}, {report.skipped} finished before, {failed}")
+    with claimed(options.out):
+        report = prepare_geometry(options.out, options.geometry, options.workers, options.geometry_file)
+    failed = f"{len(report.failures)} failed" + (f" (see {options.out / FAILURES})" if report.failures else "")
+    how = f"{options.geometry} (first guess: {report.guess})" if report.guess else options.geometry
+    print(f"{options.out}: {report.done} fitted with {how}, {report.skipped} finished before, {failed}")
     return report.done + report.skipped > 0

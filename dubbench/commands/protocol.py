@@ -3,9 +3,7 @@
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-
-from rich.console import Console
-from rich.markup import escape
+from typing import TYPE_CHECKING
 
 from dubbench.core.config_names import names
 from dubbench.core.files import write_text
@@ -16,35 +14,44 @@ from dubbench.protocols.protocol import Protocol, load_all
 from dubbench.protocols.selection import listed, published
 from dubbench.results.rows import as_csv
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 COLUMNS = ("protocol", "protocol_hash", "dataset", "clip", "speaker", "driving")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the verb."""
+    """Declare the options."""
     parser.add_argument("name", nargs="?", help="a protocol's short name or YAML file; without one, all are listed")
     parser.add_argument("--csv", type=Path, help="write the clips that it asks for, with what drives each")
 
 
-def run(given: argparse.Namespace) -> int:
-    """Show one protocol or list all; returns the exit status."""
+def run(options: argparse.Namespace) -> int:
+    """Show one protocol or list all.
+
+    Raises:
+        DubbenchError: as `dubbench.protocols.protocol.load_all` does, or if there is no list of clips to write.
+    """
+    from rich.console import Console
+
     console = Console(soft_wrap=True, highlight=False)
-    if given.name is None:
-        if given.csv:
+    if options.name is None:
+        if options.csv:
             raise DubbenchError("--csv writes the clips of one protocol; name it")
         for name in names("protocol"):
             rules = load_all(name)
             hashes = ", ".join(f"{rule.name} {rule.hash}" if len(rules) > 1 else rule.hash for rule in rules)
             console.print(f"{name:32}{hashes}")
         return 0
-    rules = load_all(given.name)
+    rules = load_all(options.name)
     for rule in rules:
         _show(rule, console)
-    if given.csv:
+    if options.csv:
         lines = [line for rule in rules for line in clips(rule)]
         if not lines:
-            raise DubbenchError(f"{given.name} lists no clip by name, so there is nothing to write")
-        write_text(given.csv, as_csv(COLUMNS, lines))
-        console.print(f"{given.csv} lists {len(lines)} clips")
+            raise DubbenchError(f"{options.name} lists no clip by name, so there is nothing to write")
+        write_text(options.csv, as_csv(COLUMNS, lines))
+        console.print(f"{options.csv} lists {len(lines)} clips")
     return 0
 
 
@@ -58,7 +65,9 @@ def clips(rule: Protocol) -> list[tuple[str, ...]]:
     return lines
 
 
-def _show(rule: Protocol, console: Console) -> None:
+def _show(rule: Protocol, console: "Console") -> None:
+    from rich.markup import escape
+
     console.print(f"[bold]{escape(rule.name)}[/bold]  hash {rule.hash}")
     for key, value in asdict(rule).items():
         if key not in ("name", "metrics", "clips"):

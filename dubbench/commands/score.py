@@ -1,37 +1,24 @@
 """``dubbench score``: any pair of videos or folders of videos, prepared or not, by every metric that works here."""
 
 import argparse
-from collections.abc import Container, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import get_args, get_type_hints
-
-import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from dubbench.core.devices import device
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, Job
-from dubbench.evaluation.pairs import PRED, Pair, Prediction, match
-from dubbench.evaluation.score_clip import FEATURES, score_clip
-from dubbench.evaluation.score_report import Report
-from dubbench.face.landmarks import FaceMesh
-from dubbench.media.audio import read_speech
 from dubbench.metrics.catalogue import DEFINITIONS
-from dubbench.metrics.common.options import EMBEDDERS, POOL_MINIMUM, SYNC_RULES
-from dubbench.metrics.suite import Suite, standard
 from dubbench.protocols.protocol import Protocol, load
-from dubbench.results.rows import GROUND_TRUTH, INFORMATIVE, ClipResult, Pooled
+
+if TYPE_CHECKING:
+    from dubbench.metrics.suite import Suite
 
 BASE = "first_frame"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declare the options; those of a protocol have the choices and the values of `BASE`."""
+    choices, rules = get_type_hints(Protocol), load(BASE)
     parser.add_argument("--pred", required=True, type=Path, metavar="PATH", help="video, folder or prepared folder")
     parser.add_argument("--target", required=True, type=Path, metavar="PATH", help="ground truth, of the same kind")
     parser.add_argument(
@@ -43,29 +30,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write values, definitions and versions")
     parser.add_argument(
         "--length",
-        choices=get_args(get_type_hints(Protocol)["length"]),
-        default="equal",
+        choices=get_args(choices["length"]),
+        default=rules.length,
         help="equal: lengths may differ by one frame; prefix: the frames that both have count (%(default)s)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
     parser.add_argument(
         "--sync",
-        choices=SYNC_RULES,
-        default="landmark",
+        choices=get_args(choices["sync"]),
+        default=rules.sync,
         help="faces for SyncNet: landmark tracks, the official S3FD pipeline, or precropped frames (%(default)s)",
     )
     parser.add_argument(
-        "--embedder", default=EMBEDDERS[0], metavar="NAME", help="asset or ONNX file behind CSIM (%(default)s)"
+        "--embedder", default=rules.embedder, metavar="NAME", help="asset or ONNX file behind CSIM (%(default)s)"
     )
     parser.add_argument("--sync_expert", type=Path, metavar="CKPT", help="checkpoint behind sync_similarity (none)")
     parser.add_argument("--style_encoder", type=Path, metavar="CKPT", help="checkpoint behind style_sim (none)")
     parser.add_argument(
-        "--frames_minimum", type=int, default=POOL_MINIMUM, metavar="N", help="frames that FID asks for (%(default)s)"
+        "--frames_minimum",
+        type=int,
+        default=rules.pool_minimum,
+        metavar="N",
+        help="frames that FID asks for (%(default)s)",
     )
     parser.add_argument("--source_root", type=Path, metavar="DIR", help="where a prepared corpus lies, if it moved")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Score, show the table and write the JSON file.
 
     Returns:
@@ -74,95 +65,55 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         DubbenchError: if the two sides do not go together, or no metric works here.
     """
-    if arguments.audio and not arguments.pred.is_file():
+    if options.audio and not options.pred.is_file():
         raise DubbenchError("--audio goes with a single video; the videos of a folder bring their own sound")
-    if arguments.frames_minimum < 2:
-        raise DubbenchError(f"--frames_minimum is {arguments.frames_minimum}; FID takes at least 2 frames a side")
-    pairing = match(arguments.pred, arguments.target)
-    speech = read_speech(arguments.audio) if arguments.audio else None
-    suite = _suite(arguments)
+    if options.frames_minimum < 2:
+        raise DubbenchError(f"--frames_minimum is {options.frames_minimum}; FID takes at least 2 frames a side")
+    from rich.console import Console
+    from rich.progress import track
+
+    from dubbench.evaluation.pairs import PRED, match
+    from dubbench.evaluation.score_pairs import score_pairs
+    from dubbench.evaluation.score_report import Report
+    from dubbench.media.audio import read_speech
+
+    pairing = match(options.pred, options.target)
+    speech = read_speech(options.audio) if options.audio else None
+    suite = _suite(options)
     if not suite.metrics:
         raise DubbenchError(f"none of the metrics works here: {' '.join(dict.fromkeys(suite.absent.values()))}")
     rules = replace(
         load(BASE),
         name="score",
-        length=arguments.length,
-        sync=arguments.sync,
-        embedder=arguments.embedder,
-        pool_minimum=arguments.frames_minimum,
+        length=options.length,
+        sync=options.sync,
+        embedder=options.embedder,
+        pool_minimum=options.frames_minimum,
         metrics={name: DEFINITIONS[name].version for name in suite.metrics},
     )
-    with ExitStack() as stack:
-        features = Path(stack.enter_context(TemporaryDirectory(prefix="dubbench-")))
-        meshes = {name: stack.enter_context(FaceMesh()) for name in (PRED, GROUND_TRUTH)}
-        screen = Console(stderr=True)
-        steps = track(pairing.pairs, "scoring", console=screen, disable=not screen.is_terminal)
-        results = [
-            result
-            for pair in steps
-            for result in _scored(pair, speech, suite, meshes, rules, features, arguments.source_root)
-        ]
-        pooled = _pooled(results, suite, features)
-        backend = meshes[PRED].backend
-    report = Report(pairing, results, pooled, suite, rules, backend)
+    screen = Console(stderr=True)
+    pairs = track(pairing.pairs, "scoring", console=screen, disable=not screen.is_terminal)
+    scores = score_pairs(pairs, suite, rules, speech=speech, source_root=options.source_root)
+    report = Report(pairing, scores.results, scores.pooled, suite=suite, rules=rules, backend=scores.backend)
     report.show(Console())
-    if arguments.json:
-        report.write(arguments.json)
-    return 0 if any(not result.failure for result in results if result.method == PRED) else 1
+    if options.json:
+        report.write(options.json)
+    return 0 if any(not result.failure for result in scores.results if result.method == PRED) else 1
 
 
-def _suite(arguments: argparse.Namespace) -> Suite:
-    where, networks = device(arguments.device), {}
-    if arguments.sync_expert or arguments.style_encoder:
+def _suite(options: argparse.Namespace) -> "Suite":
+    from dubbench.metrics.suite import Suite, standard
+
+    where, networks = device(options.device), {}
+    if options.sync_expert or options.style_encoder:
         from dubbench.evaluation.experts import experts  # with it come all our models, which nothing else here needs
 
-        networks = experts(arguments.sync_expert, arguments.style_encoder, where)
+        networks = experts(options.sync_expert, options.style_encoder, where)
     return Suite(
-        arguments.metrics or standard(networks),
+        options.metrics or standard(networks),
         device=where,
-        sync=arguments.sync,
-        embedder=arguments.embedder,
-        pool_minimum=arguments.frames_minimum,
+        sync=options.sync,
+        embedder=options.embedder,
+        pool_minimum=options.frames_minimum,
         networks=networks,
     )
-
-
-def _scored(
-    pair: Pair,
-    speech: NDArray[np.float32] | None,
-    suite: Suite,
-    meshes: Mapping[str, FaceMesh],
-    rules: Protocol,
-    features: Path,
-    source_root: Path | None,
-) -> list[ClipResult]:
-    """Results of a pair, and of its ground truth where that has values of its own.
-
-    How well its lips fit its speech always says something. The landmarks of a prepared clip were found when it was
-    prepared; finding them again gives the noise floor of landmark distances.
-    """
-    own = {"speech", "landmarks"} if pair.target[0].prepared else {"speech"}
-    candidates: dict[Candidate, str] = {Prediction(pair, speech): ""}
-    if any(suite.wants(need) for need in (*own, "pool")):
-        candidates[Candidate()] = ""
-    try:
-        job = Job(pair.footage(meshes[GROUND_TRUTH], source_root), speech, rules)
-        pred, *truths = score_clip(job, candidates, suite, meshes, features=features)
-        kept = [replace(truth, values=_of_need(truth.values, own)) for truth in truths]
-        return [pred, *kept]
-    except DubbenchError as error:
-        return [ClipResult(each.name, pair.name, "", failure=str(error)) for each in candidates]
-
-
-def _of_need(values: Mapping[str, float], needs: Container[str]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if name in INFORMATIVE or DEFINITIONS[name].needs in needs}
-
-
-def _pooled(results: Sequence[ClipResult], suite: Suite, features: Path) -> dict[str, Pooled]:
-    """Metrics over the frames of all pairs that could be scored."""
-    if not suite.wants("pool"):
-        return {}
-    failed = {result.clip for result in results if result.failure}
-    clips = sorted({result.clip for result in results} - failed)
-    files = {name: [features / name / f"{clip}{FEATURES}" for clip in clips] for name in (PRED, GROUND_TRUTH)}
-    return {PRED: Pooled(*suite.pooled(files[PRED], files[GROUND_TRUTH]))}

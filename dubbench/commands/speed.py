@@ -1,118 +1,88 @@
 """``dubbench speed``: time a method's dubbing here, part by part, and keep the figures for the leaderboard."""
 
-import platform
+import argparse
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from jsonargparse import ArgumentParser, Namespace
-from lightning import seed_everything
-
-from dubbench import __version__
-from dubbench.core.config_names import expand, label
-from dubbench.core.devices import device
-from dubbench.core.files import sha256
+from dubbench.core.config_names import label
+from dubbench.core.devices import PRECISIONS, autocast_type, device
 from dubbench.errors import DubbenchError
-from dubbench.models.base import DubbingModel, read_checkpoint
-from dubbench.speed import report as speed_report
-from dubbench.speed.clip import demo_clip, find_clip, shortened
-from dubbench.speed.measure import measure
 
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+CONSTRUCTORS = ("--model.",)
 
 
-def main(args: Sequence[str]) -> int:
-    """Measure as the command line says, show the table, and return the exit status."""
-    words = list(args)
-    parser = _parser()
-    given = parser.parse_args(expand(words))
-    for option in ("frames", "repeats"):
-        if given[option] < 1:
-            raise DubbenchError(f"--{option} {given[option]} leaves nothing to time; give 1 or more")
-    if given.clip is not None and given.root is None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.epilog = (
+        "The model's constructor has options of its own, such as --model.size: `dubbench fit --model radio --help_all` "
+        "lists them."
+    )
+    add = parser.add_argument
+    add("--model", required=True, metavar="NAME", help="a method's short name or YAML file")
+    add("--ckpt_path", type=Path, metavar="FILE", help="its checkpoint (default: fresh weights, which cost the same)")
+    add("--method", metavar="NAME", help="name of the rows (default: the model's name)")
+    add("--root", type=Path, metavar="DIR", help="folder of prepared clips (default: a clip of the demo corpus)")
+    add("--clip", metavar="ID", help="id of a clip in it (default: the first that is long enough)")
+    add("--frames", type=int, default=100, help="frames of the clip that are dubbed, or all it has (%(default)s)")
+    add("--repeats", type=int, default=5, help="passes that are timed; median and spread are kept (%(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
+    add("--precision", choices=PRECISIONS, default="float32", help="of autocast (%(default)s)")
+    add("--compile", action="store_true", help="compile the networks with torch.compile first")
+    add("--seed", type=int, default=0, help="seed of fresh weights (%(default)s)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of speed.csv; rows of the same method, device and precision are replaced (%(default)s)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, keep the figures and show the table.
+
+    Raises:
+        DubbenchError: if an option cannot be used, or as the model, the clip and `dubbench.speed.measure` do.
+    """
+    for name in ("frames", "repeats"):
+        if getattr(options, name) < 1:
+            raise DubbenchError(f"--{name} {getattr(options, name)} leaves nothing to time; give 1 or more")
+    if options.clip is not None and options.root is None:
         raise DubbenchError("--clip names a clip of a prepared folder; give that with --root")
-    where = device(given.device)
-    seed_everything(given.seed, verbose=False)
-    model: DubbingModel = parser.instantiate_classes(given).model
-    path = Path(given.ckpt_path) if given.ckpt_path else None
-    if path is not None:
-        model.load_checkpoint(read_checkpoint(path), path)
-    root = Path(given.root) if given.root else _demo(model)
-    clip = find_clip(root, given.clip, given.frames)
-    if path is None:
+    from lightning import seed_everything
+
+    from dubbench.models.base import read_checkpoint
+    from dubbench.speed import report
+    from dubbench.speed.clip import demo_clip_of, find_clip, shortened
+    from dubbench.speed.labels import labels
+    from dubbench.speed.measure import measure
+    from dubbench.training.build import build_model
+
+    where = device(options.device)
+    seed_everything(options.seed, verbose=False)
+    model = build_model(options.model, options.constructors["--model."], "speed")
+    if options.ckpt_path is not None:
+        model.load_checkpoint(read_checkpoint(options.ckpt_path), options.ckpt_path)
+    root = options.root or demo_clip_of(model)
+    clip = find_clip(root, options.clip, options.frames)
+    if options.ckpt_path is None:
         model.make_ready(root)
     with tempfile.TemporaryDirectory() as folder:
         speed = measure(
             model.to(where).eval(),
-            shortened(clip, given.frames, Path(folder)),
-            given.repeats,
-            PRECISIONS[given.precision],
-            "inductor" if given.compile else None,
+            shortened(clip, options.frames, Path(folder)),
+            repeats=options.repeats,
+            precision=autocast_type(options.precision),
+            backend="inductor" if options.compile else None,
         )
-    labels = _labels(given, given.method or label(words, "--model"), where, model, path)
-    speed_report.show([speed_report.record(Path(given.out), speed_report.lines(speed, labels))])
-    return 0
-
-
-def _demo(model: DubbingModel) -> Path:
-    """The demo clip, prepared as the model wants it; coefficients mean nothing but to a trained model's face model."""
-    return demo_clip(_side(model), model.window.geometry, model.face_model)
-
-
-def _side(model: DubbingModel) -> int:
-    """Side of the aligned frames that a model gives; a window of face crops has the mouth region's."""
-    return len(model.paste_mask())
-
-
-def _labels(
-    given: Namespace, name: str, where: torch.device, model: DubbingModel, checkpoint: Path | None
-) -> dict[str, str]:
-    return {
-        "model": name,
-        "device": processor(where),
-        "precision": given.precision,
-        "compile": "inductor" if given.compile else "",
-        "size": str(_side(model)),
-        "threads": str(torch.get_num_threads()),
-        "weights": sha256(checkpoint)[:12] if checkpoint else f"fresh, seed {given.seed}",
-        "torch": str(torch.__version__),
-        "version": __version__,
-    }
-
-
-def processor(where: torch.device) -> str:
-    """Name of the processor, as its maker calls it where the system tells."""
-    if where.type == "cuda":
-        return torch.cuda.get_device_name(where)
-    if where.type != "cpu":
-        return where.type
-    try:
-        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        told = ""
-    names = [line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="dubbench speed", description=__doc__)
-    add: Any = parser.add_argument
-    parser.add_subclass_arguments(DubbingModel, "model", required=True, help="a method's short name or YAML file")
-    add("--ckpt_path", type=str | None, help="the method's checkpoint (default: fresh weights, which cost the same)")
-    add("--method", type=str | None, help="name of the rows (default: the model's name)")
-    add("--root", type=str | None, help="folder of prepared clips (default: a clip of the demo corpus)")
-    add("--clip", type=str | None, help="id of a clip in it (default: the first that is long enough)")
-    add("--frames", type=int, default=100, help="frames of the clip that are dubbed, or all it has")
-    add("--repeats", type=int, default=5, help="passes that are timed; the median and the spread are kept")
-    add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    add("--precision", choices=list(PRECISIONS), default="float32", help="of autocast")
-    add("--compile", action="store_true", help="compile the networks with torch.compile first")
-    add("--seed", type=int, default=0, help="seed of fresh weights")
-    add(
-        "--out",
-        default="results",
-        help="folder of speed.csv; rows of the same method, device and precision are replaced",
+    told = labels(
+        model,
+        where,
+        name=options.method or label(options.words, "--model"),
+        precision=options.precision,
+        compiler="inductor" if options.compile else "",
+        checkpoint=options.ckpt_path,
+        seed=options.seed,
     )
-    return parser
+    report.show([report.record(options.out, report.lines(speed, told))])
+    return 0

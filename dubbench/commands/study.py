@@ -3,18 +3,12 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
-from dubbench.figures.shown import shown
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH
-from dubbench.study import report
-from dubbench.study.answers import gather, read_key
-from dubbench.study.make import OF_PAPERS, QUESTIONS, make
-from dubbench.study.score import estimates
+from dubbench.study.questions import OF_PAPERS, QUESTIONS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the sub-commands."""
+    """Declare the sub-commands, each with its options."""
     commands = parser.add_subparsers(dest="command", metavar="make|score", required=True)
     page = commands.add_parser("make", help="make a page that asks people")
     page.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote")
@@ -47,37 +41,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     score.add_argument("--seed", type=int, default=0, help="of the intervals (%(default)s)")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Make or score; returns the exit status.
+def run(options: argparse.Namespace) -> int:
+    """Make a page, or score answers.
 
     Raises:
         DubbenchError: as `dubbench.study.make.make` and `dubbench.study.answers.gather` do.
     """
-    return _make(arguments) if arguments.command == "make" else _score(arguments)
+    return _make(options) if options.command == "make" else _score(options)
 
 
-def _make(arguments: argparse.Namespace) -> int:
-    rows = shown(arguments.results)
-    if arguments.methods is None:
+def _make(options: argparse.Namespace) -> int:
+    from dubbench.figures.shown import shown
+    from dubbench.study.make import make
+
+    rows = shown(options.results)
+    if options.methods is None:
         rows = [row for row in rows if row.method != COPY_REFERENCE]
     else:
-        wanted = {row.label for row in shown(arguments.results, arguments.methods)} | {GROUND_TRUTH}
+        wanted = {row.label for row in shown(options.results, options.methods)} | {GROUND_TRUTH}
         rows = [row for row in rows if row.label in wanted]
-    if arguments.without_ground_truth:
+    if options.without_ground_truth:
         rows = [row for row in rows if row.method != GROUND_TRUTH]
-    names = [key for name in arguments.questions for key in OF_PAPERS.get(name, (name,))]
+    names = [key for name in options.questions for key in OF_PAPERS.get(name, (name,))]
     study = make(
         rows,
-        arguments.out,
+        options.out,
         questions=list(dict.fromkeys(names)),
-        raters=arguments.raters,
-        per_rater=arguments.per_rater,
-        clips=arguments.clips,
-        seed=arguments.seed,
-        title=arguments.title,
+        raters=options.raters,
+        per_rater=options.per_rater,
+        clips=options.clips,
+        seed=options.seed,
+        title=options.title,
     )
     print(f"{study.page}: {len(study.methods)} methods ({', '.join(study.methods)}), {len(study.clips)} clips")
-    print(f"each of {arguments.raters} raters sees {study.per_rater} videos; give everybody another rater number")
+    print(f"each of {options.raters} raters sees {study.per_rater} videos; give everybody another rater number")
     print(f"{study.key} says whose videos they are: keep it, and keep it from the raters")
     if study.left_out:
         print(f"{len(study.left_out)} clips that not every method has are left out: {', '.join(study.left_out[:5])}")
@@ -86,9 +83,15 @@ def _make(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _score(arguments: argparse.Namespace) -> int:
-    gathered = gather(arguments.answers, read_key(arguments.key))
-    found = estimates(gathered.ratings, gathered.questions, gathered.methods, arguments.seed)
-    report.write(arguments.out, found)
+def _score(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from dubbench.study import report
+    from dubbench.study.answers import gather, read_key
+    from dubbench.study.score import estimates
+
+    gathered = gather(options.answers, read_key(options.key))
+    found = estimates(gathered.ratings, gathered.questions, gathered.methods, options.seed)
+    report.write(options.out, found)
     report.show(found, gathered, Console())
     return 0

@@ -1,11 +1,24 @@
 """``dubbench validate``: measure a checkpoint's losses on held-out windows."""
 
-from collections.abc import Sequence
+import argparse
 
-from dubbench.training.lightning_cli import CLI
+from dubbench.training.common_options import CONSTRUCTORS, add_common_options
+
+__all__ = ["CONSTRUCTORS", "add_arguments", "run"]
 
 
-def main(args: Sequence[str]) -> int:
-    """Measure as the command line says and return the exit status."""
-    CLI("validate", list(args))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that no constructor has."""
+    add_common_options(parser)
+    parser.add_argument("--ckpt_path", metavar="FILE", help="the checkpoint; it is needed")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure; raises as LightningCLI, the model and the data do."""
+    from dubbench.training import lightning_cli
+
+    if options.help_all:
+        lightning_cli.show_options("validate", options.model)
+    else:
+        lightning_cli.CLI("validate", options.words)
     return 0

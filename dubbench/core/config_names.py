@@ -71,6 +71,23 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return {**values, **changes, **groups}
 
 
+def class_of_model(value: str) -> str:
+    """The class path that ``--model`` stands for: of a short name, a YAML file, or itself.
+
+    Raises:
+        DubbenchError: if there is no such name or file, or the file names no class.
+    """
+    found = resolve("model", value)
+    if not found.endswith((".yaml", ".yml", "}")):
+        return found
+    if found.endswith((".yaml", ".yml")) and not Path(found).is_file():
+        raise DubbenchError(f"--model {value} is not there; give a method's short name or leave it out")
+    contents = read("model", value)
+    if not isinstance(contents, dict) or "class_path" not in contents:
+        raise DubbenchError(f"--model {value} names no class; write class_path into the file")
+    return str(contents["class_path"])
+
+
 def expand(args: Iterable[str]) -> list[str]:
     """Resolve the short names on a command line, and read ``--dataset`` as ``--data``."""
     out: list[str] = []

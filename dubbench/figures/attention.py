@@ -1,6 +1,5 @@
 """Attention maps: where in the reference a patch of the generated lower half looks (RADIO's Figure 5)."""
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dubbench.core.devices import device
+from dubbench.core import devices
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.figures import plotting
@@ -85,34 +84,38 @@ def overlay(reference: Image, looked: NDArray[np.float32]) -> Image:
     return np.asarray(np.clip(grey, 0, 255), np.uint8)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument(
-        "--ckpt_path", required=True, type=Path, help="checkpoint of a method with attention maps (RADIO)"
-    )
-    parser.add_argument("--root", required=True, type=Path, help="folder of prepared clips")
-    parser.add_argument("--clip", required=True, help="id of a clip in it")
-    parser.add_argument("--frame", type=int, default=20, help="that is dubbed (%(default)s)")
-    parser.add_argument("--reference", type=int, default=0, help="frame that is the reference (%(default)s)")
-    parser.add_argument(
-        "--layers",
-        nargs="+",
-        metavar="I,J",
-        help="of Att_I,J: decoder layer, attention layer (the last of each decoder layer)",
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
-    parser.add_argument("--out", required=True, type=Path, metavar="PNG")
+def make(
+    *,
+    ckpt_path: Path,
+    root: Path,
+    clip: str,
+    frame: int,
+    reference: int,
+    layers: list[str] | None,
+    device: str,
+    out: Path,
+) -> None:
+    """Write the figure of one frame.
 
+    Args:
+        ckpt_path: RADIO's checkpoint.
+        root: folder of prepared clips.
+        clip: id of a clip in it.
+        frame: number of the frame that is dubbed.
+        reference: number of the frame that is the reference.
+        layers: ``I,J`` of Att_IJ; None for the last of each decoder layer.
+        device: name of a device.
+        out: PNG.
 
-def run(arguments: argparse.Namespace) -> None:
-    """Write the figure; raises `DubbenchError` where an option does not fit clip or model."""
-    model = load_model(arguments.ckpt_path, device(arguments.device))
-    clip = PreparedClip(arguments.root, arguments.clip)
-    frame = plotting.within(arguments.frame, "--frame", len(clip))
-    reference = plotting.within(arguments.reference, "--reference", len(clip))
-    found = model.attention_maps(clip, frame, reference)
-    chosen = {layer: patches(clip, frame, *found.maps[layer].shape[:2]) for layer in _layers(arguments.layers, found)}
-    draw(found, chosen, arguments.out)
+    Raises:
+        DubbenchError: where one of these does not fit clip or model.
+    """
+    model = load_model(ckpt_path, devices.device(device))
+    dubbed = PreparedClip(root, clip)
+    frame = plotting.within(frame, "--frame", len(dubbed))
+    found = model.attention_maps(dubbed, frame, plotting.within(reference, "--reference", len(dubbed)))
+    chosen = {layer: patches(dubbed, frame, *found.maps[layer].shape[:2]) for layer in _layers(layers, found)}
+    draw(found, chosen, out)
 
 
 def _layers(wanted: list[str] | None, found: AttentionMaps) -> list[tuple[int, int]]:

@@ -1,6 +1,5 @@
 """One clip dubbed with several references, and how far each metric moves with them (RADIO 4.2, Figure 4)."""
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -9,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dubbench.core.config_names import names
-from dubbench.core.devices import device
+from dubbench.core import devices
 from dubbench.core.files import inside, write_text
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.evaluation.candidates import Candidate, Dubbed, Dubber, Job
@@ -170,48 +168,58 @@ def draw(found: Robustness, out: Path) -> None:
     plotting.save(figure, out)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("--ckpt_path", required=True, type=Path, help="a method's checkpoint")
-    parser.add_argument("--root", required=True, type=Path, help="folder of prepared clips")
-    parser.add_argument("--clip", required=True, help="id of a clip in it")
-    parser.add_argument("--references", required=True, metavar="K,K,...", help="frames that are the reference in turn")
-    parser.add_argument("--frames", metavar="K,K,...", help="frames to show (five, evenly)")
-    parser.add_argument("--protocol", default="first_frame", help=f"{', '.join(names('protocol'))}, or a YAML file")
-    parser.add_argument("--sync_expert", type=Path, metavar="CKPT", help="checkpoint behind sync_similarity (none)")
-    parser.add_argument("--style_encoder", type=Path, metavar="CKPT", help="checkpoint behind style_sim (none)")
-    parser.add_argument("--source_root", type=Path, metavar="DIR", help="where the corpus lies, if it moved")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write every value, and the spreads")
-    parser.add_argument("--out", required=True, type=Path, metavar="PNG")
+def make(
+    *,
+    ckpt_path: Path,
+    root: Path,
+    clip: str,
+    references: str,
+    frames: str | None,
+    protocol: str,
+    sync_expert: Path | None,
+    style_encoder: Path | None,
+    source_root: Path | None,
+    device: str,
+    csv: Path | None,
+    out: Path,
+) -> None:
+    """Dub, score, write figure and table, and print the table.
 
+    Args:
+        ckpt_path: a method's checkpoint.
+        root: folder of prepared clips.
+        clip: id of a clip in it.
+        references: ``K,K,...``, numbers of the frames that are the reference in turn.
+        frames: ``K,K,...``, numbers of the frames that are shown; None for five, evenly.
+        protocol: name or file.
+        sync_expert: checkpoint behind ``sync_similarity``.
+        style_encoder: checkpoint behind ``style_sim``.
+        source_root: where the corpus lies, if it moved.
+        device: name of a device.
+        csv: file for every value and the spreads.
+        out: PNG.
 
-def run(arguments: argparse.Namespace) -> None:
-    """Dub, score, and write figure and table; raises `DubbenchError` where an option does not fit the clip."""
-    where = device(arguments.device)
-    clip = PreparedClip(arguments.root, arguments.clip)
-    references = plotting.numbers(arguments.references, "--references", len(clip))
-    plotting.refuse(
-        len(set(references)) < len(references) and f"--references {arguments.references} names a frame twice"
-    )
-    wanted = arguments.frames
-    frames = plotting.numbers(wanted, "--frames", len(clip)) if wanted else evenly(len(clip), 5)
-    model, rules = load_model(arguments.ckpt_path, where), load(arguments.protocol)
+    Raises:
+        DubbenchError: where one of these does not fit the clip.
+    """
+    where = devices.device(device)
+    dubbed = PreparedClip(root, clip)
+    numbers = plotting.numbers(references, "--references", len(dubbed))
+    plotting.refuse(len(set(numbers)) < len(numbers) and f"--references {references} names a frame twice")
+    shown = plotting.numbers(frames, "--frames", len(dubbed)) if frames else evenly(len(dubbed), 5)
+    model, rules = load_model(ckpt_path, where), load(protocol)
     suite = Suite(
         {name: version for name, version in rules.metrics.items() if not is_pooled(name)},
         device=where,
         sync=rules.sync,
         embedder=rules.embedder,
         pool_minimum=rules.pool_minimum,
-        networks=experts(arguments.sync_expert, arguments.style_encoder, where),
+        networks=experts(sync_expert, style_encoder, where),
     )
-    found = compare(model, clip, references, frames, rules=rules, suite=suite, source_root=arguments.source_root)
-    draw(found, arguments.out)
-    if arguments.csv:
-        write(arguments.csv, found)
+    found = compare(model, dubbed, numbers, shown, rules=rules, suite=suite, source_root=source_root)
+    draw(found, out)
+    if csv:
+        write(csv, found)
     print(table(found))
-    reasons = {
-        reason: [name for name, why in found.absent.items() if why == reason] for reason in found.absent.values()
-    }
-    for reason, absent in reasons.items():
-        print(f"without {', '.join(absent)}: {reason}")
+    for reason in dict.fromkeys(found.absent.values()):
+        print(f"without {', '.join(name for name, why in found.absent.items() if why == reason)}: {reason}")

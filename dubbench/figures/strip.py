@@ -1,6 +1,5 @@
 """Frames of several methods on one clip, a row a method: the comparison figure of every paper."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,44 +100,47 @@ def _small(picture: Image) -> Image:
     return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote")
-    parser.add_argument("--clip", required=True, help="id of a clip in them")
-    parser.add_argument("--methods", nargs="+", metavar="NAME", help="only these (all, ground truth first)")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--frames", metavar="K,K,...", help="numbers of the frames")
-    which.add_argument("--count", type=int, default=8, help="so many, evenly over the clip (%(default)s)")
-    part = parser.add_mutually_exclusive_group()
-    part.add_argument("--zoom", choices=list(MARGIN), help="show the face or the mouth of the first row, in all rows")
-    part.add_argument(
-        "--box", nargs=4, type=int, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"), help="show this part, in pixels"
-    )
-    parser.add_argument("--out", required=True, type=Path, metavar="PNG")
+def make(
+    *,
+    results: Sequence[Path],
+    clip: str,
+    methods: Sequence[str] | None,
+    frames: str | None,
+    count: int,
+    zoom: str | None,
+    box: Sequence[int] | None,
+    out: Path,
+) -> None:
+    """Write the strip of a clip.
 
+    Args:
+        results: folders that dubbench eval wrote.
+        clip: id of a clip in them.
+        methods: only these; None for all.
+        frames: ``K,K,...``, numbers of the frames.
+        count: how many, evenly over the clip, where ``frames`` is None.
+        zoom: face or mouth of the first row, which is shown in all rows.
+        box: left, top, width and height in pixels of what is shown where ``zoom`` is None.
+        out: PNG.
 
-def run(arguments: argparse.Namespace) -> None:
-    """Write the strip; raises `DubbenchError` where the results have not what is asked for."""
-    rows = [row for row in shown(arguments.results, arguments.methods) if arguments.clip in row.videos]
+    Raises:
+        DubbenchError: where the results have not what is asked for.
+    """
+    rows = [row for row in shown(results, methods) if clip in row.videos]
     if not rows:
-        raise DubbenchError(
-            f"no video of {arguments.clip} is in these results; its name is the clip's id, as s1/bbaf2n"
-        )
-    total = length(rows[0].videos[arguments.clip])
-    wanted = arguments.frames
-    frames = plotting.numbers(wanted, "--frames", total) if wanted else evenly(total, arguments.count)
-    pictures = [(_label(row), frames_of(row.videos[arguments.clip], frames)) for row in rows]
+        raise DubbenchError(f"no video of {clip} is in these results; its name is the clip's id, as s1/bbaf2n")
+    total = length(rows[0].videos[clip])
+    wanted = plotting.numbers(frames, "--frames", total) if frames else evenly(total, count)
+    pictures = [(_label(row), frames_of(row.videos[clip], wanted)) for row in rows]
     first = pictures[0][1]
-    draw(pictures, frames, _box(arguments, first), arguments.out)
+    part = zoomed(first, zoom) if zoom else _corners(box, first[0]) if box else None
+    draw(pictures, wanted, part, out)
 
 
-def _box(arguments: argparse.Namespace, first: Sequence[Image]) -> Box | None:
-    if arguments.zoom:
-        return zoomed(first, arguments.zoom)
-    if not arguments.box:
-        return None
-    left, top, wide, high = arguments.box
-    height, width = first[0].shape[:2]
+def _corners(box: Sequence[int], picture: Image) -> Box:
+    """Corners of a box that must lie in a picture."""
+    left, top, wide, high = box
+    height, width = picture.shape[:2]
     if not (0 <= left < left + wide <= width and 0 <= top < top + high <= height):
         raise DubbenchError(f"--box {left} {top} {wide} {high} reaches beyond the frames of {width} x {height} pixels")
     return left, top, left + wide, top + high

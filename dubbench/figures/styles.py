@@ -1,6 +1,5 @@
 """Styles of clips in the plane by t-SNE, a colour a speaker (PersonaTalk 4.5, Figure 5)."""
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dubbench.core.devices import device
+from dubbench.core import devices
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import landmark_cache
@@ -160,28 +159,25 @@ def draw(points: Sequence[Point], positions: NDArray[np.float32], out: Path) -> 
     plotting.save(figure, out)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("results", nargs="*", type=Path, help="folders of dubbench eval whose videos are shown too")
-    parser.add_argument(
-        "--style_encoder", required=True, type=Path, metavar="CKPT", help="a style encoder's checkpoint"
-    )
-    parser.add_argument(
-        "--root", required=True, type=Path, help="folder of prepared clips; with geometry, without results"
-    )
-    parser.add_argument("--hop", type=int, default=6, help="frames from one stretch to the next (%(default)s)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
-    parser.add_argument("--out", required=True, type=Path, metavar="PNG")
+def make(*, results: Sequence[Path], style_encoder: Path, root: Path, hop: int, device: str, out: Path) -> None:
+    """Write the figure of prepared clips, or of results beside the clips that they were made from.
 
+    Args:
+        results: folders that dubbench eval wrote, or none.
+        style_encoder: checkpoint.
+        root: folder of prepared clips; with geometry, without results.
+        hop: frames from one stretch to the next.
+        device: name of a device.
+        out: PNG.
 
-def run(arguments: argparse.Namespace) -> None:
-    """Write the figure; raises `DubbenchError` where encoder, clips and results do not go together."""
-    plotting.refuse(arguments.hop < 1 and f"--hop is {arguments.hop}; stretches begin 1 frame apart or more")
-    where = device(arguments.device)
-    if arguments.results:
-        expert = StyleExpert(arguments.style_encoder, where)
-        points = list(dubbed_styles(expert, arguments.root, arguments.results, arguments.hop))
+    Raises:
+        DubbenchError: where encoder, clips and results do not go together.
+    """
+    plotting.refuse(hop < 1 and f"--hop is {hop}; stretches begin 1 frame apart or more")
+    where = devices.device(device)
+    if results:
+        points = list(dubbed_styles(StyleExpert(style_encoder, where), root, results, hop))
     else:
-        model = load_kind(StyleEncoder, "style encoder", arguments.style_encoder, where)
-        points = list(prepared_styles(model, arguments.root, arguments.hop))
-    draw(points, plane(points), arguments.out)
+        model = load_kind(StyleEncoder, "style encoder", style_encoder, where)
+        points = list(prepared_styles(model, root, hop))
+    draw(points, plane(points), out)

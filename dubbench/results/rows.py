@@ -5,10 +5,9 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from dubbench.core.files import write_json, write_text
 from dubbench.errors import DubbenchError
@@ -74,7 +73,7 @@ class ClipResult:
 
     def write(self, path: Path) -> None:
         """Write atomically as JSON; infinity is the text ``inf``."""
-        values = {key: value if np.isfinite(value) else number(value) for key, value in self.values.items()}
+        values = {key: value if isfinite(value) else number(value) for key, value in self.values.items()}
         write_json(path, {**asdict(self), "values": values})
 
     @classmethod
@@ -129,7 +128,7 @@ class Row:
 
 def number(value: float) -> str:
     """Six significant digits; ``inf`` for infinity and nothing for NaN."""
-    return "" if np.isnan(value) else f"{value:.6g}"
+    return "" if isnan(value) else f"{value:.6g}"
 
 
 def interval(values: Sequence[float], seed: int) -> tuple[float, float]:
@@ -146,6 +145,8 @@ def interval(values: Sequence[float], seed: int) -> tuple[float, float]:
     """
     if not len(values):
         return float("nan"), float("nan")
+    import numpy as np
+
     data, generator = np.asarray(values, np.float64), np.random.default_rng(seed)
     draws = (generator.integers(len(data), size=(BLOCK, len(data))) for _ in range(RESAMPLES // BLOCK))
     means = np.sort(np.concatenate([data[draw].mean(axis=1) for draw in draws]))
@@ -190,6 +191,8 @@ def is_pooled(metric: str) -> bool:
 
 
 def _row(method: str, metric: str, clips: list[ClipResult], labels: Mapping[str, str], seed: int) -> Row:
+    import numpy as np
+
     values = [clip.values[metric] for clip in clips if metric in clip.values]
     definition = DEFINITIONS.get(metric)
     landmarks = definition is not None and definition.needs == "landmarks"

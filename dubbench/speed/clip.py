@@ -12,6 +12,7 @@ from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import model_path
 from dubbench.errors import DubbenchError
 from dubbench.face3d.model import LinearFaceModel
+from dubbench.models.base import DubbingModel
 
 SENTENCE = "de-1"
 
@@ -32,6 +33,16 @@ def find_clip(root: Path, name: str | None, frames: int) -> PreparedClip:
         enough = table[table["frames"] >= min(frames, table["frames"].max())]
         name = str(enough.sort_values("clip")["clip"].iloc[0])
     return PreparedClip(root, name)
+
+
+def side(model: DubbingModel) -> int:
+    """Side of the aligned frames that a model gives; a window of face crops has the mouth region's."""
+    return len(model.paste_mask())
+
+
+def demo_clip_of(model: DubbingModel) -> Path:
+    """The demo clip, prepared as a model wants it; coefficients mean nothing but to a trained model's face model."""
+    return demo_clip(side(model), model.window.geometry, model.face_model)
 
 
 def demo_clip(size: int, geometry: str = "", face: LinearFaceModel | None = None) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dubbench.errors import DubbenchError
-from dubbench.study.make import FORM, SCALE
+from dubbench.study.questions import FORM, SCALE
 
 
 class Rating(NamedTuple):

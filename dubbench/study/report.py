@@ -12,7 +12,7 @@ from dubbench.core.files import write_text
 from dubbench.papers import TITLES, printed
 from dubbench.results.rows import GROUND_TRUTH, as_csv, number
 from dubbench.study.answers import Gathered
-from dubbench.study.make import OF_PAPERS, QUESTIONS
+from dubbench.study.questions import OF_PAPERS, QUESTIONS
 from dubbench.study.score import Estimate
 
 COLUMNS = tuple(field.name for field in fields(Estimate))

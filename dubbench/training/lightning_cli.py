@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +13,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from dubbench.core.config_names import expand, label, names
+from dubbench.core.config_names import class_of_model, expand, label, names
 from dubbench.core.files import write_text
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
-from dubbench.models.base import DubbingModel
+from dubbench.models.base import DubbingModel, class_path
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
+Verb = Literal["fit", "validate"]
 
 # Lightning's advertisement, and its own use of a name that torch 2.14 deprecates: neither is the user's concern.
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "litlogger" not in record.msg)
@@ -71,7 +73,7 @@ class SaveConfig(SaveConfigCallback):
 class CLI(LightningCLI):
     """One folder a run: ``config.yaml``, ``checkpoints/last.ckpt`` and the logs."""
 
-    def __init__(self, verb: Literal["fit", "validate"], args: list[str]) -> None:
+    def __init__(self, verb: Verb, args: list[str]) -> None:
         self.verb = verb
         super().__init__(
             DubbingModel,
@@ -198,3 +200,18 @@ class CLI(LightningCLI):
 def fit(words: Sequence[str]) -> None:
     """Train as the words of a command line say."""
     CLI("fit", list(words))
+
+
+def show_options(verb: Verb, model: str | None) -> None:
+    """Print every option of a verb: the trainer's, the data's, and those of a model where one is named.
+
+    Raises:
+        DubbenchError: if no model has this name.
+    """
+    kinds = {"data": class_path(DubbingDataModule)}
+    if model is not None:
+        kinds["model"] = class_of_model(model)
+    for words in (["--help"], *([f"--{key}.help", path] for key, path in kinds.items())):
+        with suppress(SystemExit):  # that is how a parser ends once it has told its options
+            CLI(verb, words)
+        print(flush=True)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from dubbench.board import screen
+from dubbench.board.entries import collect
 from dubbench.cli import main
-from dubbench.commands import leaderboard
 from dubbench.results.rows import ClipResult, Pooled, summarise, write_summary
 
 METRICS = ["psnr", "lmd"]
@@ -77,7 +78,7 @@ def bold(text: str) -> set[str]:
 def test_best_of_the_methods_is_bold_by_direction(tmp_path: Path) -> None:
     folder = results(tmp_path / "first", {**ENDS, "radio": (29.0, 1.4), "other": (31.0, 1.5)})
     stream = io.StringIO()
-    leaderboard.show([folder], Console(file=stream, force_terminal=True, width=160, color_system="standard"))
+    screen.show([folder], Console(file=stream, force_terminal=True, width=160, color_system="standard"))
     shown = bold(stream.getvalue())
     assert {"31.00", "1.400"} <= shown
     assert not {"29.00", "1.500", "inf", "32.00", "0.000", "0.1000"} & shown
@@ -88,7 +89,7 @@ def test_other_clips_are_another_table(tmp_path: Path) -> None:
     whole = results(tmp_path / "whole", {"radio": (29.0, 1.4)})
     part = results(tmp_path / "part", {"radio": (39.0, 1.1)}, split_hash="s2")
     stream = io.StringIO()
-    leaderboard.show([whole, part], Console(file=stream, force_terminal=True, width=160, color_system="standard"))
+    screen.show([whole, part], Console(file=stream, force_terminal=True, width=160, color_system="standard"))
     assert {"29.00", "39.00"} <= bold(stream.getvalue())
     assert stream.getvalue().count("protocol first_frame") == 2
 
@@ -96,7 +97,7 @@ def test_other_clips_are_another_table(tmp_path: Path) -> None:
 def test_two_checkpoints_are_two_rows_and_one_run_twice_is_one(tmp_path: Path) -> None:
     first = results(tmp_path / "first", {"radio": (29.0, 1.4)})
     second = results(tmp_path / "second", {"radio": (29.5, 1.4)})
-    assert [entry.rows["psnr"].value for entry in leaderboard.collect([first, second, first])] == [29.0, 29.5]
+    assert [entry.rows["psnr"].value for entry in collect([first, second, first])] == [29.0, 29.5]
 
 
 def test_metrics_without_their_network_are_empty_columns_with_the_reason(

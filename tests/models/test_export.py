@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from dubbench.cli import main
-from dubbench.commands.export import export
 from dubbench.errors import DubbenchError
 from dubbench.models.realtalk.renderer import Renderer
 from dubbench.models.sync_expert.module import SyncExpert
+from dubbench.training.onnx_export import export
 
 SIZE = 32
 

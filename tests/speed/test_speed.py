@@ -235,7 +235,7 @@ def test_the_size_is_that_of_aligned_frames(root: Path, tmp_path: Path, monkeypa
         asked.append(size)
         return root
 
-    monkeypatch.setattr("dubbench.commands.speed.demo_clip", demo)
+    monkeypatch.setattr("dubbench.speed.clip.demo_clip", demo)
     words = ["--frames", "1", "--repeats", "1", "--device", "cpu", "--out", str(tmp_path)]
     for name in ("radio_tiny", "g4g_tiny"):
         assert main(["speed", "--model", name, *words]) == 0

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from dubbench.commands.export import export
 from dubbench.datamodules.batch import Batch
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.windows import Place, read_windows
@@ -21,6 +20,7 @@ from dubbench.models.realtalk.mask import face_mask, teeth_mask
 from dubbench.models.realtalk.module import RealTalk
 from dubbench.models.realtalk.networks import stages_of
 from dubbench.models.two_stages import required
+from dubbench.training.onnx_export import export
 from tests.datamodules import miniature
 from tests.models.conftest import trainer
 from tests.models.realtalk.small import CLIPS, loaded, small

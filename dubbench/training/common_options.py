@@ -1,0 +1,24 @@
+"""What ``dubbench fit`` and ``validate`` have in common on the command line, without Lightning.
+
+These options are declared for ``--help``; `dubbench.training.lightning_cli` reads the words.
+"""
+
+import argparse
+
+CONSTRUCTORS = ("--model.", "--data.", "--dataset.", "--trainer.")
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the model, the data, the seed, and what has to do with configs."""
+    parser.epilog = (
+        "The constructors of the method, the data and Lightning's Trainer have options of their own, such as "
+        f"--model.lr, --dataset.root and --trainer.max_epochs: `{parser.prog} --model radio --help_all` lists them."
+    )
+    add = parser.add_argument
+    add("--model", metavar="NAME", help="a method's short name or YAML file, or the class of one of yours")
+    add("--dataset", "--data", metavar="NAME", help="a dataset's short name or YAML file")
+    add("--seed_everything", metavar="N", help="of weights, batches and references (default: 0)")
+    add("--trainer", metavar="FILE", help="YAML file of the trainer's options")
+    add("--config", "-c", metavar="FILE", help="YAML file of all options, such as a run's config.yaml")
+    add("--print_config", nargs="?", metavar="skip_default", help="print what all options are as YAML, and stop")
+    add("--help_all", action="store_true", help="list the options of --model NAME, the data and the trainer, and stop")
