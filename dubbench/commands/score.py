@@ -103,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
             for pair in steps
             for result in _scored(pair, speech, suite, meshes, rules, features, arguments.source_root)
         ]
+        results += [ClipResult(PRED, clip, "", failure=refusal) for clip, refusal in pairing.refused.items()]
         pooled = _pooled(results, suite, features)
         backend = meshes[PRED].backend
     report = Report(pairing, results, pooled, suite, rules, backend)

@@ -65,8 +65,9 @@ def test_videos_that_differ_in_their_suffix_alone_keep_it(tmp_path: Path) -> Non
     target = folder(tmp_path / "target", ["a.mp4", "a.avi", "b.mpg", "c.mp4"])
     pairing = match(pred, target)
     assert named(pairing) == [("a.avi", "a.avi", "a.avi"), ("a.mp4", "a.mp4", "a.mp4"), ("c", "c.mkv", "c.mp4")]
-    assert list(pairing.pred_only) == ["b.avi", "b.mp4"]  # which of the two is meant, nobody knows
-    assert list(pairing.target_only) == ["b.mpg"]
+    assert pairing.refused == {"b": "several videos match this clip: b.avi and b.mp4; leave one"}
+    assert not pairing.pred_only
+    assert not pairing.target_only
 
 
 def test_prepared_folders_are_paired_by_clip(tmp_path: Path) -> None:
