@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from dubbench.core.files import write_json, write_text
+from dubbench.core.progress import tracked
 from dubbench.datamodules.batch import FPS
 from dubbench.datamodules.demo.face import TalkingFace, head_pose
 from dubbench.datamodules.demo.portraits import PORTRAITS, SIZE, Portrait
@@ -86,7 +86,7 @@ def make(root: Path, seed: int = 0) -> None:
         return
     write_json(root / MARKER, ours)
     faces: dict[str, TalkingFace] = {}
-    for portrait, sentence in track(wanted, "Making the demo corpus", transient=True):
+    for portrait, sentence in tracked(wanted, "Making the demo corpus", transient=True):
         if portrait.speaker not in faces:
             faces[portrait.speaker] = talking_face(portrait)
         make_clip(_video(root, portrait, sentence), portrait, faces[portrait.speaker], sentence, seed)

@@ -9,13 +9,13 @@ from typing import Any
 
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
+from dubbench.results.numbers import number
 from dubbench.results.rows import (
     COPY_REFERENCE,
     GROUND_TRUTH,
     INFORMATIVE,
     Row,
     is_pooled,
-    number,
     places,
     read_csv,
     read_summary,

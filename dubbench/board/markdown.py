@@ -10,13 +10,11 @@ from dubbench.board.significance import DEFINITION
 from dubbench.board.words import (
     MAIN,
     apart,
-    arrow,
-    chance,
-    decimals,
     definition,
+    directed_heading,
     heading,
     lacking,
-    millions,
+    parameters,
     remarks,
     scored,
     short,
@@ -24,6 +22,7 @@ from dubbench.board.words import (
     title,
 )
 from dubbench.core.files import write_text
+from dubbench.results.numbers import decimals, p_value
 from dubbench.speed import report as speed_report
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
@@ -67,7 +66,7 @@ def _group(group: Group) -> Iterator[str]:
     header = [
         "method",
         "clips",
-        *(f"{heading(name)} {arrow(name, group.entries)}".strip() for name in metrics),
+        *(directed_heading(name, group.entries) for name in metrics),
         "params",
     ]
     yield _table([*map(escaped, header)], (_row(group, place, metrics) for place in range(len(group.entries))))
@@ -95,7 +94,7 @@ def _row(group: Group, place: int, metrics: Sequence[str]) -> list[str]:
         alike = place in standing.comparisons and standing.comparisons[place].alike
         limits = span(entry.rows.get(metric))
         cells.append(f"{value}{' ' + ALIKE if alike else ''}{f' ({limits})' if limits else ''}")
-    return [*cells, millions(entry.facts.get("parameters", ""))]
+    return [*cells, parameters(entry)]
 
 
 def _tests(group: Group) -> Iterator[list[str]]:
@@ -104,7 +103,7 @@ def _tests(group: Group) -> Iterator[list[str]]:
             if standing.best is not None:
                 unit = group.entries[place].rows[metric].unit
                 words = [group.names[place], heading(metric), group.names[standing.best]]
-                numbers = [decimals(test.difference, unit), chance(test.p) or test.note, chance(test.adjusted)]
+                numbers = [decimals(test.difference, unit), p_value(test.p) or test.note, p_value(test.adjusted)]
                 yield [*map(escaped, [*words, *numbers]), str(test.clips)]
 
 

@@ -17,7 +17,7 @@ from dubbench.board.significance import DEFINITION
 from dubbench.board.videos import How, Shelf, Shown
 from dubbench.core.files import write_text
 from dubbench.metrics.catalogue import Better
-from dubbench.results.rows import number
+from dubbench.results.numbers import ARROWS, decimals, millions, number, p_value
 from dubbench.speed import report as speed_report
 
 
@@ -217,10 +217,10 @@ def section(
 
 def _column(group: Group, metric: str) -> Column:
     text, unit, better = words.definition(metric)
-    direction = next(entry.rows[metric].better for entry in group.entries if metric in entry.rows)
+    direction = words.better(metric, group.entries)
     tip = f"{text[:1].upper()}{text[1:]}. Unit: {unit}; {better}."
     return Column(
-        metric, words.heading(metric), words.ARROWS[direction], direction, tip, main=metric in words.MAIN
+        metric, words.heading(metric), ARROWS[direction], direction, tip, main=metric in words.MAIN
     )  # fmt: skip
 
 
@@ -235,7 +235,7 @@ def _line(group: Group, place: int, shades: Mapping[str, str]) -> Line:
         clips=words.scored(entry),
         lacks=bool(entry.failures),
         cells=tuple(_cell(group, place, metric) for metric in group.metrics),
-        parameters=words.millions(entry.facts.get("parameters", "")),
+        parameters=words.parameters(entry),
         count=entry.facts.get("parameters", ""),
         checkpoint=entry.facts.get("checkpoint_sha256", ""),
         facts=", ".join(f"{name} {fact}" for name, fact in zip(("dubbench", "seed", "on"), facts, strict=True) if fact),
@@ -265,7 +265,7 @@ def _tests(group: Group) -> list[tuple[str, ...]]:
         for place, test in standing.comparisons.items():
             best = group.names[standing.best or 0]
             unit = group.entries[place].rows[metric].unit
-            numbers = (words.decimals(test.difference, unit), words.chance(test.p), words.chance(test.adjusted))
+            numbers = (decimals(test.difference, unit), p_value(test.p), p_value(test.adjusted))
             verdict = test.note or ("not distinguishable" if test.alike else "different")
             found.append((words.heading(metric), group.names[place], best, *numbers, str(test.clips), verdict))
     return found
@@ -288,9 +288,10 @@ def _speeds(lines: Sequence[speed_report.Line]) -> list[dict[str, str]]:
         {
             **line,
             "where": ", ".join([line["device"], line["precision"], *(["compiled"] if line["compile"] else [])]),
-            "millions": f"{float(line['parameters']) / 1e6:.2f} M" if float(line["parameters"] or 0) else "",
-            "macs": f"{float(line['multiply_adds']) / 1e6:,.1f} M" if float(line["multiply_adds"] or 0) else "",
-            **{name: f"{float(line[name]):.2f}" if line[name] else "" for name in ("ms", "ms_low", "ms_high", "fps")},
+            "millions": millions(float(line["parameters"] or 0)),
+            "macs": millions(float(line["multiply_adds"] or 0), 1),
+            **{name: decimals(float(line[name] or "nan"), "ms") for name in ("ms", "ms_low", "ms_high")},
+            "fps": decimals(float(line["fps"] or "nan"), "frames/s"),
             "memory": f"{float(line['memory_mib']):.0f} MiB" if line["memory_mib"] else "",
             "fps_sort": number(float(line["fps"] or "nan")),
         }

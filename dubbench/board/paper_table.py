@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dubbench.core.console import widened
 from dubbench.errors import DubbenchError
-from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.papers import PAPERS, TITLES, Column, Printed, Setting, columns, printed
 from dubbench.protocols.protocol import load
+from dubbench.results.numbers import directed, of_metric
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, Row, is_pooled, places, read_summary, summary_path
 
 ENDS = (GROUND_TRUTH, COPY_REFERENCE)
-ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 SPEECH = {"own": "own speech", "cross": "other speech", "": ""}
 NARROWEST = 120
 
@@ -57,9 +57,7 @@ def show(spec: str, given: Sequence[Path], console: Console | None = None) -> No
     Raises:
         DubbenchError: if there is no such paper or table, or a place holds no results.
     """
-    console = console or Console()
-    if console.width < NARROWEST:
-        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    console = widened(NARROWEST, console)
     paper, colon, table = spec.partition(":")
     if paper not in PAPERS:
         raise DubbenchError(f"no paper is called {paper!r}; there are {', '.join(PAPERS)}")
@@ -173,19 +171,13 @@ def _empty(group: Sequence[Column], *first: str) -> Table:
         table.add_column(header, no_wrap=True)
     for column in group:
         mark = "" if column.measure.alike else " †"
-        table.add_column(Text(column.measure.name + ARROWS[column.measure.better] + mark), justify="right")
+        table.add_column(Text(directed(column.measure.name, column.measure.better) + mark), justify="right")
     return table
 
 
 def _cell(column: Column, rows: dict[str, Row]) -> str:
     row = rows.get(column.measure.nearest) if column.measure.alike else None
-    return "" if row is None or row.value != row.value else short(row.metric, row.value)
-
-
-def short(metric: str, value: float) -> str:
-    """A value with the decimals of its unit."""
-    decimals = {"dB": 2, "px@256": 3}
-    return f"{value:.{decimals.get(DEFINITIONS[metric].unit, 4) if metric in DEFINITIONS else 4}f}"
+    return "" if row is None else of_metric(row.metric, row.value)
 
 
 def _notes(group: Sequence[Column]) -> str:

@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from dubbench.board.entries import ENDS, TIMING
 from dubbench.board.ranking import Group
-from dubbench.board.words import BETTER, arrow, decimals, heading
+from dubbench.board.words import BETTER, better, directed_heading, heading
+from dubbench.results.numbers import decimals
 from dubbench.results.rows import COPY_REFERENCE, is_pooled
 from dubbench.speed import report as speed_report
 
@@ -125,7 +126,7 @@ def _tradeoff(group: Group, metric: str, times: Mapping[int, float], source: str
         name = group.names[place]
         told = f"{name}: {times[place]:.3g} ms a frame, {heading(metric)} {decimals(row.value, unit)}"
         parts.append(mark.format(shades[name], told, bar, across, up, named.get(place, "")))
-    down = f"{heading(metric)} {arrow(metric, group.entries)}".strip()
+    down = directed_heading(metric, group.entries)
     parts.append(Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">ms a frame ← faster</text>').format(
         (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6))  # fmt: skip
     told = "; ".join(
@@ -179,9 +180,8 @@ def _spread(
         told.append(f"{name} median {decimals(float(np.median(values)), unit)} of {len(values)} clips")
     more = len(group.standings[metric].ranks) - sum(not group.entries[place].end for place in shown)
     left = f" {more} more methods are not drawn." if more > 0 else ""
-    name = f"{heading(metric)} {arrow(metric, group.entries)} clip by clip"
-    better = next(entry.rows[metric].better for entry in group.entries if metric in entry.rows)
-    told_all = f"{BETTER[better].capitalize()}. {'; '.join(told)}.{left}"
+    name = f"{directed_heading(metric, group.entries)} clip by clip"
+    told_all = f"{BETTER[better(metric, group.entries)].capitalize()}. {'; '.join(told)}.{left}"
     return _figure(name, told_all, parts, bottom + 20)
 
 

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from dubbench.board.entries import collect, expanded
 from dubbench.board.ranking import Group, grouped
-from dubbench.board.words import MAIN, apart, arrow, heading, lacking, millions, remarks, scored, short, title
+from dubbench.board.words import MAIN, apart, directed_heading, lacking, parameters, remarks, scored, short, title
+from dubbench.core.console import widened
 from dubbench.speed import report as speed_report
 
 NARROWEST = 148
@@ -35,9 +36,7 @@ def show(given: Iterable[Path], console: Console | None = None) -> None:
 
 def show_groups(groups: Iterable[Group], places: Iterable[Path], console: Console | None = None) -> None:
     """Print what was collected already; see `show`."""
-    console = console or Console()
-    if console.width < NARROWEST:
-        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    console = widened(NARROWEST, console)
     for group in groups:
         console.print(_table(group))
         console.print(_caption(group), style="dim", soft_wrap=True, markup=False)
@@ -50,14 +49,14 @@ def _table(group: Group) -> Table:
     table.add_column("clips", justify="right")
     metrics = [name for name in MAIN if name in group.metrics]
     for name in metrics:
-        table.add_column(f"{heading(name)} {arrow(name, group.entries)}".strip(), justify="right")
+        table.add_column(directed_heading(name, group.entries), justify="right")
     table.add_column("params", justify="right")
     for place, (name, entry) in enumerate(zip(group.names, group.entries, strict=True)):
         cells = [Text(("* " if entry.end else "  ") + name), Text(scored(entry))]
         for metric in metrics:
             leads = group.standings[metric].ranks.get(place) == 1
             cells.append(Text(short(entry.rows.get(metric)), style="bold" if leads else ""))
-        cells.append(Text(millions(entry.facts.get("parameters", ""))))
+        cells.append(Text(parameters(entry)))
         table.add_row(*cells, style="dim" if entry.end else "")
     return table
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from dubbench.board.entries import COUNTS, FACTS, LABELS, Entry, metrics_of
 from dubbench.board.ranking import Group
 from dubbench.core.files import write_text
-from dubbench.results.rows import SUMMARY_COLUMNS, as_csv, number
+from dubbench.results.numbers import number
+from dubbench.results.rows import SUMMARY_COLUMNS, as_csv
 
 TIDY = (
     *SUMMARY_COLUMNS, "group", "rank", "best", "best_checkpoint_sha256", "difference", "p", "p_holm", "pairs", "note",

@@ -1,18 +1,16 @@
 """``dubbench assets``: which pretrained files are here; fetch and verify them."""
 
 import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
 from dubbench.assets import store
+from dubbench.core.console import say, widened
+from dubbench.core.progress import downloading
 from dubbench.errors import DubbenchError
 
 NARROWEST = 132
@@ -41,9 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(found: Sequence[store.Status]) -> None:
-    console = Console()
-    if console.width < NARROWEST:
-        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    console = widened(NARROWEST)
     table = Table(box=box.SIMPLE)
     for header in ("file", "needed by", "size", "licence of the weights", "state"):
         table.add_column(header, justify="right" if header == "size" else "left", no_wrap=header == "file")
@@ -75,7 +71,8 @@ def _pull(names: Sequence[str], everything: bool) -> int:
     failures = []
     for name in wanted:
         try:
-            path = _with_progress(name)
+            with downloading(name) as tell:
+                path = store.pull(name, tell)
         except DubbenchError as error:
             failures.append(str(error))
         else:
@@ -83,18 +80,7 @@ def _pull(names: Sequence[str], everything: bool) -> int:
     return _say(failures)
 
 
-def _with_progress(name: str) -> Path:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
-    console = Console(stderr=True)
-    bar = Progress(
-        *columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    )
-    with bar:
-        task = bar.add_task(name, total=None)
-        return store.pull(name, lambda here, total: bar.update(task, completed=here, total=total))
-
-
 def _say(sentences: Sequence[str]) -> int:
     for sentence in sentences:
-        print(f"dubbench: {sentence}", file=sys.stderr)
+        say(sentence)
     return 1 if sentences else 0

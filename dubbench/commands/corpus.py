@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dubbench.core.console import say, widened
 from dubbench.datamodules.corpus_check import SAMPLE, Report, about_corpus, check, layout
 from dubbench.datamodules.sources import MODULES
 from dubbench.datamodules.sources.about import About
@@ -58,7 +58,7 @@ def _list() -> None:
     for name in sorted(MODULES):
         about = about_corpus(name)
         table.add_row(*map(Text, (name, about.size, rates(about), pixels(about), about.speech)))
-    console = _console()
+    console = widened(NARROWEST)
     console.print(table)
     console.print("`dubbench corpus NAME` says how to obtain one, and with --root DIR whether a folder holds it.")
 
@@ -83,7 +83,7 @@ def _describe(name: str, about: About) -> None:
     table.add_column()
     for key, value in rows.items():
         table.add_row(Text(key, "bold"), Text(value))
-    console = _console()
+    console = widened(NARROWEST)
     console.print(Text(about.title, "bold"))
     console.print(table)
 
@@ -105,7 +105,7 @@ def _tell(report: Report) -> int:
         print(_printable(f"warning: {line}"))
     sys.stdout.flush()
     if report.fault:
-        print(_printable(f"dubbench: {report.fault}"), file=sys.stderr)
+        say(_printable(report.fault))
         return 1
     print("usable, with the warnings above" if report.warnings else "usable")
     return 0
@@ -114,10 +114,3 @@ def _tell(report: Report) -> int:
 def _printable(line: str) -> str:
     """File names are bytes; those that are no UTF-8 get question marks."""
     return line.encode(errors="replace").decode()
-
-
-def _console() -> Console:
-    console = Console()
-    if console.width < NARROWEST:
-        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
-    return console

@@ -1,19 +1,18 @@
 """``dubbench dub``: give a video other speech, at its own resolution."""
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dubbench.commands.speed import PRECISIONS
 from dubbench.core.config_names import resolve
+from dubbench.core.console import say
 from dubbench.core.devices import device
 from dubbench.core.files import no_room
+from dubbench.core.progress import counted
 from dubbench.dubbing import Box, Options, dub
 from dubbench.dubbing.clips import Span
 from dubbench.errors import DubbenchError
@@ -40,9 +39,7 @@ def main(args: Sequence[str]) -> int:
         keep=given.keep,
     )
     try:
-        report = dub(
-            model.to(where).eval(), given.ckpt_path, given.video, given.audio, given.out, options, _shown, _say
-        )
+        report = dub(model.to(where).eval(), given.ckpt_path, given.video, given.audio, given.out, options, _shown, say)
     except (OSError, DubbenchError) as error:
         if not no_room(error):
             raise
@@ -86,24 +83,10 @@ def _check_name(name: str | None, model: DubbingModel, path: Path) -> None:
         )
 
 
-def _say(sentence: str) -> None:
-    print(f"dubbench: {sentence}", file=sys.stderr)
-
-
 @contextmanager
 def _shown(step: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how a step over frames goes, on a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(f"{step:8}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    # Refreshed by hand: a refreshing thread would write into stderr while native libraries have it held back.
-    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
+    with counted(f"{step:8}", "frames") as progress:
         task = progress.add_task("", total=total or None)
         yield lambda frames: progress.update(task, advance=frames, refresh=True)
 

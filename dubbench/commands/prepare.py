@@ -1,9 +1,9 @@
 """``dubbench prepare``: the command line of `prepare`."""
 
 import argparse
-import sys
 from pathlib import Path
 
+from dubbench.core.console import say
 from dubbench.datamodules.sources import MODULES
 from dubbench.errors import DubbenchError
 
@@ -62,10 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
         if there and arguments.geometry:
             there = _fit(arguments)
     except DubbenchError as error:
-        print(f"dubbench: {error}", file=sys.stderr)
+        say(str(error))
         return 1
     except KeyboardInterrupt:
-        print("dubbench: stopped; finished clips are kept, the same command goes on from here", file=sys.stderr)
+        say("stopped; finished clips are kept, the same command goes on from here")
         return INTERRUPTED
     return 0 if there else 1
 

@@ -11,9 +11,9 @@ from typing import get_args, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 
 from dubbench.core.devices import device
+from dubbench.core.progress import tracked
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, Job
 from dubbench.evaluation.pairs import PRED, Pair, Prediction, match
@@ -96,11 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         features = Path(stack.enter_context(TemporaryDirectory(prefix="dubbench-")))
         meshes = {name: stack.enter_context(FaceMesh()) for name in (PRED, GROUND_TRUTH)}
-        screen = Console(stderr=True)
-        steps = track(pairing.pairs, "scoring", console=screen, disable=not screen.is_terminal)
         results = [
             result
-            for pair in steps
+            for pair in tracked(pairing.pairs, "scoring")
             for result in _scored(pair, speech, suite, meshes, rules, features, arguments.source_root)
         ]
         results += [ClipResult(PRED, clip, "", failure=refusal) for clip, refusal in pairing.refused.items()]

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from dubbench import __version__
 from dubbench.core.files import inside, write_json, write_text
+from dubbench.core.progress import tracked
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
@@ -109,9 +108,7 @@ def evaluate(
     with ExitStack() as stack:
         meshes = {row.name: stack.enter_context(FaceMesh()) for row in rows}
         backend = meshes[GROUND_TRUTH].backend
-        screen = Console(stderr=True)
-        steps = track(run.clips, "scoring", console=screen, disable=not screen.is_terminal)
-        parts = {clip: _clip(clip, run, rows, meshes, out) for clip in steps}
+        parts = {clip: _clip(clip, run, rows, meshes, out) for clip in tracked(run.clips, "scoring")}
     results = [parts[clip][row.name] for row in rows for clip in run.clips]
     pooled = {row.name: _pooled(row, results, run, out) for row in rows} if suite.wants("pool") else {}
     write_clips(out / "clips.csv", results, suite.metrics)

@@ -25,7 +25,8 @@ from dubbench.media.container import Image
 from dubbench.metrics.suite import Suite
 from dubbench.models.base import load_model
 from dubbench.protocols.protocol import Protocol, load
-from dubbench.results.rows import GROUND_TRUTH, ClipResult, as_csv, is_pooled, number
+from dubbench.results.numbers import number
+from dubbench.results.rows import GROUND_TRUTH, ClipResult, as_csv, is_pooled
 
 SIDE = 256
 COLUMNS = ("metric", "reference", "value")

@@ -10,7 +10,8 @@ from statistics import stdev
 
 from dubbench.core.files import write_text
 from dubbench.errors import DubbenchError
-from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, Row, as_csv, number, read_csv, read_summary
+from dubbench.results.numbers import number
+from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, Row, as_csv, read_csv, read_summary
 from dubbench.results.rows import places as folders
 
 COLUMNS = ("model", "dataset", "protocol", "metric", "value", "atol", "better", "protocol_hash")

@@ -13,6 +13,7 @@ import numpy as np
 from dubbench.core.files import write_json, write_text
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS, Better
+from dubbench.results.numbers import number
 
 GROUND_TRUTH = "ground_truth"
 COPY_REFERENCE = "copy_reference"
@@ -125,11 +126,6 @@ class Row:
     better: Better
     protocol_hash: str
     split_hash: str
-
-
-def number(value: float) -> str:
-    """Six significant digits; ``inf`` for infinity and nothing for NaN."""
-    return "" if np.isnan(value) else f"{value:.6g}"
 
 
 def interval(values: Sequence[float], seed: int) -> tuple[float, float]:
