@@ -1,6 +1,5 @@
 """The clip that a speed is measured on: one of a prepared folder, or of the demo corpus made for it."""
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from dubbench.core.arrays import read_arrays, write_arrays
 from dubbench.core.files import write_json
+from dubbench.core.folders import cache_folder
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import model_path
 from dubbench.errors import DubbenchError
@@ -50,7 +50,7 @@ def demo_clip(size: int, geometry: str = "", face: LinearFaceModel | None = None
     Raises:
         DubbenchError: if the extra ``demo`` or the face model's file is not here.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dubbench" / "speed"
+    cache = cache_folder() / "speed"
     root = cache / "-".join(map(str, filter(None, (size, geometry, face and face.hash()))))
     if face is not None and not model_path(root, geometry).is_file():
         root.mkdir(parents=True, exist_ok=True)
