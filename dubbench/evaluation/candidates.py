@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.core.files import sha256 as file_sha256
+from dubbench.core.weights import weights_sha256
 from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import ClipInfo, PreparedClip
 from dubbench.errors import DubbenchError
@@ -256,8 +257,4 @@ def _weights(dubber: Dubber) -> str:
     """Hash of a module's state; empty for what has none."""
     if not isinstance(dubber, torch.nn.Module):
         return ""
-    digest = sha256()
-    for name, tensor in dubber.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return weights_sha256(dubber.state_dict())
