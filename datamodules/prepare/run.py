@@ -1,7 +1,5 @@
 """A corpus to a folder of prepared clips: resumable, in any number of processes, with every failure listed."""
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ import pandas as pd
 
 from dubbench import __version__
 from dubbench.core.files import atomic, inside, write_json
+from dubbench.core.locks import claimed
 from dubbench.datamodules import sources, splits
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
 from dubbench.datamodules.prepare.clip import PARTIAL, Job, Options, Outcome, existing, face_mesh, prepare_clip
@@ -86,7 +85,7 @@ def prepare(
     split_of = splits.assign(dataset, clips, split)
     versions = {"dubbench": __version__, "mesh": face_mesh().backend, "av": version("av")}
     options = Options(dataset, size, float(smooth), faces, versions)
-    with claimed(out):
+    with claimed(out, "prepare"), _without_partial(out):
         _describe(out, root, options, split)
         jobs = [Job(clip, split_of[clip.clip], root, out, options, n) for n, clip in enumerate(clips)]
         made: dict[str, Outcome] = {}
@@ -110,33 +109,13 @@ def _check(*, size: int, workers: int, smooth: float, faces: str, limit: int | N
 
 
 @contextmanager
-def claimed(out: Path, verb: str = "prepare") -> Iterator[None]:
-    """Keep other runs of a verb off the folder, and clear what an earlier run left unfinished, before and after."""
+def _without_partial(out: Path) -> Iterator[None]:
+    """Clear clips that were left unfinished, before and after."""
+    shutil.rmtree(out / PARTIAL, ignore_errors=True)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DubbenchError(f"cannot make the folder {out} ({error.strerror}); give another with --out") from error
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        # The lock dies with the process, however that ends.
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise DubbenchError(
-            f"another dubbench {verb} is writing to {out}; wait for it or give another --out"
-        ) from error
-    try:
-        _clear(out)
         yield
     finally:
-        _clear(out)
-        os.close(folder)
-
-
-def _clear(out: Path) -> None:
-    shutil.rmtree(out / PARTIAL, ignore_errors=True)
-    for stray in out.glob(".*.tmp.*"):
-        stray.unlink()
+        shutil.rmtree(out / PARTIAL, ignore_errors=True)
 
 
 def _describe(out: Path, root: Path, options: Options, split: str) -> None:

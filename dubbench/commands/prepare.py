@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dubbench.core.console import say
+from dubbench.core.locks import claimed
 from dubbench.datamodules.sources import MODULES
 from dubbench.errors import DubbenchError
 
@@ -85,9 +86,8 @@ def _check_geometry(arguments: argparse.Namespace) -> None:
 def _fit(arguments: argparse.Namespace) -> bool:
     """Fit the face model to every clip; returns whether any clip has geometry now."""
     from dubbench.datamodules.prepare.geometry import FAILURES, prepare_geometry
-    from dubbench.datamodules.prepare.run import claimed
 
-    with claimed(arguments.out):
+    with claimed(arguments.out, "prepare"):
         report = prepare_geometry(arguments.out, arguments.geometry, arguments.workers, arguments.geometry_file)
     failed = f"{len(report.failures)} failed" + (f" (see {arguments.out / FAILURES})" if report.failures else "")
     how = f"{arguments.geometry} (first guess: {report.guess})" if report.guess else arguments.geometry

@@ -1,7 +1,6 @@
 """Scoring of methods on the clips of a split under a protocol: resumable, streaming, with failures counted."""
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubbench import __version__
-from dubbench.core.files import inside, write_json, write_text
+from dubbench.core.files import inside, sweep_abandoned, write_json, write_text
 from dubbench.core.progress import tracked
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.clip import PreparedClip
@@ -104,7 +103,7 @@ def evaluate(
     run = plan(root, rules, split, seed, limit, clips, Path(source_root) if source_root else None, suite)
     rows = _candidates(methods, checkpoints or {}, videos or {}, run)
     refuse_other(out, run)
-    _sweep(out)
+    sweep_abandoned(out)
     with ExitStack() as stack:
         meshes = {row.name: stack.enter_context(FaceMesh()) for row in rows}
         backend = meshes[GROUND_TRUTH].backend
@@ -150,24 +149,6 @@ def _candidates(
     rows = [Candidate(), Dubbed(COPY_REFERENCE, CopyReference(run.size))]
     rows += [Dubbed(name, dubber, checkpoints.get(name)) for name, dubber in methods.items()]
     return rows + [Videos(name, Path(folder), run.clips) for name, folder in videos.items()]
-
-
-def _sweep(out: Path) -> None:
-    """Remove unfinished files that killed processes left."""
-    for path in out.glob("**/.*.tmp.*"):
-        owner = path.name.split(".tmp.")[0].rpartition(".")[2]
-        if owner.isdigit() and not _alive(int(owner)):
-            path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _clip(
