@@ -25,14 +25,15 @@ with claimed(Path(sys.argv[1]), "prepare"):
 def test_a_claim_is_one_process_own_and_dies_with_it(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "out"
     with subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        sentence = f"another dubbench prepare is writing to {folder}; wait for it or give another --out"
-        with pytest.raises(DubbenchError, match=sentence), claimed(folder, "prepare"):
-            pass
-        assert [path.name for path in folder.iterdir()] == [".half.1.tmp.mp4"], "what the other writes is left alone"
-        os.kill(other.pid, signal.SIGKILL)
-        other.wait()
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            sentence = f"another dubbench prepare is writing to {folder}; wait for it or give another --out"
+            with pytest.raises(DubbenchError, match=sentence), claimed(folder, "prepare"):
+                pass
+            assert [path.name for path in folder.iterdir()] == [".half.1.tmp.mp4"], "the other's work is left alone"
+        finally:
+            os.kill(other.pid, signal.SIGKILL)
     with claimed(folder, "prepare"):
         assert not list(folder.iterdir()), "no lock file, and nothing unfinished"
     with claimed(folder, "dub"):
