@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-class Shown:
+class PrepareProgress:
     """Clips and frames done, and clips failed, on stderr."""
 
     def __init__(self, progress: "Progress", total: int) -> None:
@@ -34,7 +34,7 @@ class Shown:
 
 
 @contextmanager
-def shown(step: str, total: int) -> Iterator[Shown]:
+def shown(step: str, total: int) -> Iterator[PrepareProgress]:
     """Show a step over ``total`` clips."""
     with counted(step, "clips, {task.fields[frames]} frames, {task.fields[failed]} failed") as progress:
-        yield Shown(progress, total)
+        yield PrepareProgress(progress, total)

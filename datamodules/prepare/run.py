@@ -14,7 +14,15 @@ from dubbench.core.files import atomic, inside, write_json
 from dubbench.core.locks import claimed
 from dubbench.datamodules import sources, splits
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
-from dubbench.datamodules.prepare.clip import PARTIAL, Job, Options, Outcome, existing, face_mesh, prepare_clip
+from dubbench.datamodules.prepare.clip import (
+    PARTIAL,
+    Options,
+    PrepareJob,
+    PrepareOutcome,
+    existing,
+    face_mesh,
+    prepare_clip,
+)
 from dubbench.datamodules.prepare.progress import shown
 from dubbench.datamodules.prepare.workers import spread
 from dubbench.errors import DubbenchError
@@ -87,8 +95,8 @@ def prepare(
     options = Options(dataset, size, float(smooth), faces, versions)
     with claimed(out, "prepare"), _without_partial(out):
         _describe(out, root, options, split)
-        jobs = [Job(clip, split_of[clip.clip], root, out, options, n) for n, clip in enumerate(clips)]
-        made: dict[str, Outcome] = {}
+        jobs = [PrepareJob(clip, split_of[clip.clip], root, out, options, n) for n, clip in enumerate(clips)]
+        made: dict[str, PrepareOutcome] = {}
         try:
             for job, outcome in _run(jobs[:limit], workers):
                 made[job.raw.clip] = outcome
@@ -137,7 +145,7 @@ def _describe(out: Path, root: Path, options: Options, split: str) -> None:
     )
 
 
-def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]:
+def _run(jobs: list[PrepareJob], workers: int) -> Iterator[tuple[PrepareJob, PrepareOutcome]]:
     """Do the jobs and show how they go.
 
     Raises:
@@ -145,7 +153,7 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]:
     """
     with shown("prepare", len(jobs)) as progress:
         for end in spread(prepare_clip, iter(jobs), min(workers, len(jobs)), progress.tell):
-            outcome = end.result or Outcome(None, reason=f"{end.died} while preparing it")
+            outcome = end.result or PrepareOutcome(None, reason=f"{end.died} while preparing it")
             if outcome.no_room:
                 raise DubbenchError(
                     f"no room left to write {end.job.out} ({outcome.reason}); make room and run the same command "
@@ -157,7 +165,7 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]:
             progress.advance()
 
 
-def _write_tables(out: Path, jobs: list[Job], made: dict[str, Outcome]) -> tuple[Failure, ...]:
+def _write_tables(out: Path, jobs: list[PrepareJob], made: dict[str, PrepareOutcome]) -> tuple[Failure, ...]:
     """Write ``manifest.parquet`` and ``failures.csv``; clips that this run left alone count if they are finished."""
     rows: list[ClipInfo] = []
     failures: list[Failure] = []

@@ -15,7 +15,15 @@ from dubbench.errors import DubbenchError
 from dubbench.papers import PAPERS, TITLES, Column, Printed, Setting, columns, printed
 from dubbench.protocols.protocol import load
 from dubbench.results.numbers import directed, of_metric
-from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, Row, is_pooled, places, read_summary, summary_path
+from dubbench.results.rows import (
+    COPY_REFERENCE,
+    GROUND_TRUTH,
+    Row,
+    is_pooled,
+    read_summary,
+    results_folders,
+    summary_path,
+)
 
 ENDS = (GROUND_TRUTH, COPY_REFERENCE)
 SPEECH = {"own": "own speech", "cross": "other speech", "": ""}
@@ -55,7 +63,7 @@ def show(spec: str, given: Sequence[Path], console: Console | None = None) -> No
         console: where to print, by default the standard output.
 
     Raises:
-        DubbenchError: if there is no such paper or table, or a place holds no results.
+        DubbenchError: if there is no such paper or table, or a folder holds no results.
     """
     console = widened(NARROWEST, console)
     paper, colon, table = spec.partition(":")
@@ -83,11 +91,11 @@ def tables(paper: str) -> list[str]:
 def measured(given: Iterable[Path]) -> list[Measured]:
     """The methods of results folders; raises `DubbenchError` as `dubbench.results.rows.read_summary` does."""
     found: dict[tuple[str, ...], Measured] = {}
-    for place in places(given):
-        for row in read_summary(place):
-            key = (row.dataset, row.protocol, row.protocol_hash, row.split_hash, row.method, str(place))
+    for folder in results_folders(given):
+        for row in read_summary(folder):
+            key = (row.dataset, row.protocol, row.protocol_hash, row.split_hash, row.method, str(folder))
             protocol = f"{row.protocol} ({row.protocol_hash})"
-            entry = found.setdefault(key, Measured(row.method, protocol, driving(place, row), {}))
+            entry = found.setdefault(key, Measured(row.method, protocol, driving(folder, row), {}))
             entry.rows[row.metric] = row
     return _once(found.values())
 
@@ -101,10 +109,10 @@ def _once(entries: Iterable[Measured]) -> list[Measured]:
     return sorted(kept.values(), key=lambda entry: ENDS.index(entry.name) if entry.name in ENDS else len(ENDS))
 
 
-def driving(place: Path, row: Row) -> str:
+def driving(folder: Path, row: Row) -> str:
     """Whether a row's clips were driven by their own speech, as ``run.json`` or else its protocol's file says."""
     try:
-        record = json.loads(summary_path(place).with_name("run.json").read_text(encoding="utf-8"))
+        record = json.loads(summary_path(folder).with_name("run.json").read_text(encoding="utf-8"))
         return str(record["protocol_choices"]["driving"])
     except (OSError, ValueError, KeyError, TypeError):
         pass

@@ -28,12 +28,12 @@ def write_tidy(path: Path, groups: Sequence[Group]) -> None:
 
     Metrics that a run could not compute have a line without a value, with the reason as its note.
     """
-    lines = [line for group in groups for place in range(len(group.entries)) for line in _lines(group, place)]
+    lines = [line for group in groups for index in range(len(group.entries)) for line in _lines(group, index)]
     write_text(path, as_csv(TIDY, [[line.get(column, "") for column in TIDY] for line in lines]))
 
 
-def _lines(group: Group, place: int) -> list[dict[str, str]]:
-    entry = group.entries[place]
+def _lines(group: Group, index: int) -> list[dict[str, str]]:
+    entry = group.entries[index]
     shared = {**entry.labels, **entry.facts, "group": group.key}
     found = []
     for metric in metrics_of([entry], absent=True):
@@ -43,9 +43,9 @@ def _lines(group: Group, place: int) -> list[dict[str, str]]:
         row, standing = entry.rows[metric], group.standings[metric]
         cells = {column: getattr(row, column) for column in SUMMARY_COLUMNS}
         line = {key: number(value) if isinstance(value, float) else str(value) for key, value in cells.items()}
-        line |= {"rank": str(standing.ranks.get(place, "")), "note": "" if entry.end else standing.note}
-        if standing.best is not None and place in standing.comparisons:
-            best, test = group.entries[standing.best], standing.comparisons[place]
+        line |= {"rank": str(standing.ranks.get(index, "")), "note": "" if entry.end else standing.note}
+        if standing.best is not None and index in standing.comparisons:
+            best, test = group.entries[standing.best], standing.comparisons[index]
             line |= {
                 "best": best.method,
                 "best_checkpoint_sha256": best.facts.get("checkpoint_sha256", ""),

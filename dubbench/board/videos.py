@@ -29,13 +29,13 @@ CODECS = {"h264": ("yuv420p", "yuvj420p"), "vp8": None, "vp9": None, "av1": None
 
 
 @dataclass(frozen=True)
-class Shown:
+class ClipVideos:
     """One clip side by side.
 
     Attributes:
         clip: its id.
         driving: the clip whose speech drives it; empty where it is its own.
-        urls: by place of the row in its group; empty where there is no video.
+        urls: by index of the row in its group; empty where there is no video.
         notes: why there is none.
     """
 
@@ -61,7 +61,7 @@ class Shelf:
         self._copies: dict[Path, str] = {}
         self._names: dict[Path, list[str]] = {}
 
-    def fill(self, group: Group) -> list[Shown]:
+    def fill(self, group: Group) -> list[ClipVideos]:
         """The clips to show of a group: those with most videos, spread evenly over its clips."""
         if self.how == "none":
             return []
@@ -71,7 +71,7 @@ class Shelf:
         most = max((sum(path is not None for path in paths) for paths in known.values()), default=0)
         full = [clip for clip, paths in known.items() if most and sum(path is not None for path in paths) == most]
         few = min(self.count, len(full))
-        chosen = [full[place * len(full) // few] for place in range(few)]
+        chosen = [full[number * len(full) // few] for number in range(few)]
         driving = {clip: driver for entry in group.entries for clip, driver in _pairing(entry).items()}
         notes = {clip: [_note(folders, clip) for folders in found] for clip in chosen}
         return [
@@ -87,13 +87,13 @@ class Shelf:
                 if COPY.fullmatch(path.name) and path.name not in kept:
                     path.unlink()
 
-    def _shown(self, clip: str, driving: str, rows: Sequence[tuple[Path | None, str, Entry]]) -> Shown:
+    def _shown(self, clip: str, driving: str, rows: Sequence[tuple[Path | None, str, Entry]]) -> ClipVideos:
         urls, notes = [], []
         for path, lacking, entry in rows:
             note = entry.failed.get(clip, lacking) if path is None else unplayable(path)
             urls.append("" if note or path is None else self._url(path, entry.method, clip))
             notes.append(note)
-        return Shown(clip, driving, tuple(urls), tuple(notes))
+        return ClipVideos(clip, driving, tuple(urls), tuple(notes))
 
     def _url(self, path: Path, method: str, clip: str) -> str:
         if self.how == "link":
@@ -129,16 +129,16 @@ def _note(folders: Mapping[Path, Matches], clip: str) -> str:
 def _folders(entry: Entry) -> list[Path]:
     """Where a row's videos may be: beside the results, or in a folder given as it was when they were scored."""
     if entry.videos:
-        return [Path(entry.videos), *(place / entry.videos for place in entry.places)]
+        return [Path(entry.videos), *(folder / entry.videos for folder in entry.folders)]
     beside = []
-    for place in entry.places:
+    for folder in entry.folders:
         with suppress(DubbenchError):
-            beside.append(inside(place / "videos", entry.method))
+            beside.append(inside(folder / "videos", entry.method))
     return beside
 
 
 def _pairing(entry: Entry) -> dict[str, str]:
-    paths = [place / "pairing.csv" for place in entry.places]
+    paths = [folder / "pairing.csv" for folder in entry.folders]
     lines = [line for path in paths if path.is_file() for line in read_csv(path, ("clip", "driving"))]
     return {line["clip"]: line["driving"] for line in lines}
 

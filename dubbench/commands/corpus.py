@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dubbench.core.console import say, widened
-from dubbench.datamodules.corpus_check import SAMPLE, Report, about_corpus, check, layout
+from dubbench.datamodules.corpus_check import SAMPLE, CorpusReport, about_corpus, check, layout
 from dubbench.datamodules.sources import MODULES
 from dubbench.datamodules.sources.about import About
 from dubbench.errors import DubbenchError
@@ -98,7 +98,7 @@ def pixels(about: About) -> str:
     return " or ".join(f"{width} x {height}" for width, height in about.frames) or "differ"
 
 
-def _tell(report: Report) -> int:
+def _tell(report: CorpusReport) -> int:
     for line in report.facts:
         print(_printable(line))
     for line in report.warnings:

@@ -15,10 +15,10 @@ from rich.console import Console
 from dubbench.core.devices import device
 from dubbench.core.progress import tracked
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, Job
+from dubbench.evaluation.candidates import Candidate, ScoringJob
 from dubbench.evaluation.pairs import PRED, Pair, Prediction, match
 from dubbench.evaluation.score_clip import FEATURES, score_clip
-from dubbench.evaluation.score_report import Report
+from dubbench.evaluation.score_report import ScoreReport
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media.audio import read_speech
 from dubbench.metrics.catalogue import DEFINITIONS
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
         results += [ClipResult(PRED, clip, "", failure=refusal) for clip, refusal in pairing.refused.items()]
         pooled = _pooled(results, suite, features)
         backend = meshes[PRED].backend
-    report = Report(pairing, results, pooled, suite, rules, backend)
+    report = ScoreReport(pairing, results, pooled, suite, rules, backend)
     report.show(Console())
     if arguments.json:
         report.write(arguments.json)
@@ -152,7 +152,7 @@ def _scored(
     if any(suite.wants(need) for need in (*own, "pool")):
         candidates[Candidate()] = ""
     try:
-        job = Job(pair.footage(meshes[GROUND_TRUTH], source_root), speech, rules)
+        job = ScoringJob(pair.footage(meshes[GROUND_TRUTH], source_root), speech, rules)
         pred, *truths = score_clip(job, candidates, suite, meshes, features=features)
         kept = [replace(truth, values=_of_need(truth.values, own)) for truth in truths]
         return [pred, *kept]

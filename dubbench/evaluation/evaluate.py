@@ -20,7 +20,7 @@ from dubbench.core.progress import tracked
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, CopyReference, Dubbed, Dubber, Job
+from dubbench.evaluation.candidates import Candidate, CopyReference, Dubbed, Dubber, ScoringJob
 from dubbench.evaluation.crops import ALIGNED
 from dubbench.evaluation.finished_videos import Videos
 from dubbench.evaluation.footage import SourceFootage
@@ -179,7 +179,7 @@ def _clip(
 
 
 def _scored(
-    job: Job, wanted: Mapping[Candidate, str], suite: Suite, meshes: Mapping[str, FaceMesh], out: Path
+    job: ScoringJob, wanted: Mapping[Candidate, str], suite: Suite, meshes: Mapping[str, FaceMesh], out: Path
 ) -> Iterator[ClipResult]:
     try:
         yield from score_clip(job, wanted, suite, meshes, out / "videos", out / "parts")
@@ -200,12 +200,12 @@ def _pooled(row: Candidate, results: Sequence[ClipResult], run: Run, out: Path) 
     return Pooled(*run.suite.pooled(pred, truth))
 
 
-def _job(name: str, run: Run, backend: str) -> tuple[Job, dict[str, Any]]:
+def _job(name: str, run: Run, backend: str) -> tuple[ScoringJob, dict[str, Any]]:
     """The clip with what drives it, and all that results depend on beside the row."""
     clip = PreparedClip(run.root, name)
     footage = SourceFootage.find(clip, run.source_root)
     driver = PreparedClip(run.root, run.driving[name]) if run.driving else clip
-    job = Job(footage, _fitted(driver, clip.info.frames), run.protocol, run.seed, clip)
+    job = ScoringJob(footage, _fitted(driver, clip.info.frames), run.protocol, run.seed, clip)
     stamp = {
         "clip": clip.info.as_dict(),
         "driving": driver.info.as_dict(),

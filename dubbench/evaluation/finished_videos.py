@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, Job, Take
+from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 from dubbench.results.videos import match, names_below
@@ -47,11 +47,11 @@ class Videos(Candidate):
         """See `Candidate`."""
         return {"kind": "videos", "folder": str(self.folder), "unmatched": list(self._matches.strangers)}
 
-    def sound(self, job: Job) -> NDArray[np.float32] | None:
+    def sound(self, job: ScoringJob) -> NDArray[np.float32] | None:
         """The driving speech: a video's own sound track may be absent, or encoded with a shift."""
         return job.speech
 
-    def start(self, job: Job) -> Take:
+    def start(self, job: ScoringJob) -> CandidateFrames:
         """See `Candidate`."""
         clip = job.footage.name
         refusal = self._matches.refusal(clip)
@@ -60,16 +60,16 @@ class Videos(Candidate):
         return Video(self.folder / self._matches.found[clip], job)
 
 
-class Video(Take):
+class Video(CandidateFrames):
     """A finished video beside a clip's frames."""
 
-    def __init__(self, path: Path, job: Job) -> None:
+    def __init__(self, path: Path, job: ScoringJob) -> None:
         """Open the video ``path`` of the clip ``job``."""
         self._frames = read_frames(path)
         self._job, self._given = job, 0
 
     def frame(self, truth: Image, transform: NDArray[np.float64]) -> Image | None:
-        """See `Take`."""
+        """See `CandidateFrames`."""
         image = next(self._frames, None)
         if image is None:
             return None
@@ -86,7 +86,7 @@ class Video(Take):
         return np.ascontiguousarray(image)
 
     def finish(self) -> None:
-        """See `Take`."""
+        """See `CandidateFrames`."""
         if self._job.rules.length == "prefix":
             return
         self._given += sum(1 for _ in self._frames)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, Job, Take
+from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.evaluation.finished_videos import Video
 from dubbench.evaluation.footage import Footage, PreparedFootage, RawFootage, SourceFootage
 from dubbench.evaluation.landmark_cache import Detector
@@ -36,22 +36,22 @@ class Side:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, place: Path) -> "Side":
+    def of(cls, path: Path) -> "Side":
         """Look at a video, a folder of videos at any depth, or a prepared folder.
 
         Raises:
             DubbenchError: if it is neither, or holds no video.
         """
-        if place.is_file():
-            return cls(place.parent, False, (place.name,))
-        if (place / "manifest.parquet").is_file():
-            return cls(place, True, tuple(read_manifest(place)["clip"]))
-        if not place.is_dir():
-            raise DubbenchError(f"{place} is neither a video nor a folder; check the path")
-        names = tuple(videos.names_below(place))
+        if path.is_file():
+            return cls(path.parent, False, (path.name,))
+        if (path / "manifest.parquet").is_file():
+            return cls(path, True, tuple(read_manifest(path)["clip"]))
+        if not path.is_dir():
+            raise DubbenchError(f"{path} is neither a video nor a folder; check the path")
+        names = tuple(videos.names_below(path))
         if not names:
-            raise DubbenchError(f"{place} holds no video; give a folder that does, or a video")
-        return cls(place, False, names)
+            raise DubbenchError(f"{path} holds no video; give a folder that does, or a video")
+        return cls(path, False, names)
 
     def clips(self) -> dict[str, str]:
         """Names by clip id."""
@@ -112,11 +112,11 @@ class Prediction(Candidate):
         """See `Candidate`."""
         return {"kind": "video", "file": self._path.name}
 
-    def start(self, job: Job) -> Take:
+    def start(self, job: ScoringJob) -> CandidateFrames:
         """See `Candidate`."""
         return Video(self._path, job)
 
-    def sound(self, job: Job) -> NDArray[np.float32] | None:
+    def sound(self, job: ScoringJob) -> NDArray[np.float32] | None:
         """The given speech, else the prediction's own sound, else the ground truth's."""
         side, name = self._pair.pred
         if self._speech is not None:
@@ -152,9 +152,9 @@ def match(pred: Path, target: Path) -> Pairing:
     Raises:
         DubbenchError: if a side is absent or empty, the two cannot be compared, or nothing fits together.
     """
-    for place in (pred, target):
-        if not place.exists():
-            raise DubbenchError(f"{place} is neither a video nor a folder; check the path")
+    for path in (pred, target):
+        if not path.exists():
+            raise DubbenchError(f"{path} is neither a video nor a folder; check the path")
     if pred.is_file() != target.is_file():
         one, other = (pred, target) if pred.is_file() else (target, pred)
         raise DubbenchError(f"{one} is a file and {other} is not; give two videos or two folders")

@@ -24,7 +24,7 @@ NAMED = 5
 
 
 @dataclass(frozen=True)
-class Report:
+class ScoreReport:
     """Results of all pairs.
 
     Attributes:

@@ -13,7 +13,7 @@ from dubbench.core.config_names import names
 from dubbench.core.devices import device
 from dubbench.core.files import inside, write_text
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.evaluation.candidates import Candidate, Dubbed, Dubber, Job
+from dubbench.evaluation.candidates import Candidate, Dubbed, Dubber, ScoringJob
 from dubbench.evaluation.experts import experts
 from dubbench.evaluation.footage import SourceFootage
 from dubbench.evaluation.score_clip import score_clip
@@ -41,7 +41,7 @@ class WithReference(Dubbed):
         super().__init__(f"reference_{reference}", dubber)
         self.reference = reference
 
-    def references(self, job: Job) -> list[int]:
+    def references(self, job: ScoringJob) -> list[int]:
         """See `Dubbed`."""
         return [self.reference]
 
@@ -101,7 +101,7 @@ def compare(
         videos = Path(folder)
         candidates: list[Candidate] = [Candidate(), *rows]
         meshes = {row.name: stack.enter_context(FaceMesh()) for row in candidates}
-        job = Job(footage, clip.speech(), rules, prepared=clip)
+        job = ScoringJob(footage, clip.speech(), rules, prepared=clip)
         results = score_clip(job, dict.fromkeys(candidates, ""), suite, meshes, videos)
         shown = {
             row.name: _aligned(inside(videos / row.name, f"{clip.info.clip}.mp4"), clip, frames)

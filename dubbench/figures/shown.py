@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dubbench.errors import DubbenchError
-from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, places, read_csv
+from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, read_csv, results_folders
 from dubbench.results.videos import match, names_below
 
 ENDS = (GROUND_TRUTH, COPY_REFERENCE)
@@ -44,7 +44,7 @@ def shown(given: Iterable[Path], methods: Sequence[str] | None = None) -> list[S
             for is in none.
     """
     rows: list[Shown] = []
-    for place in places(given):
+    for place in results_folders(given):
         for row in _rows(place):
             if row.method not in ENDS or row.method not in [each.method for each in rows]:
                 rows.append(row)

@@ -236,34 +236,36 @@ def _cell(value: float | int | str) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def summary_path(place: Path) -> Path:
+def summary_path(folder: Path) -> Path:
     """The ``summary.csv`` of a results folder, or the file itself.
 
     Raises:
         DubbenchError: if there is none.
     """
-    path = place / "summary.csv" if place.is_dir() else place
+    path = folder / "summary.csv" if folder.is_dir() else folder
     if not path.is_file():
-        raise DubbenchError(f"{place} holds no results (no summary.csv); `dubbench eval --out {place}` makes them")
+        raise DubbenchError(f"{folder} holds no results (no summary.csv); `dubbench eval --out {folder}` makes them")
     return path
 
 
-def places(given: Iterable[Path]) -> list[Path]:
+def results_folders(given: Iterable[Path]) -> list[Path]:
     """Results folders and files as they are; a folder of results folders, as several protocols give, as those in it."""
     found = []
-    for place in given:
-        inner = [] if (place / "summary.csv").is_file() else sorted(path.parent for path in place.glob("*/summary.csv"))
-        found += inner or [place]
+    for folder in given:
+        inner = (
+            [] if (folder / "summary.csv").is_file() else sorted(path.parent for path in folder.glob("*/summary.csv"))
+        )
+        found += inner or [folder]
     return found
 
 
-def read_summary(place: Path) -> list[Row]:
+def read_summary(folder: Path) -> list[Row]:
     """Read the rows of a results folder or a ``summary.csv``.
 
     Raises:
         DubbenchError: if there is none, or it has another form.
     """
-    path = summary_path(place)
+    path = summary_path(folder)
     return [_parse(line, path) for line in read_csv(path, SUMMARY_COLUMNS)]
 
 
