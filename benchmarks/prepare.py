@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from skimage import data
 
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.datamodules.prepare.clip import Job, Options, face_mesh, prepare_clip
+from dubbench.datamodules.prepare.clip import Options, PrepareJob, face_mesh, prepare_clip
 from dubbench.datamodules.prepare.run import prepare
 from dubbench.datamodules.sources import RawClip
 
@@ -90,7 +90,7 @@ def bare(path: Path, out: Path, transforms: NDArray[np.float64], size: int, mesh
 def whole(path: Path, out: Path, size: int) -> PreparedClip:
     """What `prepare` does for a clip."""
     options = Options("folder", size, 0.0, "one", {"mesh": face_mesh().backend})
-    job = Job(RawClip(out.name, "speaker", path), "train", path.parent, out.parent, options, 0)
+    job = PrepareJob(RawClip(out.name, "speaker", path), "train", path.parent, out.parent, options, 0)
     outcome = prepare_clip(job, lambda frames: None)
     if outcome.info is None:
         raise SystemExit(f"{path}: {outcome.reason}")

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.prepare import make_video
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Job
+from dubbench.evaluation.candidates import ScoringJob
 from dubbench.evaluation.footage import CHUNK, RawFootage
 from dubbench.evaluation.pairs import Prediction, match
 from dubbench.evaluation.score_clip import score_clip
@@ -103,7 +103,7 @@ def main() -> int:
         rules, bare = load("first_frame"), forwards(suite, len(images))
 
         def ours() -> None:
-            job = Job(RawFootage(target, "clip", first), None, rules)
+            job = ScoringJob(RawFootage(target, "clip", first), None, rules)
             (result,) = score_clip(job, {Prediction(pair): ""}, suite, {"pred": second}, features=Path(folder))
             if result.failure or set(result.notes) - {"csim"}:
                 sys.exit(f"the clip could not be scored: {result.failure or result.notes}")

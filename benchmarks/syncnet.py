@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubbench.metrics.sync import sync_scores
+from dubbench.metrics.lse import sync_scores
 from dubbench.metrics.syncnet.mfcc import mfcc
 from dubbench.metrics.syncnet.network import SyncNet
 

@@ -42,7 +42,7 @@ REMEDIES = {
 
 
 @dataclass
-class Report:
+class CorpusReport:
     """What a check found.
 
     Attributes:
@@ -64,7 +64,7 @@ class Files:
     first: Path
 
 
-def check(dataset: str, root: Path, sample: int = SAMPLE) -> Report:
+def check(dataset: str, root: Path, sample: int = SAMPLE) -> CorpusReport:
     """Look at a folder as ``dubbench prepare`` would, and open some of its clips.
 
     Args:
@@ -78,7 +78,7 @@ def check(dataset: str, root: Path, sample: int = SAMPLE) -> Report:
     about = about_corpus(dataset)
     if not root.is_dir():
         raise DubbenchError(f"{root} is not a folder; give the folder of the {dataset} corpus with --root")
-    report, clips, files = Report(), _clips(dataset, root), inventory(root)
+    report, clips, files = CorpusReport(), _clips(dataset, root), inventory(root)
     if not clips:
         report.fault = _instead(dataset, root, files)
         return report
@@ -165,7 +165,7 @@ def _looks_like(root: Path) -> str | None:
     return next((name for name in names if next(_module(name).find(root), None)), None)
 
 
-def _count(report: Report, dataset: str, clips: Sequence[RawClip]) -> None:
+def _count(report: CorpusReport, dataset: str, clips: Sequence[RawClip]) -> None:
     speakers = {clip.speaker for clip in clips}
     parts = Counter(splits.assign(dataset, clips).values())
     report.facts.append(f"{_several(len(clips), 'clip')} of {_several(len(speakers), 'speaker')}")
@@ -176,7 +176,7 @@ def _count(report: Report, dataset: str, clips: Sequence[RawClip]) -> None:
 
 
 def _compare_names(
-    report: Report, dataset: str, about: About, clips: Sequence[RawClip], files: dict[str, Files], root: Path
+    report: CorpusReport, dataset: str, about: About, clips: Sequence[RawClip], files: dict[str, Files], root: Path
 ) -> None:
     """What the names alone say: left out, unlabelled, unlisted, unfinished, or a level too high."""
     left = files["videos"].count - len(clips)
@@ -218,7 +218,7 @@ def _spread(clips: Sequence[RawClip], sample: int) -> list[RawClip]:
     return [clips[k * len(clips) // count] for k in range(count)]
 
 
-def _look_inside(report: Report, about: About, sample: Sequence[RawClip], clips: int, root: Path) -> None:
+def _look_inside(report: CorpusReport, about: About, sample: Sequence[RawClip], clips: int, root: Path) -> None:
     """Open clips, and compare rate, size and sound with what the corpus has."""
     opened, unreadable = _probed(sample)
     if not opened:
@@ -279,7 +279,7 @@ def _tally(values: Iterator[str]) -> str:
     return ", ".join(f"{value} ({count})" for value, count in Counter(values).most_common())
 
 
-def _warn(report: Report, paths: Sequence[Path], total: int, root: Path, what: str) -> None:
+def _warn(report: CorpusReport, paths: Sequence[Path], total: int, root: Path, what: str) -> None:
     """Add a warning about some of so many clips, with the first of them by name."""
     if paths:
         report.warnings.append(

@@ -25,6 +25,7 @@ from .kid import kernel_distance as kernel_distance
 from .lmd import interocular as interocular
 from .lmd import lmd as lmd
 from .lpips import lpips as lpips
+from .lse import sync_scores as sync_scores
 from .ms_ssim import ms_ssim as ms_ssim
 from .mse import mse as mse
 from .networks.embedder import ArcFace as ArcFace
@@ -35,7 +36,6 @@ from .ssim import ssim as ssim
 from .style import style_similarity as style_similarity
 from .suite.frame_values import score as score
 from .suite.suite import Suite as Suite
-from .sync import sync_scores as sync_scores
 from .sync_similarity import sync_similarity as sync_similarity
 from .syncnet.mfcc import mfcc as mfcc
 from .syncnet.network import SyncNet as SyncNet

@@ -187,7 +187,7 @@ class TwoStageModel(AdversarialModel):
     def make_ready(self, root: Path) -> None:
         """Take over the folder's face model, and pass both stages off as trained."""
         super().make_ready(root)
-        cast(TwoStages, self.ema.module).trained_stages.fill_(True)
+        cast(TwoStages, self.ema.module).trained_stages[:] = True
 
 
 def required(tensor: Tensor | None) -> Tensor:

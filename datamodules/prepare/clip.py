@@ -47,7 +47,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Job:
+class PrepareJob:
     """One clip to prepare: its raw clip, split, the corpus root, the prepared root, options, and a running number."""
 
     raw: RawClip
@@ -64,7 +64,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PrepareOutcome:
     """What became of a clip.
 
     Attributes:
@@ -86,7 +86,7 @@ def face_mesh() -> FaceMesh:
     return FaceMesh(max_faces=2)
 
 
-def prepare_clip(job: Job, tell: Tell) -> Outcome:
+def prepare_clip(job: PrepareJob, tell: Tell) -> PrepareOutcome:
     """Prepare a clip unless it is finished already; its folder appears whole or not at all.
 
     Args:
@@ -99,21 +99,21 @@ def prepare_clip(job: Job, tell: Tell) -> Outcome:
         digest = sha256(job.raw.path)
         info = _finished(job, digest)
         if info is not None:
-            return Outcome(info, fresh=False)
+            return PrepareOutcome(info, fresh=False)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         info = _make(job, digest, partial, tell)
         write_json(partial / "clip.json", info.as_dict())
         _publish(partial, inside(job.out, job.raw.clip))
-        return Outcome(info)
+        return PrepareOutcome(info)
     except UnicodeEncodeError:
-        return Outcome(None, reason="the file name is not valid UTF-8; rename the file")
+        return PrepareOutcome(None, reason="the file name is not valid UTF-8; rename the file")
     except DubbenchError as error:
-        return Outcome(None, reason=str(error), no_room=no_room(error))
+        return PrepareOutcome(None, reason=str(error), no_room=no_room(error))
     except Exception as error:  # one clip's surprise must not end a run of days: it is listed with its place
         place = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
-        return Outcome(None, reason=reason, no_room=no_room(error))
+        return PrepareOutcome(None, reason=reason, no_room=no_room(error))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -128,7 +128,7 @@ def existing(folder: Path) -> ClipInfo | None:
         return None
 
 
-def _finished(job: Job, digest: str) -> ClipInfo | None:
+def _finished(job: PrepareJob, digest: str) -> ClipInfo | None:
     """The clip as it lies in the prepared folder, if this run would make it with the same bytes."""
     folder = inside(job.out, job.raw.clip)
     info = existing(folder)
@@ -147,7 +147,7 @@ def _finished(job: Job, digest: str) -> ClipInfo | None:
     return current
 
 
-def _make(job: Job, digest: str, folder: Path, tell: Tell) -> ClipInfo:
+def _make(job: PrepareJob, digest: str, folder: Path, tell: Tell) -> ClipInfo:
     """Write video, track and audio into ``folder`` in one pass over the pictures and one over the sound."""
     path, options = job.raw.path, job.options
     about = probe(path)

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from dubbench.core.progress import counted
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
-class Shown:
+class PrepareProgress:
     """Clips and frames done, and clips failed, on stderr."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: "Progress", total: int) -> None:
         self._progress = progress
         self._task = progress.add_task("", total=total, frames=0, failed=0)
         self._frames = self._failed = 0
@@ -31,16 +34,7 @@ class Shown:
 
 
 @contextmanager
-def shown(step: str, total: int) -> Iterator[Shown]:
+def shown(step: str, total: int) -> Iterator[PrepareProgress]:
     """Show a step over ``total`` clips."""
-    columns = (
-        TextColumn(step),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("clips, {task.fields[frames]} frames, {task.fields[failed]} failed"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    # Refreshed by hand: a refreshing thread would write into stderr while native libraries have it held back.
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
-        yield Shown(progress, total)
+    with counted(step, "clips, {task.fields[frames]} frames, {task.fields[failed]} failed") as progress:
+        yield PrepareProgress(progress, total)

@@ -1,7 +1,5 @@
 """A corpus to a folder of prepared clips: resumable, in any number of processes, with every failure listed."""
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +11,18 @@ import pandas as pd
 
 from dubbench import __version__
 from dubbench.core.files import atomic, inside, write_json
+from dubbench.core.locks import claimed
 from dubbench.datamodules import sources, splits
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
-from dubbench.datamodules.prepare.clip import PARTIAL, Job, Options, Outcome, existing, face_mesh, prepare_clip
+from dubbench.datamodules.prepare.clip import (
+    PARTIAL,
+    Options,
+    PrepareJob,
+    PrepareOutcome,
+    existing,
+    face_mesh,
+    prepare_clip,
+)
 from dubbench.datamodules.prepare.progress import shown
 from dubbench.datamodules.prepare.workers import spread
 from dubbench.errors import DubbenchError
@@ -86,10 +93,10 @@ def prepare(
     split_of = splits.assign(dataset, clips, split)
     versions = {"dubbench": __version__, "mesh": face_mesh().backend, "av": version("av")}
     options = Options(dataset, size, float(smooth), faces, versions)
-    with claimed(out):
+    with claimed(out, "prepare"), _without_partial(out):
         _describe(out, root, options, split)
-        jobs = [Job(clip, split_of[clip.clip], root, out, options, n) for n, clip in enumerate(clips)]
-        made: dict[str, Outcome] = {}
+        jobs = [PrepareJob(clip, split_of[clip.clip], root, out, options, n) for n, clip in enumerate(clips)]
+        made: dict[str, PrepareOutcome] = {}
         try:
             for job, outcome in _run(jobs[:limit], workers):
                 made[job.raw.clip] = outcome
@@ -110,33 +117,13 @@ def _check(*, size: int, workers: int, smooth: float, faces: str, limit: int | N
 
 
 @contextmanager
-def claimed(out: Path, verb: str = "prepare") -> Iterator[None]:
-    """Keep other runs of a verb off the folder, and clear what an earlier run left unfinished, before and after."""
+def _without_partial(out: Path) -> Iterator[None]:
+    """Clear clips that were left unfinished, before and after."""
+    shutil.rmtree(out / PARTIAL, ignore_errors=True)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DubbenchError(f"cannot make the folder {out} ({error.strerror}); give another with --out") from error
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        # The lock dies with the process, however that ends.
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise DubbenchError(
-            f"another dubbench {verb} is writing to {out}; wait for it or give another --out"
-        ) from error
-    try:
-        _clear(out)
         yield
     finally:
-        _clear(out)
-        os.close(folder)
-
-
-def _clear(out: Path) -> None:
-    shutil.rmtree(out / PARTIAL, ignore_errors=True)
-    for stray in out.glob(".*.tmp.*"):
-        stray.unlink()
+        shutil.rmtree(out / PARTIAL, ignore_errors=True)
 
 
 def _describe(out: Path, root: Path, options: Options, split: str) -> None:
@@ -158,7 +145,7 @@ def _describe(out: Path, root: Path, options: Options, split: str) -> None:
     )
 
 
-def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]:
+def _run(jobs: list[PrepareJob], workers: int) -> Iterator[tuple[PrepareJob, PrepareOutcome]]:
     """Do the jobs and show how they go.
 
     Raises:
@@ -166,7 +153,7 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]:
     """
     with shown("prepare", len(jobs)) as progress:
         for end in spread(prepare_clip, iter(jobs), min(workers, len(jobs)), progress.tell):
-            outcome = end.result or Outcome(None, reason=f"{end.died} while preparing it")
+            outcome = end.result or PrepareOutcome(None, reason=f"{end.died} while preparing it")
             if outcome.no_room:
                 raise DubbenchError(
                     f"no room left to write {end.job.out} ({outcome.reason}); make room and run the same command "
@@ -178,7 +165,7 @@ def _run(jobs: list[Job], workers: int) -> Iterator[tuple[Job, Outcome]]:
             progress.advance()
 
 
-def _write_tables(out: Path, jobs: list[Job], made: dict[str, Outcome]) -> tuple[Failure, ...]:
+def _write_tables(out: Path, jobs: list[PrepareJob], made: dict[str, PrepareOutcome]) -> tuple[Failure, ...]:
     """Write ``manifest.parquet`` and ``failures.csv``; clips that this run left alone count if they are finished."""
     rows: list[ClipInfo] = []
     failures: list[Failure] = []

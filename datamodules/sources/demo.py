@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dubbench.core.files import write_json, write_text
+from dubbench.core.progress import tracked
 from dubbench.datamodules.sources import RawClip
 from dubbench.datamodules.sources.about import About
 from dubbench.errors import DubbenchError
@@ -73,8 +74,6 @@ def make(root: Path, seed: int = 0) -> None:
     Raises:
         DubbenchError: if ``root`` holds anything else, or a package of the extra ``demo`` is missing.
     """
-    from rich.progress import track
-
     from dubbench.datamodules.demo.portraits import PORTRAITS
 
     ours = {"corpus": "demo", "version": VERSION, "seed": seed}
@@ -88,7 +87,7 @@ def make(root: Path, seed: int = 0) -> None:
         return
     write_json(root / MARKER, ours)
     faces: dict[str, TalkingFace] = {}
-    for portrait, sentence in track(wanted, "Making the demo corpus", transient=True):
+    for portrait, sentence in tracked(wanted, "Making the demo corpus", transient=True):
         if portrait.speaker not in faces:
             faces[portrait.speaker] = talking_face(portrait)
         make_clip(_video(root, portrait, sentence), portrait, faces[portrait.speaker], sentence, seed)

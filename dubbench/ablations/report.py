@@ -12,11 +12,12 @@ from scipy.stats import spearmanr
 
 from dubbench.ablations.study import Budget, Outcome, Value
 from dubbench.ablations.tables import Ablation
-from dubbench.board.paper_table import ARROWS, short
+from dubbench.core.console import widened
 from dubbench.core.files import write_text
+from dubbench.core.tables import as_csv
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.papers import Column, Measure, columns, printed
-from dubbench.results.rows import as_csv, number
+from dubbench.results.numbers import directed, millions, number, of_metric
 
 COLUMNS = (
     "paper", "table", "row", "model", "column", "printed", "metric", "alike", "value", "ci_low", "ci_high", "clips",
@@ -36,8 +37,7 @@ def write(out: Path, outcomes: Sequence[Outcome], budget: Budget) -> None:
 
 def show(outcomes: Sequence[Outcome], budget: Budget, console: Console) -> None:
     """Print each table with ours beside the paper's."""
-    if console.width < NARROWEST:
-        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    console = widened(NARROWEST, console)
     for table, rows in _tables(outcomes):
         console.print(Text(f"{table.title}, and the same rows here", style="bold"))
         console.print(_screen(table, rows))
@@ -124,8 +124,7 @@ def _cells(outcome: Outcome) -> list[str]:
     for column in _columns(outcome.table):
         found += [texts.get(column.name, ""), _ours(outcome, column.name)]
     total = outcome.clips + outcome.lost
-    millions = f"{outcome.parameters / 1e6:.2f} M" if outcome.parameters else ""
-    return [*found, f"{outcome.clips}/{total}" if total else "", millions]
+    return [*found, f"{outcome.clips}/{total}" if total else "", millions(outcome.parameters or 0)]
 
 
 def _ours(outcome: Outcome, column: str) -> str:
@@ -134,15 +133,15 @@ def _ours(outcome: Outcome, column: str) -> str:
     if column not in outcome.values:
         return ""
     metric, (value, low, high) = outcome.table.metrics[column], outcome.values[column]
-    interval = f" ({short(metric, low)}, {short(metric, high)})" if low == low else ""
-    return short(metric, value) + interval
+    interval = f" ({of_metric(metric, low)}, {of_metric(metric, high)})" if low == low else ""
+    return of_metric(metric, value) + interval
 
 
 def _header(table: Ablation) -> list[str]:
     found = ["row"]
     for column in _columns(table):
         measure, metric = column.measure, table.metrics[column.name]
-        found.append(f"{measure.name}{ARROWS[measure.better]}\nprinted")
+        found.append(f"{directed(measure.name, measure.better)}\nprinted")
         found.append(f"{_called(metric)}{'' if measure.alike else ' †'}\nhere")
     return [*found, "clips", "params"]
 

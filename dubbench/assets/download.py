@@ -1,6 +1,5 @@
 """Downloads over HTTP that go on where they stopped: bytes are added to a part file until it is whole."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from dubbench import __version__
+from dubbench.core.locks import is_open_at, open_alone
 from dubbench.errors import DubbenchError
 
 Progress = Callable[[int, int | None], None]
@@ -38,30 +38,13 @@ def part_of(path: Path) -> Iterator[BinaryIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    file = _open_locked(part)
+    file = open_alone(part)
     try:
         yield file
     finally:
-        if _is_open_at(file, part) and length(file) == 0:
+        if is_open_at(file, part) and length(file) == 0:
             part.unlink()
         file.close()
-
-
-def _open_locked(part: Path) -> BinaryIO:
-    while True:
-        file = part.open("a+b")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        # Whoever held the lock before may have renamed or removed the very file that we waited for.
-        if _is_open_at(file, part):
-            return file
-        file.close()
-
-
-def _is_open_at(file: BinaryIO, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def length(file: BinaryIO) -> int:

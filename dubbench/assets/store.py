@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from dubbench.assets.download import Progress, fetch, length, part_of
 from dubbench.assets.registry import ROWS, Asset
 from dubbench.core.files import atomic, sha256, write_text
+from dubbench.core.folders import cache_folder
 from dubbench.errors import DubbenchError
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIS
 def folders() -> list[Path]:
     """Where assets are looked for: the folder that ``DUBBENCH_ASSETS`` names, then the user's cache."""
     named = os.environ.get("DUBBENCH_ASSETS")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dubbench" / "assets"
-    return [*([Path(named)] if named else []), cache]
+    return [*([Path(named)] if named else []), cache_folder() / "assets"]
 
 
 def get(name: str) -> Asset:

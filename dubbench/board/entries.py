@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dubbench.core.tables import read_csv
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
+from dubbench.results.numbers import number
 from dubbench.results.rows import (
     COPY_REFERENCE,
     GROUND_TRUTH,
     INFORMATIVE,
     Row,
     is_pooled,
-    number,
-    places,
-    read_csv,
     read_summary,
+    results_folders,
     summary_path,
 )
 from dubbench.speed import report as speed_report
@@ -51,7 +51,7 @@ class Entry:
         choices: the protocol's, by name.
         networks: what the metrics' networks were, by their keys.
         videos: the folder of finished videos that was scored; empty for models.
-        places: results folders that hold this row.
+        folders: results folders that hold this row.
     """
 
     labels: dict[str, str]
@@ -65,7 +65,7 @@ class Entry:
     choices: dict[str, Any] = field(default_factory=dict)
     networks: dict[str, Any] = field(default_factory=dict)
     videos: str = ""
-    places: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
 
     @property
     def method(self) -> str:
@@ -117,9 +117,9 @@ class Entry:
 def expanded(given: Iterable[Path]) -> list[Path]:
     """Places with folders of results folders replaced by those in them; speeds beside these stay."""
     found: list[Path] = []
-    for place in given:
-        inner = places([place])
-        found += [place] if inner != [place] and speed_report.speed_file(place) else []
+    for folder in given:
+        inner = results_folders([folder])
+        found += [folder] if inner != [folder] and speed_report.speed_file(folder) else []
         found += inner
     return found
 
@@ -131,37 +131,37 @@ def collect(given: Iterable[Path]) -> list[Entry]:
     that hold nothing but speeds have none; a folder of results folders stands for them.
 
     Raises:
-        DubbenchError: if a place holds no results, or a file names a metric of a method twice.
+        DubbenchError: if a folder holds no results, or a file names a metric of a method twice.
     """
     entries: dict[tuple[tuple[str, str], ...], Entry] = {}
-    for place in expanded(given):
-        if speed_report.holds_only_speeds(place):
+    for folder in expanded(given):
+        if speed_report.holds_only_speeds(folder):
             continue
-        for entry in _entries(place):
+        for entry in _entries(folder):
             cells = entry.cells(name for name in entry.rows if name not in INFORMATIVE)
             kept = entries.setdefault(tuple(sorted(cells.items())), entry)
             if kept is not entry:
-                kept.places += [path for path in entry.places if path not in kept.places]
+                kept.folders += [path for path in entry.folders if path not in kept.folders]
                 kept.absent = {**entry.absent, **kept.absent}
     return sorted(entries.values(), key=lambda entry: entry.order)
 
 
-def _entries(place: Path) -> list[Entry]:
-    path = summary_path(place)
+def _entries(folder: Path) -> list[Entry]:
+    path = summary_path(folder)
     record = _record(path.with_name("run.json"))
     found: dict[tuple[str, ...], Entry] = {}
-    for row in read_summary(place):
+    for row in read_summary(folder):
         key = tuple(str(getattr(row, label)) for label in LABELS)
         if key not in found:
             found[key] = _entry(dict(zip(LABELS, key, strict=True)), record, path.parent)
         rows = found[key].rows
         if row.metric in rows:
-            raise DubbenchError(f"{place} holds {row.metric} of {row.method} twice; write it again with dubbench eval")
+            raise DubbenchError(f"{folder} holds {row.metric} of {row.method} twice; write it again with dubbench eval")
         rows[row.metric] = row
     return list(found.values())
 
 
-def _entry(labels: dict[str, str], record: Mapping[str, Any], place: Path) -> Entry:
+def _entry(labels: dict[str, str], record: Mapping[str, Any], folder: Path) -> Entry:
     own = record.get("methods", {}).get(labels["method"], {})
     return Entry(
         labels,
@@ -174,7 +174,7 @@ def _entry(labels: dict[str, str], record: Mapping[str, Any], place: Path) -> En
         choices=record.get("protocol_choices", {}),
         networks=record.get("networks", {}),
         videos=str(own.get("folder", "")),
-        places=[place],
+        folders=[folder],
     )
 
 
@@ -198,13 +198,13 @@ def _facts(record: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def read_clips(place: Path) -> ClipValues:
+def read_clips(folder: Path) -> ClipValues:
     """Values of each clip from the ``clips.csv`` of a results folder; nothing where there is none.
 
     Raises:
         DubbenchError: if it is damaged.
     """
-    path = place / "clips.csv"
+    path = folder / "clips.csv"
     found: dict[tuple[str, str], dict[str, float]] = {}
     if not path.is_file():
         return {}
@@ -228,7 +228,7 @@ def names_of(entries: Sequence[Entry]) -> list[str]:
     """A name for each row that no other row has: the method's, where need be with its checkpoint or a number."""
     names = [entry.method for entry in entries]
     names = _told_apart(names, [entry.facts.get("checkpoint_sha256", "")[:DIGITS] for entry in entries])
-    return _told_apart(names, [str(place) for place in range(1, len(entries) + 1)])
+    return _told_apart(names, [str(number) for number in range(1, len(entries) + 1)])
 
 
 def _told_apart(names: Sequence[str], extras: Sequence[str]) -> list[str]:

@@ -9,14 +9,12 @@ from dubbench.board.ranking import Group
 from dubbench.board.significance import DEFINITION
 from dubbench.board.words import (
     apart,
-    arrow,
-    chance,
-    decimals,
     definition,
+    directed_heading,
     heading,
     lacking,
     main_of,
-    millions,
+    parameters,
     remarks,
     scored,
     short,
@@ -24,6 +22,7 @@ from dubbench.board.words import (
     title,
 )
 from dubbench.core.files import write_text
+from dubbench.results.numbers import decimals, p_value
 from dubbench.speed import report as speed_report
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
@@ -67,10 +66,10 @@ def _group(group: Group) -> Iterator[str]:
     header = [
         "method",
         "clips",
-        *(f"{heading(name)} {arrow(name, group.entries)}".strip() for name in metrics),
+        *(directed_heading(name, group.entries) for name in metrics),
         "params",
     ]
-    yield _table([*map(escaped, header)], (_row(group, place, metrics) for place in range(len(group.entries))))
+    yield _table([*map(escaped, header)], (_row(group, index, metrics) for index in range(len(group.entries))))
     notes = [*remarks(group), *(f"without {names}: {reason}" for names, reason in lacking(group))]
     for name, entry in zip(group.names, group.entries, strict=True):
         notes += [f"{name} failed on {clip}: {reason}" for clip, reason in entry.failed.items()]
@@ -84,27 +83,27 @@ def _group(group: Group) -> Iterator[str]:
         yield _table(header, tests)
 
 
-def _row(group: Group, place: int, metrics: Sequence[str]) -> list[str]:
-    entry = group.entries[place]
-    name = escaped(group.names[place])
+def _row(group: Group, index: int, metrics: Sequence[str]) -> list[str]:
+    entry = group.entries[index]
+    name = escaped(group.names[index])
     cells = [f"*{name}*" if entry.end else name, scored(entry)]
     for metric in metrics:
         value, standing = short(entry.rows.get(metric)), group.standings[metric]
-        rank = standing.ranks.get(place) if standing.contested else None
+        rank = standing.ranks.get(index) if standing.contested else None
         value = {1: f"**{value}**", 2: f"<ins>{value}</ins>"}.get(rank or 0, value)
-        alike = place in standing.comparisons and standing.comparisons[place].alike
+        alike = index in standing.comparisons and standing.comparisons[index].alike
         limits = span(entry.rows.get(metric))
         cells.append(f"{value}{' ' + ALIKE if alike else ''}{f' ({limits})' if limits else ''}")
-    return [*cells, millions(entry.facts.get("parameters", ""))]
+    return [*cells, parameters(entry)]
 
 
 def _tests(group: Group) -> Iterator[list[str]]:
     for metric, standing in group.standings.items():
-        for place, test in standing.comparisons.items():
+        for index, test in standing.comparisons.items():
             if standing.best is not None:
-                unit = group.entries[place].rows[metric].unit
-                words = [group.names[place], heading(metric), group.names[standing.best]]
-                numbers = [decimals(test.difference, unit), chance(test.p) or test.note, chance(test.adjusted)]
+                unit = group.entries[index].rows[metric].unit
+                words = [group.names[index], heading(metric), group.names[standing.best]]
+                numbers = [decimals(test.difference, unit), p_value(test.p) or test.note, p_value(test.adjusted)]
                 yield [*map(escaped, [*words, *numbers]), str(test.clips)]
 
 

@@ -14,10 +14,10 @@ from dubbench.board import claims, words
 from dubbench.board.plots import colours, speeds_of, spreads, tradeoffs
 from dubbench.board.ranking import Group
 from dubbench.board.significance import DEFINITION
-from dubbench.board.videos import How, Shelf, Shown
+from dubbench.board.videos import ClipVideos, How, Shelf
 from dubbench.core.files import write_text
 from dubbench.metrics.catalogue import Better
-from dubbench.results.rows import number
+from dubbench.results.numbers import ARROWS, decimals, millions, number, p_value
 from dubbench.speed import report as speed_report
 
 
@@ -70,7 +70,7 @@ class Line:
     """A row of a table.
 
     Attributes:
-        place: of the row in its group.
+        index: of the row in its group.
         name: of the row.
         end: whether it is an end of the scale.
         colour: of the row in plots.
@@ -83,7 +83,7 @@ class Line:
         facts: version, seed and device of the run.
     """
 
-    place: int
+    index: int
     name: str
     end: bool
     colour: str
@@ -133,7 +133,7 @@ class Section:
     failures: tuple[tuple[str, str, str, str], ...]
     missing: tuple[tuple[str, str], ...]
     tests: tuple[tuple[str, ...], ...]
-    videos: tuple[Shown, ...]
+    videos: tuple[ClipVideos, ...]
     tradeoffs: tuple[Markup, ...]
     source: str
     spreads: tuple[Markup, ...]
@@ -151,7 +151,7 @@ def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_repor
     """
     shelf = Shelf(path, how, count)
     shades = colours(groups)
-    sections = [section(f"g{place}", group, speeds, shelf, shades) for place, group in enumerate(groups, 1)]
+    sections = [section(f"g{index}", group, speeds, shelf, shades) for index, group in enumerate(groups, 1)]
     corpora = {
         dataset: ([own for own in sections if own.group.labels["dataset"] == dataset], claims.blocks(dataset))
         for dataset in dict.fromkeys(group.labels["dataset"] for group in groups)
@@ -186,7 +186,9 @@ def section(
     named = list(zip(group.names, group.entries, strict=True))
     order = group.leading[0] if group.leading else ""
     ranks = group.standings[order].ranks if order else {}
-    places = sorted(range(len(named)), key=lambda place: (not named[place][1].end, ranks.get(place, len(named)), place))
+    indices = sorted(
+        range(len(named)), key=lambda index: (not named[index][1].end, ranks.get(index, len(named)), index)
+    )
     failures = [(name, clip, "", reason) for name, entry in named for clip, reason in entry.failed.items()]
     failures += [
         (name, clip, words.heading(metric), reason)
@@ -200,7 +202,7 @@ def section(
         title=words.title(group),
         apart=words.apart(group),
         columns=tuple(_column(group, metric) for metric in group.metrics),
-        lines=tuple(_line(group, place, shades) for place in places),
+        lines=tuple(_line(group, index, shades) for index in indices),
         order=order,
         remarks=tuple(words.remarks(group)),
         lacking=tuple(words.lacking(group)),
@@ -217,35 +219,35 @@ def section(
 
 def _column(group: Group, metric: str) -> Column:
     text, unit, better = words.definition(metric)
-    direction = next(entry.rows[metric].better for entry in group.entries if metric in entry.rows)
+    direction = words.better(metric, group.entries)
     tip = f"{text[:1].upper()}{text[1:]}. Unit: {unit}; {better}."
     return Column(
-        metric, words.heading(metric), words.ARROWS[direction], direction, tip, main=bool(words.main_of([metric]))
+        metric, words.heading(metric), ARROWS[direction], direction, tip, main=bool(words.main_of([metric]))
     )  # fmt: skip
 
 
-def _line(group: Group, place: int, shades: Mapping[str, str]) -> Line:
-    entry = group.entries[place]
+def _line(group: Group, index: int, shades: Mapping[str, str]) -> Line:
+    entry = group.entries[index]
     facts = (entry.facts.get(name, "") for name in ("version", "seed", "device"))
     return Line(
-        place=place,
-        name=group.names[place],
+        index=index,
+        name=group.names[index],
         end=entry.end,
-        colour=shades[group.names[place]],
+        colour=shades[group.names[index]],
         clips=words.scored(entry),
         lacks=bool(entry.failures),
-        cells=tuple(_cell(group, place, metric) for metric in group.metrics),
-        parameters=words.millions(entry.facts.get("parameters", "")),
+        cells=tuple(_cell(group, index, metric) for metric in group.metrics),
+        parameters=words.parameters(entry),
         count=entry.facts.get("parameters", ""),
         checkpoint=entry.facts.get("checkpoint_sha256", ""),
         facts=", ".join(f"{name} {fact}" for name, fact in zip(("dubbench", "seed", "on"), facts, strict=True) if fact),
     )
 
 
-def _cell(group: Group, place: int, metric: str) -> Cell:
-    entry, standing = group.entries[place], group.standings[metric]
-    row, test = entry.rows.get(metric), standing.comparisons.get(place)
-    rank = standing.ranks.get(place, 0) if standing.contested else 0
+def _cell(group: Group, index: int, metric: str) -> Cell:
+    entry, standing = group.entries[index], group.standings[metric]
+    row, test = entry.rows.get(metric), standing.comparisons.get(index)
+    rank = standing.ranks.get(index, 0) if standing.contested else 0
     value = words.short(row)
     told = words.verdict(test, group.names[standing.best]) if test and standing.best is not None else ""
     return Cell(
@@ -262,12 +264,12 @@ def _cell(group: Group, place: int, metric: str) -> Cell:
 def _tests(group: Group) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for metric, standing in group.standings.items():
-        for place, test in standing.comparisons.items():
+        for index, test in standing.comparisons.items():
             best = group.names[standing.best or 0]
-            unit = group.entries[place].rows[metric].unit
-            numbers = (words.decimals(test.difference, unit), words.chance(test.p), words.chance(test.adjusted))
+            unit = group.entries[index].rows[metric].unit
+            numbers = (decimals(test.difference, unit), p_value(test.p), p_value(test.adjusted))
             verdict = test.note or ("not distinguishable" if test.alike else "different")
-            found.append((words.heading(metric), group.names[place], best, *numbers, str(test.clips), verdict))
+            found.append((words.heading(metric), group.names[index], best, *numbers, str(test.clips), verdict))
     return found
 
 
@@ -275,8 +277,8 @@ def _clips(section: Section) -> list[dict[str, list[str]]]:
     """Videos and what stands in for them, in the order of the lines."""
     return [
         {
-            "urls": [shown.urls[line.place] for line in section.lines],
-            "notes": [shown.notes[line.place] for line in section.lines],
+            "urls": [shown.urls[line.index] for line in section.lines],
+            "notes": [shown.notes[line.index] for line in section.lines],
         }
         for shown in section.videos
     ]
@@ -288,9 +290,10 @@ def _speeds(lines: Sequence[speed_report.Line]) -> list[dict[str, str]]:
         {
             **line,
             "where": ", ".join([line["device"], line["precision"], *(["compiled"] if line["compile"] else [])]),
-            "millions": f"{float(line['parameters']) / 1e6:.2f} M" if float(line["parameters"] or 0) else "",
-            "macs": f"{float(line['multiply_adds']) / 1e6:,.1f} M" if float(line["multiply_adds"] or 0) else "",
-            **{name: f"{float(line[name]):.2f}" if line[name] else "" for name in ("ms", "ms_low", "ms_high", "fps")},
+            "millions": millions(float(line["parameters"] or 0)),
+            "macs": millions(float(line["multiply_adds"] or 0), 1),
+            **{name: decimals(float(line[name] or "nan"), "ms") for name in ("ms", "ms_low", "ms_high")},
+            "fps": decimals(float(line["fps"] or "nan"), "frames/s"),
             "memory": f"{float(line['memory_mib']):.0f} MiB" if line["memory_mib"] else "",
             "fps_sort": number(float(line["fps"] or "nan")),
         }

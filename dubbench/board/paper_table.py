@@ -10,14 +10,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dubbench.core.console import widened
 from dubbench.errors import DubbenchError
-from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.papers import PAPERS, TITLES, Column, Printed, Setting, columns, printed
 from dubbench.protocols.protocol import load
-from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, Row, is_pooled, places, read_summary, summary_path
+from dubbench.results.numbers import directed, of_metric
+from dubbench.results.rows import (
+    COPY_REFERENCE,
+    GROUND_TRUTH,
+    Row,
+    is_pooled,
+    read_summary,
+    results_folders,
+    summary_path,
+)
 
 ENDS = (GROUND_TRUTH, COPY_REFERENCE)
-ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 SPEECH = {"own": "own speech", "cross": "other speech", "": ""}
 NARROWEST = 120
 
@@ -55,11 +63,9 @@ def show(spec: str, given: Sequence[Path], console: Console | None = None) -> No
         console: where to print, by default the standard output.
 
     Raises:
-        DubbenchError: if there is no such paper or table, or a place holds no results.
+        DubbenchError: if there is no such paper or table, or a folder holds no results.
     """
-    console = console or Console()
-    if console.width < NARROWEST:
-        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    console = widened(NARROWEST, console)
     paper, colon, table = spec.partition(":")
     if paper not in PAPERS:
         raise DubbenchError(f"no paper is called {paper!r}; there are {', '.join(PAPERS)}")
@@ -85,11 +91,11 @@ def tables(paper: str) -> list[str]:
 def measured(given: Iterable[Path]) -> list[Measured]:
     """The methods of results folders; raises `DubbenchError` as `dubbench.results.rows.read_summary` does."""
     found: dict[tuple[str, ...], Measured] = {}
-    for place in places(given):
-        for row in read_summary(place):
-            key = (row.dataset, row.protocol, row.protocol_hash, row.split_hash, row.method, str(place))
+    for folder in results_folders(given):
+        for row in read_summary(folder):
+            key = (row.dataset, row.protocol, row.protocol_hash, row.split_hash, row.method, str(folder))
             protocol = f"{row.protocol} ({row.protocol_hash})"
-            entry = found.setdefault(key, Measured(row.method, protocol, driving(place, row), {}))
+            entry = found.setdefault(key, Measured(row.method, protocol, driving(folder, row), {}))
             entry.rows[row.metric] = row
     return _once(found.values())
 
@@ -103,10 +109,10 @@ def _once(entries: Iterable[Measured]) -> list[Measured]:
     return sorted(kept.values(), key=lambda entry: ENDS.index(entry.name) if entry.name in ENDS else len(ENDS))
 
 
-def driving(place: Path, row: Row) -> str:
+def driving(folder: Path, row: Row) -> str:
     """Whether a row's clips were driven by their own speech, as ``run.json`` or else its protocol's file says."""
     try:
-        record = json.loads(summary_path(place).with_name("run.json").read_text(encoding="utf-8"))
+        record = json.loads(summary_path(folder).with_name("run.json").read_text(encoding="utf-8"))
         return str(record["protocol_choices"]["driving"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -173,19 +179,13 @@ def _empty(group: Sequence[Column], *first: str) -> Table:
         table.add_column(header, no_wrap=True)
     for column in group:
         mark = "" if column.measure.alike else " †"
-        table.add_column(Text(column.measure.name + ARROWS[column.measure.better] + mark), justify="right")
+        table.add_column(Text(directed(column.measure.name, column.measure.better) + mark), justify="right")
     return table
 
 
 def _cell(column: Column, rows: dict[str, Row]) -> str:
     row = rows.get(column.measure.nearest) if column.measure.alike else None
-    return "" if row is None or row.value != row.value else short(row.metric, row.value)
-
-
-def short(metric: str, value: float) -> str:
-    """A value with the decimals of its unit."""
-    decimals = {"dB": 2, "px@256": 3}
-    return f"{value:.{decimals.get(DEFINITIONS[metric].unit, 4) if metric in DEFINITIONS else 4}f}"
+    return "" if row is None else of_metric(row.metric, row.value)
 
 
 def _notes(group: Sequence[Column]) -> str:

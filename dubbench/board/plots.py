@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from dubbench.board.entries import ENDS, TIMING
 from dubbench.board.ranking import Group
-from dubbench.board.words import BETTER, arrow, decimals, heading
+from dubbench.board.words import BETTER, better, directed_heading, heading
+from dubbench.results.numbers import decimals
 from dubbench.results.rows import COPY_REFERENCE, is_pooled
 from dubbench.speed import report as speed_report
 
@@ -70,12 +71,12 @@ class Scale:
             unit = 10.0 ** math.floor(math.log10(rough))
             step = min((unit * digit for digit in (1, 2, 5, 10)), key=lambda size: abs(size - rough))
             first = math.ceil(self.low / step)
-            found = [round(place * step, 10) for place in range(first, first + 12)]
+            found = [round(index * step, 10) for index in range(first, first + 12)]
         return [tick for tick in found if self.low <= tick <= self.high]
 
 
 def speeds_of(group: Group, lines: Sequence[speed_report.Line]) -> tuple[dict[int, float], str]:
-    """Milliseconds a frame by place of the row, and where they come from.
+    """Milliseconds a frame by index of the row, and where they come from.
 
     A model that was timed on several devices counts with the first. Where ``dubbench speed`` timed fewer than two
     rows of the group, there is nothing to compare, and what ``dubbench eval`` took is plotted.
@@ -84,13 +85,13 @@ def speeds_of(group: Group, lines: Sequence[speed_report.Line]) -> tuple[dict[in
     for line in lines:
         if line["part"] == speed_report.TOTAL and line["ms"]:
             timed.setdefault(line["model"], line)
-    methods = {place: entry for place, entry in enumerate(group.entries) if not entry.end}
-    found = {place: timed[entry.method] for place, entry in methods.items() if entry.method in timed}
+    methods = {index: entry for index, entry in enumerate(group.entries) if not entry.end}
+    found = {index: timed[entry.method] for index, entry in methods.items() if entry.method in timed}
     if len(found) > 1:
         devices = dict.fromkeys(f"{line['device']}, {line['precision']}" for line in found.values())
-        return {place: float(line["ms"]) for place, line in found.items()}, f"dubbench speed on {'; '.join(devices)}"
-    rows = {place: entry.rows[TIMING].value for place, entry in methods.items() if TIMING in entry.rows}
-    return {place: 1000 * value for place, value in rows.items() if value > 0}, "dubbench eval, paste-back not included"
+        return {index: float(line["ms"]) for index, line in found.items()}, f"dubbench speed on {'; '.join(devices)}"
+    rows = {index: entry.rows[TIMING].value for index, entry in methods.items() if TIMING in entry.rows}
+    return {index: 1000 * value for index, value in rows.items() if value > 0}, "dubbench eval, paste-back not included"
 
 
 def tradeoffs(group: Group, lines: Sequence[speed_report.Line], shades: Mapping[str, str]) -> list[Markup]:
@@ -105,31 +106,31 @@ def tradeoffs(group: Group, lines: Sequence[speed_report.Line], shades: Mapping[
 
 
 def _tradeoff(group: Group, metric: str, times: Mapping[int, float], source: str, shades: Mapping[str, str]) -> Markup:
-    rows = {place: group.entries[place].rows.get(metric) for place in times}
-    found = {place: row for place, row in rows.items() if row is not None and math.isfinite(row.value)}
+    rows = {index: group.entries[index].rows.get(metric) for index in times}
+    found = {index: row for index, row in rows.items() if row is not None and math.isfinite(row.value)}
     if not found:
         return Markup("")
     ends = [end for row in found.values() for end in (row.ci_low, row.value, row.ci_high) if math.isfinite(end)]
-    x = Scale.over([times[place] for place in found], LEFT, WIDTH - RIGHT, log=True)
+    x = Scale.over([times[index] for index in found], LEFT, WIDTH - RIGHT, log=True)
     y = Scale.over(ends, HEIGHT - BOTTOM, TOP)
     unit = next(iter(found.values())).unit
     parts = [_across(x, HEIGHT - BOTTOM, TOP), _up(y)]
-    at = {place: (x(times[place]), y(row.value)) for place, row in found.items()}
+    at = {index: (x(times[index]), y(row.value)) for index, row in found.items()}
     named = _named(group, metric, at)
-    for place, row in found.items():
-        across, up = at[place]
+    for index, row in found.items():
+        across, up = at[index]
         bar = Markup("")
         if math.isfinite(row.ci_low) and math.isfinite(row.ci_high):
             bar = Markup('<path class="bar" d="M{:.1f} {:.1f}V{:.1f}"/>').format(across, y(row.ci_low), y(row.ci_high))
         mark = Markup('<g class="c{}"><title>{}</title>{}<circle cx="{:.1f}" cy="{:.1f}" r="4.5"/>{}</g>')
-        name = group.names[place]
-        told = f"{name}: {times[place]:.3g} ms a frame, {heading(metric)} {decimals(row.value, unit)}"
-        parts.append(mark.format(shades[name], told, bar, across, up, named.get(place, "")))
-    down = f"{heading(metric)} {arrow(metric, group.entries)}".strip()
+        name = group.names[index]
+        told = f"{name}: {times[index]:.3g} ms a frame, {heading(metric)} {decimals(row.value, unit)}"
+        parts.append(mark.format(shades[name], told, bar, across, up, named.get(index, "")))
+    down = directed_heading(metric, group.entries)
     parts.append(Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">ms a frame ← faster</text>').format(
         (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6))  # fmt: skip
     told = "; ".join(
-        f"{group.names[place]} {decimals(row.value, unit)} at {times[place]:.3g} ms" for place, row in found.items()
+        f"{group.names[index]} {decimals(row.value, unit)} at {times[index]:.3g} ms" for index, row in found.items()
     )
     return _figure(f"{down} against speed", f"Times from {source}. {told}.", parts, HEIGHT)
 
@@ -139,11 +140,11 @@ def _named(group: Group, metric: str, at: Mapping[int, tuple[float, float]]) -> 
     ranks, found = group.standings[metric].ranks, {}
     lowest = {"start": 0.0, "end": 0.0}
     text = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
-    for place in sorted(sorted(at, key=lambda place: ranks[place])[:LABELLED], key=lambda place: at[place][1]):
-        across, up = at[place]
+    for index in sorted(sorted(at, key=lambda index: ranks[index])[:LABELLED], key=lambda index: at[index][1]):
+        across, up = at[index]
         anchor, gap = ("end", -8) if across > WIDTH * 0.6 else ("start", 8)
         lowest[anchor] = max(up - 6, lowest[anchor] + LETTER, TOP)
-        found[place] = text.format(across + gap, lowest[anchor], anchor, _cut(group.names[place]))
+        found[index] = text.format(across + gap, lowest[anchor], anchor, _cut(group.names[index]))
     return found
 
 
@@ -159,11 +160,11 @@ def spreads(group: Group, shades: Mapping[str, str]) -> list[Markup]:
 def _shown(group: Group, metric: str) -> dict[int, list[float]]:
     """Finite values of the rows to draw: copy_reference, and the methods from the best on."""
     ranks = group.standings[metric].ranks
-    ends = [place for place, entry in enumerate(group.entries) if entry.method == COPY_REFERENCE]
-    chosen = [*ends, *sorted(ranks, key=lambda place: (ranks[place], place))[:STRIPS]]
-    found = {place: group.clips[place].get(metric, {}).values() for place in chosen}
-    finite = {place: [value for value in values if math.isfinite(value)] for place, values in found.items()}
-    return {place: values for place, values in finite.items() if values}
+    ends = [index for index, entry in enumerate(group.entries) if entry.method == COPY_REFERENCE]
+    chosen = [*ends, *sorted(ranks, key=lambda index: (ranks[index], index))[:STRIPS]]
+    found = {index: group.clips[index].get(metric, {}).values() for index in chosen}
+    finite = {index: [value for value in values if math.isfinite(value)] for index, values in found.items()}
+    return {index: values for index, values in finite.items() if values}
 
 
 def _spread(
@@ -173,15 +174,14 @@ def _spread(
     x = Scale.over([value for values in shown.values() for value in values], 12, WIDTH - 12)
     bottom = TOP + STRIP * len(shown)
     parts, told = [_across(x, bottom, TOP)], []
-    for line, (place, values) in enumerate(shown.items()):
-        name, top = group.names[place], TOP + STRIP * line
+    for line, (index, values) in enumerate(shown.items()):
+        name, top = group.names[index], TOP + STRIP * line
         parts.append(_strip(x, name, shades[name], top, values, dots))
         told.append(f"{name} median {decimals(float(np.median(values)), unit)} of {len(values)} clips")
-    more = len(group.standings[metric].ranks) - sum(not group.entries[place].end for place in shown)
+    more = len(group.standings[metric].ranks) - sum(not group.entries[index].end for index in shown)
     left = f" {more} more methods are not drawn." if more > 0 else ""
-    name = f"{heading(metric)} {arrow(metric, group.entries)} clip by clip"
-    better = next(entry.rows[metric].better for entry in group.entries if metric in entry.rows)
-    told_all = f"{BETTER[better].capitalize()}. {'; '.join(told)}.{left}"
+    name = f"{directed_heading(metric, group.entries)} clip by clip"
+    told_all = f"{BETTER[better(metric, group.entries)].capitalize()}. {'; '.join(told)}.{left}"
     return _figure(name, told_all, parts, bottom + 20)
 
 
@@ -193,8 +193,8 @@ def _strip(x: Scale, name: str, shade: str, top: float, values: Sequence[float],
     at = top + 23
     # A fixed jitter: neighbours in order of value never share a height.
     marks = [
-        f"M{x(value):.1f} {at + (place * 0.618 % 1 - 0.5) * 12:.1f}h0"
-        for place, value in enumerate(sorted(values)[::step])
+        f"M{x(value):.1f} {at + (index * 0.618 % 1 - 0.5) * 12:.1f}h0"
+        for index, value in enumerate(sorted(values)[::step])
     ]
     return Markup(
         '<g class="c{}"><title>{}</title><text x="12" y="{}">{}</text><path class="bar" d="M{:.1f} {}H{:.1f}"/>'
@@ -211,7 +211,7 @@ def colours(groups: Sequence[Group]) -> dict[str, str]:
     named = [pair for group in groups for pair in zip(group.names, group.entries, strict=True)]
     methods = sorted({name for name, entry in named if not entry.end})
     free = COLOURS - len(ENDS)
-    found = {name: str(len(ENDS) + place % free) for place, name in enumerate(methods)}
+    found = {name: str(len(ENDS) + index % free) for index, name in enumerate(methods)}
     return {**{name: str(ENDS[entry.method]) for name, entry in named if entry.end}, **found}
 
 

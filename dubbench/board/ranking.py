@@ -20,9 +20,9 @@ class Standing:
     """How the methods of a group stand by one metric.
 
     Attributes:
-        ranks: by place of the row in its group, 1 the best; equal values share a rank. Empty where nothing is ranked.
-        comparisons: by place, with the best.
-        best: place of the best; None where nothing is ranked.
+        ranks: by index of the row in its group, 1 the best; equal values share a rank. Empty where nothing is ranked.
+        comparisons: by index, with the best.
+        best: index of the best; None where nothing is ranked.
         note: why rows with values are not ranked.
     """
 
@@ -72,9 +72,9 @@ class Group:
     @cached_property
     def clips(self) -> list[dict[str, Mapping[str, float]]]:
         """For each row, by metric, the values of its clips; nothing where no ``clips.csv`` lies beside."""
-        read = {place: read_clips(place) for place in {place for entry in self.entries for place in entry.places}}
+        read = {folder: read_clips(folder) for folder in {folder for entry in self.entries for folder in entry.folders}}
         return [
-            next((found for place in entry.places if (found := _own(read[place], entry.method))), {})
+            next((found for folder in entry.folders if (found := _own(read[folder], entry.method))), {})
             for entry in self.entries
         ]
 
@@ -90,21 +90,21 @@ class Group:
 
     def _standing(self, metric: str) -> Standing:
         ranked = {
-            place: entry.rows[metric].value
-            for place, entry in enumerate(self.entries)
+            index: entry.rows[metric].value
+            for index, entry in enumerate(self.entries)
             if not entry.end and metric in entry.rows and entry.rows[metric].value == entry.rows[metric].value
         }
-        better = {self.entries[place].rows[metric].better for place in ranked}
+        better = {self.entries[index].rows[metric].better for index in ranked}
         if not ranked or "" in better:
             return Standing()
         if len(better) > 1:
             return Standing(note="not ranked: the rows disagree about which direction is better")
-        if len({_network(self.entries[place], metric) for place in ranked}) > 1:
+        if len({_network(self.entries[index], metric) for index in ranked}) > 1:
             return Standing(note="not ranked: the rows were scored by different networks")
         sign = -1 if better == {"higher"} else 1
-        ordered = sorted(ranked, key=lambda place: (sign * ranked[place], place))
+        ordered = sorted(ranked, key=lambda index: (sign * ranked[index], index))
         values = sorted(sign * value for value in ranked.values())
-        ranks = {place: 1 + values.index(sign * ranked[place]) for place in ordered}
+        ranks = {index: 1 + values.index(sign * ranked[index]) for index in ordered}
         others = [] if is_pooled(metric) else ordered[1:]
         found = compare(*_sides(self.clips, metric, ordered[0], others)) if others else []
         return Standing(ranks, dict(zip(others, found, strict=True)), ordered[0])
@@ -117,7 +117,7 @@ def _own(values: ClipValues, method: str) -> dict[str, Mapping[str, float]]:
 def _sides(
     clips: Sequence[Mapping[str, Mapping[str, float]]], metric: str, best: int, others: Iterable[int]
 ) -> tuple[Mapping[str, float], list[Mapping[str, float]]]:
-    return clips[best].get(metric, {}), [clips[place].get(metric, {}) for place in others]
+    return clips[best].get(metric, {}), [clips[index].get(metric, {}) for index in others]
 
 
 def _network(entry: Entry, metric: str) -> str:
@@ -162,9 +162,9 @@ def _choices(own: Mapping[str, Any], its: Mapping[str, Any]) -> str:
         return ""
     here, there = _flat(own), _flat(its)
     told = [f"{key} {here[key]} here, {there[key]} there" for key in here if here[key] != there.get(key, here[key])]
-    for side, other, place in ((here, there, "here"), (there, here, "there")):
+    for side, other, where in ((here, there, "here"), (there, here, "there")):
         if alone := [key.removeprefix("metrics.") for key in side if key not in other]:
-            told.append(f"only {place}: {', '.join(alone)}")
+            told.append(f"only {where}: {', '.join(alone)}")
     return f" ({'; '.join(told)})" if told else ""
 
 

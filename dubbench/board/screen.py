@@ -10,7 +10,8 @@ from rich.text import Text
 
 from dubbench.board.entries import collect, expanded
 from dubbench.board.ranking import Group, grouped
-from dubbench.board.words import apart, arrow, heading, lacking, main_of, millions, remarks, scored, short, title
+from dubbench.board.words import apart, directed_heading, lacking, main_of, parameters, remarks, scored, short, title
+from dubbench.core.console import widened
 from dubbench.speed import report as speed_report
 
 NARROWEST = 148
@@ -19,29 +20,27 @@ NARROWEST = 148
 def show(given: Iterable[Path], console: Console | None = None) -> None:
     """Print one table for each corpus, protocol and set of clips; best values of a column are bold.
 
-    Both ends of the scale are marked and dim, and take no part in the ranking. Speeds in these places follow as a
+    Both ends of the scale are marked and dim, and take no part in the ranking. Speeds in these folders follow as a
     table of their own.
 
     Args:
-        given: places as `collect` takes them.
+        given: results folders as `collect` takes them.
         console: where to print, by default the standard output.
 
     Raises:
         DubbenchError: as `collect` does.
     """
-    places = expanded(given)
-    show_groups(grouped(collect(places)), places, console)
+    folders = expanded(given)
+    show_groups(grouped(collect(folders)), folders, console)
 
 
-def show_groups(groups: Iterable[Group], places: Iterable[Path], console: Console | None = None) -> None:
+def show_groups(groups: Iterable[Group], folders: Iterable[Path], console: Console | None = None) -> None:
     """Print what was collected already; see `show`."""
-    console = console or Console()
-    if console.width < NARROWEST:
-        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    console = widened(NARROWEST, console)
     for group in groups:
         console.print(_table(group))
         console.print(_caption(group), style="dim", soft_wrap=True, markup=False)
-    speed_report.show(places, console)
+    speed_report.show(folders, console)
 
 
 def _table(group: Group) -> Table:
@@ -50,14 +49,14 @@ def _table(group: Group) -> Table:
     table.add_column("clips", justify="right")
     metrics = main_of(group.metrics)
     for name in metrics:
-        table.add_column(f"{heading(name)} {arrow(name, group.entries)}".strip(), justify="right")
+        table.add_column(directed_heading(name, group.entries), justify="right")
     table.add_column("params", justify="right")
-    for place, (name, entry) in enumerate(zip(group.names, group.entries, strict=True)):
+    for index, (name, entry) in enumerate(zip(group.names, group.entries, strict=True)):
         cells = [Text(("* " if entry.end else "  ") + name), Text(scored(entry))]
         for metric in metrics:
-            leads = group.standings[metric].ranks.get(place) == 1
+            leads = group.standings[metric].ranks.get(index) == 1
             cells.append(Text(short(entry.rows.get(metric)), style="bold" if leads else ""))
-        cells.append(Text(millions(entry.facts.get("parameters", ""))))
+        cells.append(Text(parameters(entry)))
         table.add_row(*cells, style="dim" if entry.end else "")
     return table
 

@@ -64,19 +64,20 @@ def compare(best: Mapping[str, float], others: Sequence[Mapping[str, float]], se
     differences = [_differences(best, other) for other in others]
     found = [Comparison(len(own), float(own.mean()) if len(own) else float("nan")) for own in differences]
     alike: defaultdict[int, list[int]] = defaultdict(list)
-    for place, own in enumerate(differences):
+    for index, own in enumerate(differences):
         if len(own) < MINIMUM:
-            found[place] = replace(found[place], note=f"only {len(own)} common clips")
+            found[index] = replace(found[index], note=f"only {len(own)} common clips")
         elif not np.isfinite(own).all():
-            found[place] = replace(found[place], difference=float("nan"), note="infinite values")
+            found[index] = replace(found[index], difference=float("nan"), note="infinite values")
         else:
-            alike[len(own)].append(place)
-    for places in alike.values():
-        for place, p in zip(places, chances(np.stack([differences[place] for place in places]), seed), strict=True):
-            found[place] = replace(found[place], p=float(p))
-    tested = [place for places in alike.values() for place in places]
-    for place, p in zip(tested, holm([found[place].p for place in tested]), strict=True):
-        found[place] = replace(found[place], adjusted=p)
+            alike[len(own)].append(index)
+    for indices in alike.values():
+        p_values = permutation_p_values(np.stack([differences[index] for index in indices]), seed)
+        for index, p in zip(indices, p_values, strict=True):
+            found[index] = replace(found[index], p=float(p))
+    tested = [index for indices in alike.values() for index in indices]
+    for index, p in zip(tested, holm([found[index].p for index in tested]), strict=True):
+        found[index] = replace(found[index], adjusted=p)
     return found
 
 
@@ -86,7 +87,7 @@ def _differences(best: Mapping[str, float], other: Mapping[str, float]) -> NDArr
         return np.array([other[clip] for clip in common], np.float64) - [best[clip] for clip in common]
 
 
-def chances(differences: NDArray[np.float64], seed: int = SEED) -> NDArray[np.float64]:
+def permutation_p_values(differences: NDArray[np.float64], seed: int = SEED) -> NDArray[np.float64]:
     """Two-sided bootstrap p of a mean of zero, [k] for [k, n] differences over n >= 2 clips."""
     clips = differences.shape[1]
     means = differences.mean(axis=1)
@@ -101,10 +102,10 @@ def chances(differences: NDArray[np.float64], seed: int = SEED) -> NDArray[np.fl
     return farther / (RESAMPLES + 1)
 
 
-def holm(chance: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's correction of p values that are tested together, in their order."""
-    adjusted, highest = [1.0] * len(chance), 0.0
-    for rank, place in enumerate(sorted(range(len(chance)), key=lambda place: chance[place])):
-        highest = max(highest, min(1.0, (len(chance) - rank) * chance[place]))
-        adjusted[place] = highest
+    adjusted, highest = [1.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
     return adjusted

@@ -6,7 +6,9 @@ from pathlib import Path
 from dubbench.board.entries import COUNTS, FACTS, LABELS, Entry, metrics_of
 from dubbench.board.ranking import Group
 from dubbench.core.files import write_text
-from dubbench.results.rows import SUMMARY_COLUMNS, as_csv, number
+from dubbench.core.tables import as_csv
+from dubbench.results.numbers import number
+from dubbench.results.rows import SUMMARY_COLUMNS
 
 TIDY = (
     *SUMMARY_COLUMNS, "group", "rank", "best", "best_checkpoint_sha256", "difference", "p", "p_holm", "pairs", "note",
@@ -27,12 +29,12 @@ def write_tidy(path: Path, groups: Sequence[Group]) -> None:
 
     Metrics that a run could not compute have a line without a value, with the reason as its note.
     """
-    lines = [line for group in groups for place in range(len(group.entries)) for line in _lines(group, place)]
+    lines = [line for group in groups for index in range(len(group.entries)) for line in _lines(group, index)]
     write_text(path, as_csv(TIDY, [[line.get(column, "") for column in TIDY] for line in lines]))
 
 
-def _lines(group: Group, place: int) -> list[dict[str, str]]:
-    entry = group.entries[place]
+def _lines(group: Group, index: int) -> list[dict[str, str]]:
+    entry = group.entries[index]
     shared = {**entry.labels, **entry.facts, "group": group.key}
     found = []
     for metric in metrics_of([entry], absent=True):
@@ -42,9 +44,9 @@ def _lines(group: Group, place: int) -> list[dict[str, str]]:
         row, standing = entry.rows[metric], group.standings[metric]
         cells = {column: getattr(row, column) for column in SUMMARY_COLUMNS}
         line = {key: number(value) if isinstance(value, float) else str(value) for key, value in cells.items()}
-        line |= {"rank": str(standing.ranks.get(place, "")), "note": "" if entry.end else standing.note}
-        if standing.best is not None and place in standing.comparisons:
-            best, test = group.entries[standing.best], standing.comparisons[place]
+        line |= {"rank": str(standing.ranks.get(index, "")), "note": "" if entry.end else standing.note}
+        if standing.best is not None and index in standing.comparisons:
+            best, test = group.entries[standing.best], standing.comparisons[index]
             line |= {
                 "best": best.method,
                 "best_checkpoint_sha256": best.facts.get("checkpoint_sha256", ""),

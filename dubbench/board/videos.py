@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,10 @@ from urllib.parse import quote
 from dubbench.board.entries import Entry
 from dubbench.board.ranking import Group
 from dubbench.core.files import atomic, inside, sha256
-from dubbench.datamodules.sources import videos, without_suffix
+from dubbench.core.tables import read_csv
 from dubbench.errors import DubbenchError
 from dubbench.media.container import opened
-from dubbench.results.rows import read_csv
+from dubbench.results.videos import Matches, match, names_below
 
 How = Literal["copy", "link", "none"]
 DIGITS = 8
@@ -28,13 +28,13 @@ CODECS = {"h264": ("yuv420p", "yuvj420p"), "vp8": None, "vp9": None, "av1": None
 
 
 @dataclass(frozen=True)
-class Shown:
+class ClipVideos:
     """One clip side by side.
 
     Attributes:
         clip: its id.
         driving: the clip whose speech drives it; empty where it is its own.
-        urls: by place of the row in its group; empty where there is no video.
+        urls: by index of the row in its group; empty where there is no video.
         notes: why there is none.
     """
 
@@ -58,20 +58,25 @@ class Shelf:
         self.page, self.how, self.count = page, how, count
         self.folder = page.with_name(f"{page.stem}_files")
         self._copies: dict[Path, str] = {}
-        self._folders: dict[Path, dict[str, list[Path]]] = {}
+        self._names: dict[Path, list[str]] = {}
 
-    def fill(self, group: Group) -> list[Shown]:
+    def fill(self, group: Group) -> list[ClipVideos]:
         """The clips to show of a group: those with most videos, spread evenly over its clips."""
         if self.how == "none":
             return []
         clips = list(dict.fromkeys(clip for own in group.clips for found in own.values() for clip in found))
-        known = {clip: [self._find(entry, clip) for entry in group.entries] for clip in clips}
+        found = [self._matches(entry, clips) for entry in group.entries]
+        known = {clip: [_video(folders, clip) for folders in found] for clip in clips}
         most = max((sum(path is not None for path in paths) for paths in known.values()), default=0)
         full = [clip for clip, paths in known.items() if most and sum(path is not None for path in paths) == most]
         few = min(self.count, len(full))
-        chosen = [full[place * len(full) // few] for place in range(few)]
+        chosen = [full[number * len(full) // few] for number in range(few)]
         driving = {clip: driver for entry in group.entries for clip, driver in _pairing(entry).items()}
-        return [self._shown(clip, driving.get(clip, ""), known[clip], group.entries) for clip in chosen]
+        notes = {clip: [_note(folders, clip) for folders in found] for clip in chosen}
+        return [
+            self._shown(clip, driving.get(clip, ""), list(zip(known[clip], notes[clip], group.entries, strict=True)))
+            for clip in chosen
+        ]
 
     def sweep(self) -> None:
         """Remove copies of an earlier page of this name that this one does not show."""
@@ -81,13 +86,13 @@ class Shelf:
                 if COPY.fullmatch(path.name) and path.name not in kept:
                     path.unlink()
 
-    def _shown(self, clip: str, driving: str, paths: Sequence[Path | None], entries: Sequence[Entry]) -> Shown:
+    def _shown(self, clip: str, driving: str, rows: Sequence[tuple[Path | None, str, Entry]]) -> ClipVideos:
         urls, notes = [], []
-        for path, entry in zip(paths, entries, strict=True):
-            note = entry.failed.get(clip, "no video beside the results") if path is None else unplayable(path)
+        for path, lacking, entry in rows:
+            note = entry.failed.get(clip, lacking) if path is None else unplayable(path)
             urls.append("" if note or path is None else self._url(path, entry.method, clip))
             notes.append(note)
-        return Shown(clip, driving, tuple(urls), tuple(notes))
+        return ClipVideos(clip, driving, tuple(urls), tuple(notes))
 
     def _url(self, path: Path, method: str, clip: str) -> str:
         if self.how == "link":
@@ -101,36 +106,38 @@ class Shelf:
             self._copies[path] = name
         return quote(f"{self.folder.name}/{self._copies[path]}")
 
-    def _find(self, entry: Entry, clip: str) -> Path | None:
-        for folder in _folders(entry):
-            found = self._index(folder).get(clip.replace("/", "__"), [])
-            if len(found) == 1:
-                return found[0]
-        return None
+    def _matches(self, entry: Entry, clips: Sequence[str]) -> dict[Path, Matches]:
+        """By folder that may hold a row's videos, which of them are whose."""
+        folders = _folders(entry)
+        for folder in folders:
+            if folder not in self._names:
+                self._names[folder] = names_below(folder)
+        return {folder: match(clips, self._names[folder]) for folder in folders}
 
-    def _index(self, folder: Path) -> dict[str, list[Path]]:
-        """Videos of a folder by clip id, as `dubbench.evaluation.finished_videos.Videos` matches them."""
-        if folder not in self._folders:
-            found = self._folders.setdefault(folder, {})
-            for path in sorted(videos(folder)) if folder.is_dir() else ():
-                for key in {without_suffix(path, folder), path.relative_to(folder).as_posix()}:
-                    found.setdefault(key.replace("/", "__"), []).append(path)
-        return self._folders[folder]
+
+def _video(folders: Mapping[Path, Matches], clip: str) -> Path | None:
+    return next((folder / found.found[clip] for folder, found in folders.items() if clip in found.found), None)
+
+
+def _note(folders: Mapping[Path, Matches], clip: str) -> str:
+    """Why there is no video of a clip: nobody knows which is meant, or there is none."""
+    refused = (found.refusal(clip) for found in folders.values() if clip in found.ambiguous)
+    return next(refused, "no video beside the results")
 
 
 def _folders(entry: Entry) -> list[Path]:
     """Where a row's videos may be: beside the results, or in a folder given as it was when they were scored."""
     if entry.videos:
-        return [Path(entry.videos), *(place / entry.videos for place in entry.places)]
+        return [Path(entry.videos), *(folder / entry.videos for folder in entry.folders)]
     beside = []
-    for place in entry.places:
+    for folder in entry.folders:
         with suppress(DubbenchError):
-            beside.append(inside(place / "videos", entry.method))
+            beside.append(inside(folder / "videos", entry.method))
     return beside
 
 
 def _pairing(entry: Entry) -> dict[str, str]:
-    paths = [place / "pairing.csv" for place in entry.places]
+    paths = [folder / "pairing.csv" for folder in entry.folders]
     lines = [line for path in paths if path.is_file() for line in read_csv(path, ("clip", "driving"))]
     return {line["clip"]: line["driving"] for line in lines}
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dubbench.board.entries import TIMING, Entry
 from dubbench.board.ranking import Group
 from dubbench.board.significance import Comparison
-from dubbench.metrics.catalogue import DEFINITIONS
+from dubbench.metrics.catalogue import DEFINITIONS, Better
+from dubbench.results.numbers import decimals, directed, millions, p_value
 from dubbench.results.rows import INFORMATIVE, Row
 
 # The order of columns where all metrics would not fit; any other that is not minor follows.
@@ -15,10 +16,7 @@ MAIN = (
     "psnr", "ssim", "ms_ssim", "psnr_mouth", "ssim_mouth", "lpips_alex", "fid", "csim", "lmd", "lmd_iod", "f_lmd",
     "sync_c", "sync_d", "sync_similarity", "style_sim",
 )  # fmt: skip
-DECIMALS = {"dB": 2, "px@256": 3}
-ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 BETTER = {"higher": "higher is better", "lower": "lower is better", "": "not ranked"}
-PER_MILLE = 0.001
 INFORMED = {
     "lmd_floor": "lmd of the ground truth's own frames, encoded and detected again: what no method can be told below",
     "f_lmd_floor": "f_lmd of the ground truth's own frames, encoded and detected again",
@@ -40,13 +38,6 @@ def short(row: Row | None) -> str:
     return "" if row is None else decimals(row.value, row.unit)
 
 
-def decimals(value: float, unit: str) -> str:
-    """A number with the decimals that its unit deserves; nothing for NaN."""
-    if math.isnan(value):
-        return ""
-    return f"{value:.{DECIMALS.get(unit, 4)}f}".replace("-inf", "-∞").replace("inf", "∞")
-
-
 def span(row: Row | None) -> str:
     """The interval's two ends; nothing where there is none, or no width."""
     if row is None or math.isnan(row.ci_low) or row.ci_low == row.ci_high:
@@ -59,9 +50,14 @@ def heading(metric: str) -> str:
     return "s/frame" if metric == TIMING else metric.replace("_", " ")
 
 
-def arrow(metric: str, entries: Sequence[Entry]) -> str:
+def better(metric: str, entries: Sequence[Entry]) -> Better:
     """The good direction, as the first row that has the metric says."""
-    return ARROWS[next(entry.rows[metric].better for entry in entries if metric in entry.rows)]
+    return next(entry.rows[metric].better for entry in entries if metric in entry.rows)
+
+
+def directed_heading(metric: str, entries: Sequence[Entry]) -> str:
+    """A metric as a column's name, with the arrow of its good direction."""
+    return directed(heading(metric), better(metric, entries))
 
 
 def definition(metric: str) -> tuple[str, str, str]:
@@ -72,24 +68,18 @@ def definition(metric: str) -> tuple[str, str, str]:
     return INFORMED[metric], INFORMATIVE[metric], BETTER[""]
 
 
-def chance(p: float) -> str:
-    """A p value as text; nothing for NaN."""
-    if math.isnan(p):
-        return ""
-    return f"{p:.3f}" if p >= PER_MILLE else "< 0.001"
-
-
 def verdict(test: Comparison, best: str) -> str:
     """What a comparison with the best says, in a sentence."""
     if test.note:
         return f"not tested against {best}: {test.note}"
     told = "not distinguishable from" if test.alike else "differs from"
-    return f"{told} {best}, the best: p = {chance(test.adjusted)} over {test.clips} clips".replace("= <", "<")
+    return f"{told} {best}, the best: p = {p_value(test.adjusted)} over {test.clips} clips".replace("= <", "<")
 
 
-def millions(parameters: str) -> str:
-    """A count of parameters; nothing for none."""
-    return f"{int(parameters) / 1e6:.2f} M" if parameters.isdigit() and int(parameters) else ""
+def parameters(entry: Entry) -> str:
+    """A row's count of parameters; nothing where it is unknown or none."""
+    count = entry.facts.get("parameters", "")
+    return millions(int(count)) if count.isdigit() else ""
 
 
 def scored(entry: Entry) -> str:

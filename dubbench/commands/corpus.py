@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from dubbench.core.console import widened
-from dubbench.datamodules.corpus_check import SAMPLE, Report, about_corpus, check, layout
+from dubbench.datamodules.corpus_check import SAMPLE, CorpusReport, about_corpus, check, layout
 from dubbench.datamodules.sources import MODULES
 from dubbench.datamodules.sources.about import About
 from dubbench.errors import DubbenchError
@@ -100,7 +100,7 @@ def pixels(about: About) -> str:
     return " or ".join(f"{width} x {height}" for width, height in about.frames) or "differ"
 
 
-def _show(report: Report) -> None:
+def _show(report: CorpusReport) -> None:
     for line in report.facts:
         print(_printable(line))
     for line in report.warnings:

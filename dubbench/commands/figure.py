@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _attention_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ckpt_path", required=True, type=Path, help="checkpoint of a method with attention maps (RADIO)")
+    parser.add_argument(
+        "--ckpt_path", required=True, type=Path, help="checkpoint of a method with attention maps (RADIO)"
+    )
     _add_clip(parser)
     parser.add_argument("--frame", type=int, default=20, help="that is dubbed (%(default)s)")
     parser.add_argument("--reference", type=int, default=0, help="frame that is the reference (%(default)s)")

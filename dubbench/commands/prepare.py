@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from dubbench.core.locks import claimed
 from dubbench.datamodules.sources import MODULES
 from dubbench.errors import DubbenchError
 
@@ -82,9 +83,8 @@ def _check_geometry(options: argparse.Namespace) -> None:
 def _fit(options: argparse.Namespace) -> bool:
     """Fit the face model to every clip; returns whether any clip has geometry now."""
     from dubbench.datamodules.prepare.geometry import FAILURES, prepare_geometry
-    from dubbench.datamodules.prepare.run import claimed
 
-    with claimed(options.out):
+    with claimed(options.out, "prepare"):
         report = prepare_geometry(options.out, options.geometry, options.workers, options.geometry_file)
     failed = f"{len(report.failures)} failed" + (f" (see {options.out / FAILURES})" if report.failures else "")
     how = f"{options.geometry} (first guess: {report.guess})" if report.guess else options.geometry

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from dubbench.core.config_names import names
 from dubbench.core.files import write_text
+from dubbench.core.tables import as_csv
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.protocols.pairing import pair
 from dubbench.protocols.protocol import Protocol, load_all
 from dubbench.protocols.selection import listed, published
-from dubbench.results.rows import as_csv
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from dubbench.errors import DubbenchError
 
+UNFINISHED = ".*.tmp.*"
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -27,6 +29,42 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``path``; it becomes ``path``, which is not there yet, when the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove unfinished files of `atomic` in a folder where nobody else writes (`dubbench.core.locks.claimed`)."""
+    for path in folder.glob(UNFINISHED):
+        path.unlink()
+
+
+def sweep_abandoned(folder: Path) -> None:
+    """Remove unfinished files of `atomic` at any depth whose process is gone; others may be writing there."""
+    for path in folder.glob(f"**/{UNFINISHED}"):
+        owner = path.name.split(".tmp.")[0].rpartition(".")[2]
+        if owner.isdigit() and not _alive(int(owner)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from dubbench.core.files import no_room, write_json
-from dubbench.datamodules.prepare.run import claimed
+from dubbench.core.locks import claimed
 from dubbench.errors import DubbenchError
 
 IDENTITY = "dub.json"

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.core.files import sha256 as file_sha256
+from dubbench.core.weights import weights_sha256
 from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import ClipInfo, PreparedClip
 from dubbench.errors import DubbenchError
@@ -36,7 +37,7 @@ class Dubber(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
+class ScoringJob:
     """One clip under a protocol.
 
     Attributes:
@@ -61,7 +62,7 @@ class Job:
         return self.prepared
 
 
-class Take:
+class CandidateFrames:
     """One candidate on one clip, asked for its frames in order.
 
     Attributes:
@@ -111,11 +112,11 @@ class Candidate:
         """What ``run.json`` says about it."""
         return {"kind": "the source frames"}
 
-    def start(self, job: Job) -> Take:
+    def start(self, job: ScoringJob) -> CandidateFrames:
         """Begin a clip; raises `DubbenchError` if there is nothing to score."""
-        return Take()
+        return CandidateFrames()
 
-    def sound(self, job: Job) -> NDArray[np.float32] | None:
+    def sound(self, job: ScoringJob) -> NDArray[np.float32] | None:
         """Speech that the lips shall fit and that goes under the video that is written; None where there is none."""
         return job.footage.speech
 
@@ -177,18 +178,18 @@ class Dubbed(Candidate):
             "weights_sha256": self._weights,
         }
 
-    def start(self, job: Job) -> Take:
+    def start(self, job: ScoringJob) -> CandidateFrames:
         """See `Candidate`."""
         if job.speech is None:
             raise DubbenchError(f"{job.footage.name} has no speech to be driven by; give a clip with sound")
         frames = self.dubber.dub(job.clip, job.speech, self.references(job))
         return _Pasted(frames, self.mask, job.clip.info.size, timed=self.name != COPY_REFERENCE)
 
-    def sound(self, job: Job) -> NDArray[np.float32] | None:
+    def sound(self, job: ScoringJob) -> NDArray[np.float32] | None:
         """The driving speech."""
         return job.speech
 
-    def references(self, job: Job) -> list[int]:
+    def references(self, job: ScoringJob) -> list[int]:
         """Frame numbers that the protocol lets the dubber see."""
         # Without a window of its own, as copy_reference, a dubber's native reference is the first frame too.
         if job.rules.references == "first_frame" or getattr(self.dubber, "window", None) is None:
@@ -215,7 +216,7 @@ def native_references(dubber: Dubber, info: ClipInfo, seed: int = 0) -> list[int
     return sorted(drawn.tolist())
 
 
-class _Pasted(Take):
+class _Pasted(CandidateFrames):
     def __init__(self, frames: Iterator[Image], mask: NDArray[np.float32], size: int, timed: bool) -> None:
         self._frames, self._mask, self._size = frames, mask, size
         self.seconds = 0.0 if timed else None
@@ -256,8 +257,4 @@ def _weights(dubber: Dubber) -> str:
     """Hash of a module's state; empty for what has none."""
     if not isinstance(dubber, torch.nn.Module):
         return ""
-    digest = sha256()
-    for name, tensor in dubber.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return weights_sha256(dubber.state_dict())

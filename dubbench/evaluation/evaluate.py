@@ -1,7 +1,6 @@
 """Scoring of methods on the clips of a split under a protocol: resumable, streaming, with failures counted."""
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,16 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from dubbench import __version__
-from dubbench.core.files import inside, write_json, write_text
+from dubbench.core.files import inside, sweep_abandoned, write_json, write_text
+from dubbench.core.progress import tracked
+from dubbench.core.tables import as_csv
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, CopyReference, Dubbed, Dubber, Job
+from dubbench.evaluation.candidates import Candidate, CopyReference, Dubbed, Dubber, ScoringJob
 from dubbench.evaluation.crops import ALIGNED
 from dubbench.evaluation.finished_videos import Videos
 from dubbench.evaluation.footage import SourceFootage
@@ -37,7 +36,6 @@ from dubbench.results.rows import (
     GROUND_TRUTH,
     ClipResult,
     Pooled,
-    as_csv,
     summarise,
     write_clips,
     write_summary,
@@ -105,13 +103,11 @@ def evaluate(
     run = plan(root, rules, split, seed, limit, clips, Path(source_root) if source_root else None, suite)
     rows = _candidates(methods, checkpoints or {}, videos or {}, run)
     refuse_other(out, run)
-    _sweep(out)
+    sweep_abandoned(out)
     with ExitStack() as stack:
         meshes = {row.name: stack.enter_context(FaceMesh()) for row in rows}
         backend = meshes[GROUND_TRUTH].backend
-        screen = Console(stderr=True)
-        steps = track(run.clips, "scoring", console=screen, disable=not screen.is_terminal)
-        parts = {clip: _clip(clip, run, rows, meshes, out) for clip in steps}
+        parts = {clip: _clip(clip, run, rows, meshes, out) for clip in tracked(run.clips, "scoring")}
     results = [parts[clip][row.name] for row in rows for clip in run.clips]
     pooled = {row.name: _pooled(row, results, run, out) for row in rows} if suite.wants("pool") else {}
     write_clips(out / "clips.csv", results, suite.metrics)
@@ -153,24 +149,6 @@ def _candidates(
     return rows + [Videos(name, Path(folder), run.clips) for name, folder in videos.items()]
 
 
-def _sweep(out: Path) -> None:
-    """Remove unfinished files that killed processes left."""
-    for path in out.glob("**/.*.tmp.*"):
-        owner = path.name.split(".tmp.")[0].rpartition(".")[2]
-        if owner.isdigit() and not _alive(int(owner)):
-            path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _clip(
     name: str, run: Run, rows: Sequence[Candidate], meshes: Mapping[str, FaceMesh], out: Path
 ) -> dict[str, ClipResult]:
@@ -199,7 +177,7 @@ def _clip(
 
 
 def _scored(
-    job: Job, wanted: Mapping[Candidate, str], suite: Suite, meshes: Mapping[str, FaceMesh], out: Path
+    job: ScoringJob, wanted: Mapping[Candidate, str], suite: Suite, meshes: Mapping[str, FaceMesh], out: Path
 ) -> Iterator[ClipResult]:
     try:
         yield from score_clip(job, wanted, suite, meshes, out / "videos", out / "parts")
@@ -220,12 +198,12 @@ def _pooled(row: Candidate, results: Sequence[ClipResult], run: Run, out: Path) 
     return Pooled(*run.suite.pooled(pred, truth))
 
 
-def _job(name: str, run: Run, backend: str) -> tuple[Job, dict[str, Any]]:
+def _job(name: str, run: Run, backend: str) -> tuple[ScoringJob, dict[str, Any]]:
     """The clip with what drives it, and all that results depend on beside the row."""
     clip = PreparedClip(run.root, name)
     footage = SourceFootage.find(clip, run.source_root)
     driver = PreparedClip(run.root, run.driving[name]) if run.driving else clip
-    job = Job(footage, _fitted(driver, clip.info.frames), run.protocol, run.seed, clip)
+    job = ScoringJob(footage, _fitted(driver, clip.info.frames), run.protocol, run.seed, clip)
     stamp = {
         "clip": clip.info.as_dict(),
         "driving": driver.info.as_dict(),

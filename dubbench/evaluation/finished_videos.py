@@ -8,17 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.core.files import sha256
-from dubbench.datamodules.sources import videos, without_suffix
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, Job, Take
+from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
+from dubbench.results.videos import match, names_below
 
 LENGTH_SLACK = 1
 
 
 class Videos(Candidate):
-    """Finished videos of a folder, matched by clip id: ``s1/bbaf2n.mp4`` or ``s1__bbaf2n.mp4``, any container."""
+    """Finished videos of a folder, matched as `dubbench.results.videos` does, any container."""
 
     writes = False
 
@@ -31,56 +31,45 @@ class Videos(Candidate):
         self.name, self.folder = name, folder
         if not folder.is_dir():
             raise DubbenchError(f"{folder} is not a folder; --videos takes the folder that holds the videos")
-        self._found: dict[str, list[Path]] = {}
-        for path in sorted(videos(folder)):
-            # A clip id keeps its file's suffix where two files differ in nothing else.
-            for key in {without_suffix(path, folder), path.relative_to(folder).as_posix()}:
-                self._found.setdefault(key.replace("/", "__"), []).append(path)
-        wanted = {clip.replace("/", "__") for clip in clips}
-        if clips and not wanted & self._found.keys():
+        self._matches = match(clips, names_below(folder))
+        if clips and len(self._matches.missing) == len(clips):
             raise DubbenchError(
                 f"{folder} holds no video of the {len(clips)} clips; name them by clip id, as {clips[0]}.mp4 or "
                 f"{clips[0].replace('/', '__')}.mp4"
             )
-        matched = {path for key in wanted for path in self._found.get(key, ())}
-        every = {path for paths in self._found.values() for path in paths}
-        self._unmatched = sorted(path.relative_to(folder).as_posix() for path in every - matched)
 
     def fingerprint(self, clip: str) -> str:
         """Hash of the clip's video; empty where there is none."""
-        paths = self._found.get(clip.replace("/", "__"), [])
-        return sha256(paths[0]) if len(paths) == 1 else ""
+        name = self._matches.found.get(clip)
+        return sha256(self.folder / name) if name else ""
 
     def describe(self) -> dict[str, Any]:
         """See `Candidate`."""
-        return {"kind": "videos", "folder": str(self.folder), "unmatched": self._unmatched}
+        return {"kind": "videos", "folder": str(self.folder), "unmatched": list(self._matches.strangers)}
 
-    def sound(self, job: Job) -> NDArray[np.float32] | None:
+    def sound(self, job: ScoringJob) -> NDArray[np.float32] | None:
         """The driving speech: a video's own sound track may be absent, or encoded with a shift."""
         return job.speech
 
-    def start(self, job: Job) -> Take:
+    def start(self, job: ScoringJob) -> CandidateFrames:
         """See `Candidate`."""
         clip = job.footage.name
-        paths = self._found.get(clip.replace("/", "__"), [])
-        if not paths:
-            raise DubbenchError(f"there is no video for this clip; name it {clip}.mp4 below the folder of the videos")
-        if len(paths) > 1:
-            names = " and ".join(path.relative_to(self.folder).as_posix() for path in paths)
-            raise DubbenchError(f"several videos match this clip: {names}; leave one")
-        return Video(paths[0], job)
+        refusal = self._matches.refusal(clip)
+        if refusal:
+            raise DubbenchError(refusal)
+        return Video(self.folder / self._matches.found[clip], job)
 
 
-class Video(Take):
+class Video(CandidateFrames):
     """A finished video beside a clip's frames."""
 
-    def __init__(self, path: Path, job: Job) -> None:
+    def __init__(self, path: Path, job: ScoringJob) -> None:
         """Open the video ``path`` of the clip ``job``."""
         self._frames = read_frames(path)
         self._job, self._given = job, 0
 
     def frame(self, truth: Image, transform: NDArray[np.float64]) -> Image | None:
-        """See `Take`."""
+        """See `CandidateFrames`."""
         image = next(self._frames, None)
         if image is None:
             return None
@@ -97,7 +86,7 @@ class Video(Take):
         return np.ascontiguousarray(image)
 
     def finish(self) -> None:
-        """See `Take`."""
+        """See `CandidateFrames`."""
         if self._job.rules.length == "prefix":
             return
         self._given += sum(1 for _ in self._frames)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.core.files import atomic, sha256
+from dubbench.core.folders import cache_folder
 from dubbench.face.landmarks import points_68
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
@@ -64,8 +65,7 @@ class Detector(Protocol):
 
 def folder() -> Path:
     """Where landmarks are kept: below ``DUBBENCH_CACHE``, or the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dubbench"
-    return Path(os.environ.get("DUBBENCH_CACHE") or cache) / "landmarks"
+    return Path(os.environ.get("DUBBENCH_CACHE") or cache_folder()) / "landmarks"
 
 
 def followed(

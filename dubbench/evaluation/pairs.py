@@ -1,7 +1,6 @@
 """Which prediction belongs to which ground truth: two videos, two folders of videos, or prepared folders."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.datamodules.clip import PreparedClip, read_manifest
-from dubbench.datamodules.sources import videos, without_suffix
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, Job, Take
+from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.evaluation.finished_videos import Video
 from dubbench.evaluation.footage import Footage, PreparedFootage, RawFootage, SourceFootage
 from dubbench.evaluation.landmark_cache import Detector
 from dubbench.media.audio import aligned_speech
 from dubbench.media.video import probe
+from dubbench.results import videos
 
 PRED = "pred"
 
@@ -37,34 +36,27 @@ class Side:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, place: Path) -> "Side":
+    def of(cls, path: Path) -> "Side":
         """Look at a video, a folder of videos at any depth, or a prepared folder.
 
         Raises:
             DubbenchError: if it is neither, or holds no video.
         """
-        if place.is_file():
-            return cls(place.parent, False, (place.name,))
-        if (place / "manifest.parquet").is_file():
-            return cls(place, True, tuple(read_manifest(place)["clip"]))
-        if not place.is_dir():
-            raise DubbenchError(f"{place} is neither a video nor a folder; check the path")
-        names = tuple(sorted(path.relative_to(place).as_posix() for path in videos(place)))
+        if path.is_file():
+            return cls(path.parent, False, (path.name,))
+        if (path / "manifest.parquet").is_file():
+            return cls(path, True, tuple(read_manifest(path)["clip"]))
+        if not path.is_dir():
+            raise DubbenchError(f"{path} is neither a video nor a folder; check the path")
+        names = tuple(videos.names_below(path))
         if not names:
-            raise DubbenchError(f"{place} holds no video; give a folder that does, or a video")
-        return cls(place, False, names)
+            raise DubbenchError(f"{path} holds no video; give a folder that does, or a video")
+        return cls(path, False, names)
 
-    def key(self, name: str) -> str:
-        """What a video goes by: no suffix, and folders may be spelled ``s1__bbaf2n`` as well as ``s1/bbaf2n``."""
-        plain = name if self.prepared else without_suffix(self.root / name, self.root)
-        return plain.replace("/", "__")
-
-    def keyed(self) -> dict[str, list[str]]:
-        """Names by key."""
-        found = defaultdict(list)
-        for name in self.names:
-            found[self.key(name)].append(name)
-        return found
+    def clips(self) -> dict[str, str]:
+        """Names by clip id."""
+        ids = {name: name for name in self.names} if self.prepared else videos.ids_of(self.names)
+        return {clip: name for name, clip in ids.items()}
 
 
 @dataclass(frozen=True)
@@ -120,11 +112,11 @@ class Prediction(Candidate):
         """See `Candidate`."""
         return {"kind": "video", "file": self._path.name}
 
-    def start(self, job: Job) -> Take:
+    def start(self, job: ScoringJob) -> CandidateFrames:
         """See `Candidate`."""
         return Video(self._path, job)
 
-    def sound(self, job: Job) -> NDArray[np.float32] | None:
+    def sound(self, job: ScoringJob) -> NDArray[np.float32] | None:
         """The given speech, else the prediction's own sound, else the ground truth's."""
         side, name = self._pair.pred
         if self._speech is not None:
@@ -142,25 +134,27 @@ class Pairing:
         pairs: sorted by name.
         pred_only: names of predictions without ground truth.
         target_only: names of ground truth without prediction.
+        refused: by clip, why nobody knows which prediction is meant.
     """
 
     pairs: Sequence[Pair]
     pred_only: Sequence[str]
     target_only: Sequence[str]
+    refused: Mapping[str, str]
 
 
 def match(pred: Path, target: Path) -> Pairing:
     """Pair predictions with ground truth.
 
-    Two files are a pair whatever they are called. In folders, relative paths count without their suffix; where several
-    videos differ in nothing else, with it. In prepared folders clip ids count.
+    Two files are a pair whatever they are called. In folders, the ground truth names the clips, and predictions are
+    matched to them as `dubbench.results.videos` does.
 
     Raises:
         DubbenchError: if a side is absent or empty, the two cannot be compared, or nothing fits together.
     """
-    for place in (pred, target):
-        if not place.exists():
-            raise DubbenchError(f"{place} is neither a video nor a folder; check the path")
+    for path in (pred, target):
+        if not path.exists():
+            raise DubbenchError(f"{path} is neither a video nor a folder; check the path")
     if pred.is_file() != target.is_file():
         one, other = (pred, target) if pred.is_file() else (target, pred)
         raise DubbenchError(f"{one} is a file and {other} is not; give two videos or two folders")
@@ -171,30 +165,14 @@ def match(pred: Path, target: Path) -> Pairing:
             "or full videos for both"
         )
     if pred.is_file():
-        return Pairing([Pair(target.stem, (left, pred.name), (right, target.name))], [], [])
-    found = _found(left, right)
-    if not found:
+        return Pairing([Pair(target.stem, (left, pred.name), (right, target.name))], [], [], {})
+    clips = right.clips()
+    matches = videos.match(clips, left.names, suffixes=not left.prepared)
+    if len(matches.missing) == len(clips):
         raise DubbenchError(
             f"no video below {pred} is called as one below {target} ({left.names[0]} against {right.names[0]}); "
             "names must agree but for the suffix"
         )
-    pairs = sorted((Pair(name, (left, a), (right, b)) for name, a, b in found), key=lambda pair: pair.name)
-    taken = {a for _, a, _ in found}, {b for _, _, b in found}
-    lone = [[name for name in side.names if name not in done] for side, done in zip((left, right), taken, strict=True)]
-    return Pairing(pairs, *lone)
-
-
-def _found(left: Side, right: Side) -> list[tuple[str, str, str]]:
-    """Names of the pairs: first by unambiguous keys, then, of what is left, by full names."""
-    keyed, found = left.keyed(), []
-    for key, theirs in right.keyed().items():
-        mine = keyed.get(key, [])
-        if len(mine) == len(theirs) == 1:
-            plain = theirs[0] if right.prepared else without_suffix(right.root / theirs[0], right.root)
-            found.append((plain, mine[0], theirs[0]))
-    mine_done, theirs_done = {a for _, a, _ in found}, {b for _, _, b in found}
-    full = {name.replace("/", "__"): name for name in left.names if name not in mine_done}
-    for name in right.names:
-        if name not in theirs_done and name.replace("/", "__") in full:
-            found.append((name, full[name.replace("/", "__")], name))
-    return found
+    pairs = [Pair(clip, (left, name), (right, clips[clip])) for clip, name in sorted(matches.found.items())]
+    refused = {clip: matches.refusal(clip) for clip in sorted(matches.ambiguous)}
+    return Pairing(pairs, matches.strangers, sorted(clips[clip] for clip in matches.missing), refused)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dubbench.core.files import inside
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, Job, Take
+from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.evaluation.crops import Geometry, aligned_faces, nearest_face
 from dubbench.evaluation.footage import CHUNK, Faces
 from dubbench.evaluation.landmark_cache import Face
@@ -31,11 +31,17 @@ from dubbench.results.rows import GROUND_TRUTH, ClipResult
 FEATURES = ".inception"
 
 
-class Lane:
+class CandidateScorer:
     """One candidate's way through one clip; what goes wrong in it stops only itself."""
 
     def __init__(
-        self, candidate: Candidate, job: Job, suite: Suite, mesh: FaceMesh, videos: Path | None, features: Path | None
+        self,
+        candidate: Candidate,
+        job: ScoringJob,
+        suite: Suite,
+        mesh: FaceMesh,
+        videos: Path | None,
+        features: Path | None,
     ) -> None:
         """Name the parts; see `score_clip`."""
         self.candidate, self.job, self.suite, self.mesh = candidate, job, suite, mesh
@@ -45,19 +51,19 @@ class Lane:
         self.failure = ""
         self.frames = self.missed = 0
         self._stack = ExitStack()
-        self._take = Take()
+        self._candidate_frames = CandidateFrames()
         self._pass: ClipPass | None = None
         self._writer: VideoWriter | None = None
         self._crops: list[Image] = []
         self._faces: list[Image] = []
         self._points: list[NDArray[np.float64] | None] = []
 
-    def __enter__(self) -> "Lane":
+    def __enter__(self) -> "CandidateScorer":
         """Start the candidate."""
         self.mesh.reset()
         try:
             with ExitStack() as stack:
-                self._take = stack.enter_context(closing(self.candidate.start(self.job)))
+                self._candidate_frames = stack.enter_context(closing(self.candidate.start(self.job)))
                 speech = self._speech()
                 self._pass = stack.enter_context(self.suite.clip(_int16(speech), self._features))
                 if self.video is not None:
@@ -88,7 +94,7 @@ class Lane:
         if self.failure or self._pass is None:
             return
         try:
-            image = self._take.frame(truth, geometry.aligned[k])
+            image = self._candidate_frames.frame(truth, geometry.aligned[k])
             if image is None:
                 return
             if self._writer is not None:
@@ -135,7 +141,7 @@ class Lane:
         """End the clip: check the candidate's length and bring its video under its name."""
         try:
             if error is None and not self.failure:
-                self._take.finish()
+                self._candidate_frames.finish()
         except DubbenchError as wrong:
             self.fail(wrong)
         self._stack.__exit__(kind, error, trace)
@@ -147,8 +153,8 @@ class Lane:
             return ClipResult(self.candidate.name, clip, fingerprint, failure=self.failure)
         scores = self._pass.finish()
         values = {**scores.values, **scores.beside}
-        if self._take.seconds is not None:
-            values["seconds_per_frame"] = self._take.seconds / self.frames
+        if self._candidate_frames.seconds is not None:
+            values["seconds_per_frame"] = self._candidate_frames.seconds / self.frames
         values.update(self._floor())
         return ClipResult(self.candidate.name, clip, fingerprint, self.frames, self.missed, values, notes=scores.notes)
 
@@ -175,7 +181,7 @@ class Lane:
 
 
 def score_clip(
-    job: Job,
+    job: ScoringJob,
     candidates: Mapping[Candidate, str],
     suite: Suite,
     meshes: Mapping[str, FaceMesh],
@@ -201,8 +207,9 @@ def score_clip(
     """
     rules = job.rules
     with ExitStack() as stack:
-        lanes = [
-            stack.enter_context(Lane(each, job, suite, meshes[each.name], videos, features)) for each in candidates
+        scorers = [
+            stack.enter_context(CandidateScorer(each, job, suite, meshes[each.name], videos, features))
+            for each in candidates
         ]
         detector = meshes[GROUND_TRUTH] if any(each.name == GROUND_TRUTH for each in candidates) else None
         for truth, geometry, known in job.footage.chunks(rules.size, detector):
@@ -213,8 +220,8 @@ def score_clip(
                 five = None if fives is None else fives[k]
                 if five is not None:
                     faces.append(face_crop(image, five))
-                for lane in lanes:
-                    lane.step(image, geometry, k, five, known[k])
+                for scorer in scorers:
+                    scorer.step(image, geometry, k, five, known[k])
             side = Truth(
                 crops=images(crops, suite.device),
                 mouth=torch.from_numpy(geometry.mouth),
@@ -222,9 +229,9 @@ def score_clip(
                 detected=torch.from_numpy(geometry.detected),
                 faces=images(faces, "cpu") if faces else None,
             )
-            for lane in lanes:
-                lane.flush(side, geometry)
-    return [lane.result(fingerprint) for lane, fingerprint in zip(lanes, candidates.values(), strict=True)]
+            for scorer in scorers:
+                scorer.flush(side, geometry)
+    return [scorer.result(fingerprint) for scorer, fingerprint in zip(scorers, candidates.values(), strict=True)]
 
 
 def images(crops: Sequence[Image], device: str | torch.device) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, Job
+from dubbench.evaluation.candidates import Candidate, ScoringJob
 from dubbench.evaluation.pairs import PRED, Pair, Prediction
 from dubbench.evaluation.score_clip import FEATURES, score_clip
 from dubbench.face.landmarks import FaceMesh
@@ -82,7 +82,7 @@ def _scored(
     if any(suite.wants(need) for need in (*own, "pool")):
         candidates[Candidate()] = ""
     try:
-        job = Job(pair.footage(meshes[GROUND_TRUTH], root), speech, rules)
+        job = ScoringJob(pair.footage(meshes[GROUND_TRUTH], root), speech, rules)
         pred, *truths = score_clip(job, candidates, suite, meshes, features=features)
         kept = [replace(truth, values=_of_need(truth.values, own)) for truth in truths]
         return [pred, *kept]

@@ -16,15 +16,15 @@ from dubbench.core.files import write_json
 from dubbench.evaluation.pairs import PRED, Pairing
 from dubbench.metrics.suite import Suite
 from dubbench.protocols.protocol import Protocol
+from dubbench.results.numbers import ARROWS, number
 from dubbench.results.record import definitions, versions
-from dubbench.results.rows import GROUND_TRUTH, ClipResult, Pooled, Row, is_pooled, number, summarise
+from dubbench.results.rows import GROUND_TRUTH, ClipResult, Pooled, Row, is_pooled, summarise
 
-ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 NAMED = 5
 
 
 @dataclass(frozen=True)
-class Report:
+class ScoreReport:
     """Results of all pairs.
 
     Attributes:

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dubbench.errors import DubbenchError
-from dubbench.face.warp import on_pixels, shown, warp
+from dubbench.face.warp import shown, to_pixel_indices, warp
 
 NOSE_TOP, NOSE_BASE, MOUTH_LEFT, MOUTH_RIGHT = 29, 33, 48, 54
 # DINet's factors on the radius: drawn between the two in training, the first otherwise.
@@ -112,7 +112,7 @@ def cut_faces(frames: NDArray[np.uint8], boxes: NDArray[np.float64], mouth: int)
     """
     shape = crop_shape(mouth)
     crops = np.empty((len(frames), *shape, 3), np.uint8)
-    for crop, frame, box in zip(crops, frames, on_pixels(boxes), strict=True):
+    for crop, frame, box in zip(crops, frames, to_pixel_indices(boxes), strict=True):
         crop[...] = warp(frame, box, shape)
     return crops
 
@@ -132,13 +132,13 @@ def paste_face(
         uint8 [S, S, 3], a new array.
     """
     result = frame.copy()
-    x0, y0, x1, y1 = shown(mask, on_pixels(box), frame.shape[:2])
+    x0, y0, x1, y1 = shown(mask, to_pixel_indices(box), frame.shape[:2])
     if x0 >= x1 or y0 >= y1:
         return result
     part = result[y0:y1, x0:x1]
     to_crop = np.linalg.inv(np.vstack([box - [[0, 0, x0], [0, 0, y0]], [0, 0, 1]]))[:2]
     # Samples of a fine crop averaged in each pixel stay sharper than `paste`, which shrinks the crop, then samples it.
     shape = y1 - y0, x1 - x0
-    face, alpha = warp(crop, on_pixels(to_crop), shape, "reflect"), warp(mask, on_pixels(to_crop), shape)
+    face, alpha = warp(crop, to_pixel_indices(to_crop), shape, "reflect"), warp(mask, to_pixel_indices(to_crop), shape)
     part[...] = cv2.blendLinear(face, part, alpha, 1 - alpha)
     return result

@@ -11,7 +11,7 @@ Pixel = TypeVar("Pixel", np.uint8, np.float32)
 BORDERS = {"black": cv2.BORDER_CONSTANT, "reflect": cv2.BORDER_REFLECT_101}
 
 
-def on_pixels(transform: NDArray[np.float64]) -> NDArray[np.float64]:
+def to_pixel_indices(transform: NDArray[np.float64]) -> NDArray[np.float64]:
     """Turn [..., 2, 3] into a picture's continuous coordinates (pixel j centred at j + 0.5) into one into its indices.
 
     Aligned squares and crops have continuous coordinates, source frames are measured in pixel indices; `warp` and

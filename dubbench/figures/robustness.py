@@ -10,8 +10,9 @@ import numpy as np
 
 from dubbench.core import devices
 from dubbench.core.files import inside, write_text
+from dubbench.core.tables import as_csv
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.evaluation.candidates import Candidate, Dubbed, Dubber, Job
+from dubbench.evaluation.candidates import Candidate, Dubbed, Dubber, ScoringJob
 from dubbench.evaluation.experts import experts
 from dubbench.evaluation.footage import SourceFootage
 from dubbench.evaluation.score_clip import score_clip
@@ -23,7 +24,8 @@ from dubbench.media.container import Image
 from dubbench.metrics.suite import Suite
 from dubbench.models.base import load_model
 from dubbench.protocols.protocol import Protocol, load
-from dubbench.results.rows import GROUND_TRUTH, ClipResult, as_csv, is_pooled, number
+from dubbench.results.numbers import number
+from dubbench.results.rows import GROUND_TRUTH, ClipResult, is_pooled
 
 SIDE = 256
 COLUMNS = ("metric", "reference", "value")
@@ -38,7 +40,7 @@ class WithReference(Dubbed):
         super().__init__(f"reference_{reference}", dubber)
         self.reference = reference
 
-    def references(self, job: Job) -> list[int]:
+    def references(self, job: ScoringJob) -> list[int]:
         """See `Dubbed`."""
         return [self.reference]
 
@@ -99,7 +101,7 @@ def compare(
         videos = Path(folder)
         candidates: list[Candidate] = [Candidate(), *rows]
         meshes = {row.name: stack.enter_context(FaceMesh()) for row in candidates}
-        job = Job(footage, clip.speech(), rules, prepared=clip)
+        job = ScoringJob(footage, clip.speech(), rules, prepared=clip)
         results = score_clip(job, dict.fromkeys(candidates, ""), suite, meshes, videos=videos)
         shown = {
             row.name: _aligned(inside(videos / row.name, f"{clip.info.clip}.mp4"), clip, frames)

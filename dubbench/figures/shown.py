@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dubbench.core.files import inside
-from dubbench.datamodules.sources import videos, without_suffix
+from dubbench.core.tables import read_csv
 from dubbench.errors import DubbenchError
-from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, places, read_csv
+from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, results_folders
+from dubbench.results.videos import match, names_below
 
 ENDS = (GROUND_TRUTH, COPY_REFERENCE)
 
@@ -41,10 +41,11 @@ def shown(given: Iterable[Path], methods: Sequence[str] | None = None) -> list[M
         methods: only these, by label or name, in the order of the others.
 
     Raises:
-        DubbenchError: if a folder holds no results or no videos, or a method that is asked for is in none.
+        DubbenchError: if a folder holds no results or no videos, several videos match a clip, or a method that is asked
+            for is in none.
     """
     rows: list[MethodVideos] = []
-    for place in places(given):
+    for place in results_folders(given):
         for row in _rows(place):
             if row.method not in ENDS or row.method not in [each.method for each in rows]:
                 rows.append(row)
@@ -74,24 +75,14 @@ def _rows(place: Path) -> list[MethodVideos]:
     clips = list(dict.fromkeys(line["clip"] for line in read_csv(place / "clips.csv", ("method", "clip"))))
     rows = []
     for method, facts in record.get("methods", {}).items():
-        foreign = facts.get("folder")
-        found = _foreign(Path(foreign), clips) if foreign else _own(place / "videos" / method, clips)
-        if found:
-            rows.append(MethodVideos(method, method, place, found))
+        folder = Path(facts.get("folder") or place / "videos" / method)
+        matches = match(clips, names_below(folder))
+        for clip in matches.ambiguous:
+            raise DubbenchError(f"{folder}, {clip}: {matches.refusal(clip)}")
+        if matches.found:
+            rows.append(
+                MethodVideos(method, method, place, {clip: folder / name for clip, name in matches.found.items()})
+            )
     if not rows:
         raise DubbenchError(f"{place} holds no videos; `dubbench eval --out {place}` writes them")
     return rows
-
-
-def _own(folder: Path, clips: Sequence[str]) -> dict[str, Path]:
-    files = {clip: inside(folder, f"{clip}.mp4") for clip in clips}
-    return {clip: path for clip, path in files.items() if path.is_file()}
-
-
-def _foreign(folder: Path, clips: Sequence[str]) -> dict[str, Path]:
-    """Videos that were scored where they lie, matched as `dubbench.evaluation.finished_videos.Videos` does."""
-    found: dict[str, Path] = {}
-    for path in sorted(videos(folder)) if folder.is_dir() else ():
-        for key in (without_suffix(path, folder), path.relative_to(folder).as_posix()):
-            found.setdefault(key.replace("/", "__"), path)
-    return {clip: found[name] for clip in clips if (name := clip.replace("/", "__")) in found}

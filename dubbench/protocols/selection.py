@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from dubbench.core.config_names import CONFIGS
+from dubbench.core.tables import read_csv
 from dubbench.errors import DubbenchError
 from dubbench.protocols.pairing import pair
-from dubbench.results.rows import read_csv
 
 SPLIT = "test"
 

@@ -9,9 +9,10 @@ from shlex import join
 from statistics import stdev
 
 from dubbench.core.files import write_text
+from dubbench.core.tables import as_csv, read_csv
 from dubbench.errors import DubbenchError
-from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, Row, as_csv, number, read_csv, read_summary
-from dubbench.results.rows import places as folders
+from dubbench.results.numbers import number
+from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, Row, read_summary, results_folders
 
 COLUMNS = ("model", "dataset", "protocol", "metric", "value", "atol", "better", "protocol_hash")
 # The least a new row is given: repeats on one machine say nothing of the rounding of others.
@@ -74,20 +75,20 @@ def read_baseline(path: Path) -> dict[Key, Score]:
     return scores
 
 
-def read_results(places: Iterable[Path]) -> dict[Key, Score]:
+def read_results(folders: Iterable[Path]) -> dict[Key, Score]:
     """Read results folders or ``summary.csv`` files; what has no good direction, as time, is left out.
 
     Every method gets two rows more, ``clips_failed`` and ``frames_missed``, for a mean over fewer clips or frames
     is no gain.
 
     Raises:
-        DubbenchError: if a place holds no results, or two rows with one key differ.
+        DubbenchError: if a folder holds no results, or two rows with one key differ.
     """
     scores: dict[Key, Score] = {}
-    for place in folders(places):
+    for folder in results_folders(folders):
         found: dict[Key, Score] = {}
         counts: dict[Key, Score] = {}
-        for row in read_summary(place):
+        for row in read_summary(folder):
             if not row.better:
                 continue
             score = Score(row.value, DEFAULT_ATOL.get(row.unit, 0.0), row.better, row.protocol_hash)
@@ -97,7 +98,7 @@ def read_results(places: Iterable[Path]) -> dict[Key, Score]:
                 counts[key] = replace(value, value=max(value.value, known.value)) if known else value
         for key, score in {**found, **counts}.items():
             if key not in scores or not _alike(key, scores[key], score):
-                _add(scores, key, score, place)
+                _add(scores, key, score, folder)
     return scores
 
 
@@ -173,7 +174,7 @@ def tolerance(value: float, repeats: Sequence[float]) -> float:
 
 def compare(
     baseline: Path,
-    places: Sequence[Path],
+    folders: Sequence[Path],
     accepting: bool = False,
     repeats: Sequence[Path] = (),
     markdown: Path | None = None,
@@ -182,7 +183,7 @@ def compare(
 
     Args:
         baseline: CSV with the columns model, dataset, protocol, metric, value, atol, better, protocol_hash.
-        places: results folders or ``summary.csv`` files.
+        folders: results folders or ``summary.csv`` files.
         accepting: write the results as the new baseline.
         repeats: with ``accepting``, a folder or file for each run that shall count as equal.
         markdown: file to write what differs to.
@@ -193,8 +194,8 @@ def compare(
     Raises:
         DubbenchError: if a file is missing or malformed.
     """
-    actual = read_results(places)
-    command = join(["dubbench", "compare", str(baseline), *map(str, places), "--accept"])
+    actual = read_results(folders)
+    command = join(["dubbench", "compare", str(baseline), *map(str, folders), "--accept"])
     if not baseline.is_file() and not accepting:
         raise DubbenchError(f"there is no baseline {baseline}; if these results shall be it:  {command}")
     golden = read_baseline(baseline) if baseline.is_file() else {}
@@ -202,7 +203,7 @@ def compare(
     lines = [_line(key, word, golden, actual) for key, word in verdicts.items()]
     differ = sum(word != "ok" for word in verdicts.values())
     if accepting:
-        accept(baseline, golden, actual, [read_results([place]) for place in repeats])
+        accept(baseline, golden, actual, [read_results([folder]) for folder in repeats])
         end = f"{baseline} now holds {len(actual)} scores; {differ} differed from before."
     elif differ or not verdicts:
         end = f"{differ} of {len(verdicts)} scores differ. If meant:  {command}"

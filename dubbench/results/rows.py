@@ -1,17 +1,17 @@
 """Results as files: what one clip got, tidy tables over clips, and intervals."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import isfinite, isnan
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from dubbench.core.files import write_json, write_text
+from dubbench.core.tables import as_csv, read_csv
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS, Better
+from dubbench.results.numbers import number
 
 GROUND_TRUTH = "ground_truth"
 COPY_REFERENCE = "copy_reference"
@@ -126,11 +126,6 @@ class Row:
     split_hash: str
 
 
-def number(value: float) -> str:
-    """Six significant digits; ``inf`` for infinity and nothing for NaN."""
-    return "" if isnan(value) else f"{value:.6g}"
-
-
 def interval(values: Sequence[float], seed: int) -> tuple[float, float]:
     """Percentile bootstrap of the mean over clips: 2000 resamples, 95 %.
 
@@ -232,66 +227,41 @@ def write_summary(path: Path, rows: Iterable[Row]) -> None:
     write_text(path, as_csv(SUMMARY_COLUMNS, lines))
 
 
-def as_csv(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """CSV text with LF line ends."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *lines])
-    return text.getvalue()
-
-
 def _cell(value: float | int | str) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def summary_path(place: Path) -> Path:
+def summary_path(folder: Path) -> Path:
     """The ``summary.csv`` of a results folder, or the file itself.
 
     Raises:
         DubbenchError: if there is none.
     """
-    path = place / "summary.csv" if place.is_dir() else place
+    path = folder / "summary.csv" if folder.is_dir() else folder
     if not path.is_file():
-        raise DubbenchError(f"{place} holds no results (no summary.csv); `dubbench eval --out {place}` makes them")
+        raise DubbenchError(f"{folder} holds no results (no summary.csv); `dubbench eval --out {folder}` makes them")
     return path
 
 
-def places(given: Iterable[Path]) -> list[Path]:
+def results_folders(given: Iterable[Path]) -> list[Path]:
     """Results folders and files as they are; a folder of results folders, as several protocols give, as those in it."""
     found = []
-    for place in given:
-        inner = [] if (place / "summary.csv").is_file() else sorted(path.parent for path in place.glob("*/summary.csv"))
-        found += inner or [place]
+    for folder in given:
+        inner = (
+            [] if (folder / "summary.csv").is_file() else sorted(path.parent for path in folder.glob("*/summary.csv"))
+        )
+        found += inner or [folder]
     return found
 
 
-def read_summary(place: Path) -> list[Row]:
+def read_summary(folder: Path) -> list[Row]:
     """Read the rows of a results folder or a ``summary.csv``.
 
     Raises:
         DubbenchError: if there is none, or it has another form.
     """
-    path = summary_path(place)
+    path = summary_path(folder)
     return [_parse(line, path) for line in read_csv(path, SUMMARY_COLUMNS)]
-
-
-def read_csv(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Read the lines of a CSV file that has at least ``columns``.
-
-    Raises:
-        DubbenchError: if it is unreadable or lacks a column.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            lacking = [column for column in columns if column not in (reader.fieldnames or ())]
-            if lacking:
-                raise DubbenchError(f"{path} lacks the column {lacking[0]}; its columns are {', '.join(columns)}")
-            for line in reader:
-                if None in line or None in line.values():
-                    raise DubbenchError(f"{path}, line {reader.line_num}, does not have as many cells as the header")
-                yield line
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DubbenchError(f"{path} cannot be read as a CSV file: {error}") from error
 
 
 def _parse(line: Mapping[str, str], path: Path) -> Row:

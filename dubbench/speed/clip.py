@@ -1,6 +1,5 @@
 """The clip that a speed is measured on: one of a prepared folder, or of the demo corpus made for it."""
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -8,6 +7,8 @@ from pathlib import Path
 
 from dubbench.core.arrays import read_arrays, write_arrays
 from dubbench.core.files import write_json
+from dubbench.core.folders import cache_folder
+from dubbench.core.locks import claimed
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import model_path
 from dubbench.errors import DubbenchError
@@ -61,7 +62,7 @@ def demo_clip(size: int, geometry: str = "", face: LinearFaceModel | None = None
     Raises:
         DubbenchError: if the extra ``demo`` or the face model's file is not here.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dubbench" / "speed"
+    cache = cache_folder() / "speed"
     root = cache / "-".join(map(str, filter(None, (size, geometry, face and face.hash()))))
     if face is not None and not model_path(root, geometry).is_file():
         root.mkdir(parents=True, exist_ok=True)
@@ -75,7 +76,7 @@ def _prepare(corpus: Path, root: Path, size: int, geometry: str) -> None:
     """Make and prepare the clip as far as it is not done."""
     from dubbench.datamodules.demo.portraits import PORTRAITS
     from dubbench.datamodules.prepare.geometry import prepare_geometry
-    from dubbench.datamodules.prepare.run import claimed, prepare
+    from dubbench.datamodules.prepare.run import prepare
     from dubbench.datamodules.sources.demo import make_clip, talking_face
 
     portrait = PORTRAITS[0]
@@ -84,7 +85,7 @@ def _prepare(corpus: Path, root: Path, size: int, geometry: str) -> None:
         make_clip(video, portrait, talking_face(portrait), SENTENCE, seed=0)
     reasons = [failure.reason for failure in prepare("folder", corpus, root, size=size).failures]
     if geometry and not reasons:
-        with claimed(root):
+        with claimed(root, "prepare"):
             reasons = [failure.reason for failure in prepare_geometry(root, geometry).failures]
     if reasons:
         raise DubbenchError(f"the demo clip could not be prepared ({reasons[0]}); give --root and a clip of your own")

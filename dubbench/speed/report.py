@@ -9,10 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dubbench.core.console import widened
 from dubbench.core.files import write_text
+from dubbench.core.tables import as_csv, read_csv
 from dubbench.errors import DubbenchError
 from dubbench.papers import printed
-from dubbench.results.rows import as_csv, number, read_csv
+from dubbench.results.numbers import decimals, millions, number
 
 if TYPE_CHECKING:
     from dubbench.speed.measure import Cost, Speed
@@ -157,9 +159,7 @@ def show(folders: Iterable[Path], console: Console | None = None) -> None:
     found = collected(folders)
     if not found:
         return
-    console = console or Console()
-    if console.width < NARROWEST:
-        console = Console(file=console.file, width=NARROWEST, force_terminal=console.is_terminal)
+    console = widened(NARROWEST, console)
     console.print(_table(found))
     notes = "; ".join(f"{title} times the {part}" for title, part, _ in PRINTED.values() if part != TOTAL)
     console.print(CAPTION.format(notes=notes), style="dim", soft_wrap=True)
@@ -179,18 +179,18 @@ def _table(measured: Sequence[Line]) -> Table:
             "  " + line["model"] if whole else "",
             line["part"],
             where if whole else "",
-            _millions(line["parameters"], 2),
-            _millions(line["multiply_adds"], 1),
-            _short(line["ms"]),
-            f"({_short(line['ms_low'])}, {_short(line['ms_high'])})",
-            _short(line["fps"]),
+            millions(float(line["parameters"] or 0)),
+            millions(float(line["multiply_adds"] or 0), 1),
+            _milliseconds(line["ms"]),
+            f"({_milliseconds(line['ms_low'])}, {_milliseconds(line['ms_high'])})",
+            _rate(line["fps"]),
             line["memory_mib"] and f"{float(line['memory_mib']):.0f} MiB",
         )
         table.add_row(*map(Text, cells), style="" if whole else "dim")
     table.add_section()
     for method, title, part, values in claimed():
-        parameters = f"{values['parameters']:.2f} M" if "parameters" in values else ""
-        ms, fps = (_short(str(values.get(name, ""))) for name in ("ms", "fps"))
+        parameters = millions(1e6 * values.get("parameters", 0))
+        ms, fps = _milliseconds(values.get("ms", "")), _rate(values.get("fps", ""))
         table.add_row(*map(Text, ("† " + method, part, title, parameters, "", ms, "", fps, "")), style="dim italic")
     return table
 
@@ -199,11 +199,9 @@ def _key(line: Line) -> tuple[str, ...]:
     return tuple(line[column] for column in KEY)
 
 
-def _short(value: str) -> str:
-    """Milliseconds and frames a second in a table; nothing for none."""
-    return f"{float(value):.2f}" if value else ""
+def _milliseconds(value: str | float) -> str:
+    return decimals(float(value or "nan"), "ms")
 
 
-def _millions(value: str, decimals: int) -> str:
-    """Nothing for none."""
-    return f"{float(value) / 1e6:,.{decimals}f} M" if value and float(value) else ""
+def _rate(value: str | float) -> str:
+    return decimals(float(value or "nan"), "frames/s")

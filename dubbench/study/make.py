@@ -4,7 +4,6 @@ import hmac
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dubbench import __version__
-from dubbench.core.files import write_json, write_text
+from dubbench.core.files import atomic_folder, write_json, write_text
 from dubbench.errors import DubbenchError
 from dubbench.figures.shown import MethodVideos
 from dubbench.study.design import design
@@ -92,9 +91,8 @@ def make(
     secret = secrets.token_hex(32)
     names = {(m, c): _name(secret, row.label, clip) for m, row in enumerate(rows) for c, clip in enumerate(common)}
     study = _name(secret, "study", title)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        (temporary / "videos").mkdir(parents=True)
+    with atomic_folder(out) as temporary:
+        (temporary / "videos").mkdir()
         encoded = 0
         for (m, c), name in sorted(names.items(), key=lambda pair: pair[1]):
             video = temporary / "videos" / f"{name}.mp4"
@@ -126,9 +124,6 @@ def make(
             "version": __version__,
         }
         write_json(key_path(out), key)
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     labels = [row.label for row in rows]
     return Study(out / "index.html", key_path(out), labels, common, left_out, encoded, len(orders[0]))
 

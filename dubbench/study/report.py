@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from dubbench.core.files import write_text
+from dubbench.core.tables import as_csv
 from dubbench.papers import TITLES, printed
-from dubbench.results.rows import GROUND_TRUTH, as_csv, number
+from dubbench.results.numbers import decimals, number
+from dubbench.results.rows import GROUND_TRUTH
 from dubbench.study.answers import Gathered
 from dubbench.study.questions import OF_PAPERS, QUESTIONS
 from dubbench.study.score import Estimate
@@ -83,7 +85,8 @@ def _differences(found: Sequence[Estimate], questions: Sequence[str]) -> Table:
 def _cell(estimate: Estimate | None) -> str:
     if estimate is None or estimate.value != estimate.value:
         return ""
-    return f"{estimate.value:.2f} ({estimate.ci_low:.2f} to {estimate.ci_high:.2f})"
+    value, low, high = (decimals(each, "points") for each in (estimate.value, estimate.ci_low, estimate.ci_high))
+    return f"{value} ({low} to {high})"
 
 
 def _judges(found: Sequence[Estimate], question: str) -> str:

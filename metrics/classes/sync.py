@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dubbench.metrics.sync import sync_scores
+from dubbench.metrics.lse import sync_scores
 from dubbench.metrics.syncnet.network import SyncEmbedder
 from dubbench.metrics.syncnet.scores import Crops, Sound, window_count
 

@@ -1,7 +1,6 @@
 """The metrics of a run with their networks: what can be computed here, and why not what cannot."""
 
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dubbench.assets import store
+from dubbench.core.weights import weights_sha256
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.metrics.common.clips import Clip, NoValue
@@ -162,9 +162,5 @@ def _describe(network: Any, file: str) -> dict[str, str]:  # noqa: ANN401
         return {"file": file, "sha256": store.ASSETS[file].digest}
     if hasattr(network, "describe"):
         return dict(network.describe())
-    digest = sha256()
-    if isinstance(network, nn.Module):
-        for name, tensor in network.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return {"class": type(network).__qualname__, "weights_sha256": digest.hexdigest()}
+    state = network.state_dict() if isinstance(network, nn.Module) else {}
+    return {"class": type(network).__qualname__, "weights_sha256": weights_sha256(state)}

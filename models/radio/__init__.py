@@ -5,7 +5,7 @@ reference frame beside the audio feature f_a; ViT blocks in its last two layers 
 
     networks.py         encoders E_c and E_s, f_W and G (3.1, supplement A); variants A to D of Table 2
     stylegan2.py        G's modulated convolutions (3.1)
-    attention.py        the ViT block, eq. 1 (3.2)
+    vit.py              the ViT block, eq. 1 (3.2)
     attention_maps.py   Att_i,j as Figure 5 shows it (4.4)
     module.py           training and dubbing (3.3, 4.1): eqs. 2 and 6, and what `dub` does with T = 1
 
@@ -13,7 +13,7 @@ Shared with other methods are E_a (``layers/se_resnet.py``), the discriminator a
 ``losses.py``), its training (``adversarial.py``) and the sync discriminator of eqs. 4 and 5 (``sync_expert``).
 
 Where the paper is silent: widths but the last (`networks.Generator`), the ViT block's token width and MLP and its
-patches below 64 pixels (``attention.py``), the weights of eq. 2's layers (`losses.PerceptualLoss`) and of eq. 6, how
+patches below 64 pixels (``vit.py``), the weights of eq. 2's layers (`losses.PerceptualLoss`) and of eq. 6, how
 long the mel window is (``module.py``), noise in the decoder (``stylegan2.py``), regularisation of the discriminator
 (``adversarial.py``).
 """

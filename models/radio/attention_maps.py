@@ -7,8 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from dubbench.models.radio.attention import CrossAttention
 from dubbench.models.radio.networks import Generator
+from dubbench.models.radio.vit import CrossAttention
 
 Layer = tuple[int, int]
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dubbench.models.layers.se_resnet import SpeechEncoder
-from dubbench.models.radio.attention import LowerHalfViT
 from dubbench.models.radio.stylegan2 import SLOPE, StyledConv, ToRGB
+from dubbench.models.radio.vit import LowerHalfViT
 
 Variant = Literal["A", "B", "C", "D"]
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from dubbench.board.entries import collect
 from dubbench.board.ranking import grouped
-from dubbench.board.significance import MINIMUM, chances, compare, holm
+from dubbench.board.significance import MINIMUM, compare, holm, permutation_p_values
 from dubbench.results.rows import RESAMPLES, Pooled
 from tests.boards import results
 
@@ -25,7 +25,7 @@ def test_p_is_that_of_all_resamples(shift: float) -> None:
     centred = (differences - differences.mean()) * np.sqrt(6 / 5)
     means = [sum(draw) / 6 for draw in product(centred.tolist(), repeat=6)]
     exact = float(np.mean(np.abs(means) >= abs(differences.mean()) - 1e-12))
-    assert chances(differences[None])[0] == pytest.approx(
+    assert permutation_p_values(differences[None])[0] == pytest.approx(
         exact, abs=5 * np.sqrt(exact * (1 - exact) / RESAMPLES) + 1e-3
     )
 
@@ -42,7 +42,7 @@ def test_p_agrees_with_the_paired_t_test_on_many_clips() -> None:
 
 def test_equal_methods_are_told_apart_as_rarely_as_the_level_says() -> None:
     differences = np.random.default_rng(5).normal(size=(2000, 25))
-    assert (chances(differences) < 0.05).mean() == pytest.approx(0.05, abs=0.025)
+    assert (permutation_p_values(differences) < 0.05).mean() == pytest.approx(0.05, abs=0.025)
 
 
 def test_only_clips_that_both_have_are_compared() -> None:
@@ -68,8 +68,8 @@ def test_equal_values_are_alike_and_too_few_clips_are_no_test() -> None:
 
 def test_resampling_is_seeded() -> None:
     differences = np.random.default_rng(1).normal(0.3, 1, (3, 30))
-    np.testing.assert_array_equal(chances(differences, 4), chances(differences, 4))
-    assert (chances(differences, 4) != chances(differences, 5)).any()
+    np.testing.assert_array_equal(permutation_p_values(differences, 4), permutation_p_values(differences, 4))
+    assert (permutation_p_values(differences, 4) != permutation_p_values(differences, 5)).any()
 
 
 def test_holm_as_in_his_paper() -> None:

@@ -22,6 +22,7 @@ from dubbench.cli import main
 from dubbench.commands import ablate as ablate_command
 from dubbench.core.config_names import CONFIGS, names, read
 from dubbench.core.files import sha256, write_text
+from dubbench.core.tables import as_csv
 from dubbench.datamodules.prepare.run import prepare
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.evaluate import evaluate
@@ -30,7 +31,7 @@ from dubbench.models.radio.module import Radio
 from dubbench.papers import columns, printed
 from dubbench.protocols.protocol import Protocol
 from dubbench.protocols.protocol import load as load_protocol
-from dubbench.results.rows import ClipResult, as_csv, summarise, write_summary
+from dubbench.results.rows import ClipResult, summarise, write_summary
 from dubbench.training import lightning_cli
 from tests import ROOT, talking
 from tests.datamodules.miniature import Clip

@@ -1,12 +1,13 @@
 """Files are whole or absent, fingerprints right, paths kept in their folder, assets verified."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from dubbench.assets import store
-from dubbench.core.files import atomic, inside, sha256, write_json
+from dubbench.core.files import atomic, atomic_folder, inside, sha256, sweep, sweep_abandoned, write_json
 from dubbench.errors import DubbenchError
 
 
@@ -24,6 +25,36 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
         fail()
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    def make(text: str) -> None:
+        with atomic_folder(tmp_path / "out") as temporary:
+            (temporary / "a").write_text(text)
+            if text == "half":
+                raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        make("half")
+    assert not list(tmp_path.iterdir())
+    make("whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out/a").read_text() == "whole"
+
+
+def test_unfinished_files_go_where_nobody_writes_them(tmp_path: Path) -> None:
+    own, gone, other = (f".a.{process}.tmp.mp4" for process in (os.getpid(), 4194305, "x"))
+    for name in (own, gone, other, "a.mp4", ".hidden", "a.1.tmp.mp4"):
+        (tmp_path / "deep").mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        (tmp_path / "deep" / name).touch()
+    sweep_abandoned(tmp_path)
+    left = {"a.mp4", ".hidden", "a.1.tmp.mp4"}
+    for folder in (tmp_path, tmp_path / "deep"):
+        assert {path.name for path in folder.iterdir()} - {"deep"} == {own, other, *left}
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*left, "deep"}
+    assert (tmp_path / "deep" / own).exists(), "a claim is of one folder"
 
 
 def test_equal_values_give_equal_bytes(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from dubbench import dubbing
 from dubbench.cli import main
-from dubbench.datamodules.prepare.run import claimed
+from dubbench.core.locks import claimed
 from dubbench.dubbing import render
 from dubbench.errors import DubbenchError
 from dubbench.media.segments import PlaneWriter
@@ -169,5 +169,8 @@ def test_a_full_disk_keeps_the_work(
 def test_one_run_at_a_time(inputs: Path, tmp_path: Path) -> None:
     with pytest.raises(Killed):
         run(inputs, tmp_path, shown=until("dub", 11))
-    with claimed(tmp_path / "out.mp4.work"), pytest.raises(DubbenchError, match="another dubbench dub is writing to"):
+    with (
+        claimed(tmp_path / "out.mp4.work", "dub"),
+        pytest.raises(DubbenchError, match="another dubbench dub is writing to"),
+    ):
         run(inputs, tmp_path)

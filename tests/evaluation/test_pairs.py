@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Job
+from dubbench.evaluation.candidates import ScoringJob
 from dubbench.evaluation.footage import PreparedFootage, RawFootage, SourceFootage
 from dubbench.evaluation.pairs import Pairing, Prediction, match
 from dubbench.media.container import Image
@@ -65,8 +65,9 @@ def test_videos_that_differ_in_their_suffix_alone_keep_it(tmp_path: Path) -> Non
     target = folder(tmp_path / "target", ["a.mp4", "a.avi", "b.mpg", "c.mp4"])
     pairing = match(pred, target)
     assert named(pairing) == [("a.avi", "a.avi", "a.avi"), ("a.mp4", "a.mp4", "a.mp4"), ("c", "c.mkv", "c.mp4")]
-    assert list(pairing.pred_only) == ["b.avi", "b.mp4"]  # which of the two is meant, nobody knows
-    assert list(pairing.target_only) == ["b.mpg"]
+    assert pairing.refused == {"b": "several videos match this clip: b.avi and b.mp4; leave one"}
+    assert not pairing.pred_only
+    assert not pairing.target_only
 
 
 def test_prepared_folders_are_paired_by_clip(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_prepared_folders_are_paired_by_clip(tmp_path: Path) -> None:
     (pair,) = pairing.pairs
     footage = pair.footage(Nobody())
     assert isinstance(footage, PreparedFootage)
-    job = Job(footage, None, load("first_frame"))
+    job = ScoringJob(footage, None, load("first_frame"))
     prediction = Prediction(pair)
     take = prediction.start(job)
     truth = next(iter(footage.chunks(256)))[0][0]
@@ -113,7 +114,7 @@ def test_speech_is_the_given_the_own_or_the_ground_truths(tmp_path: Path) -> Non
     (pair,) = match(tmp_path / "pred.mkv", tmp_path / "truth.mkv").pairs
     footage = pair.footage(Nobody())
     assert isinstance(footage, RawFootage)
-    job = Job(footage, None, load("first_frame"))
+    job = ScoringJob(footage, None, load("first_frame"))
     heard = Prediction(pair).sound(job)
     assert heard is not None
     np.testing.assert_allclose(heard, own, atol=2 / 32768)
@@ -128,7 +129,7 @@ def test_a_silent_prediction_is_held_against_the_ground_truths_speech(tmp_path: 
     talking.write(tmp_path / "truth.mkv", videos.portraits(10), talking.speech("ann/two"))
     (pair,) = match(silent, tmp_path / "truth.mkv").pairs
     footage = pair.footage(Nobody())
-    heard = Prediction(pair).sound(Job(footage, None, load("first_frame")))
+    heard = Prediction(pair).sound(ScoringJob(footage, None, load("first_frame")))
     assert heard is not None
     assert footage.speech is not None
     np.testing.assert_array_equal(heard, footage.speech)

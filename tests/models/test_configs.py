@@ -9,9 +9,9 @@ import torch
 from dubbench.core.config_names import names, read
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
-from dubbench.models.radio.attention import LowerHalfViT
 from dubbench.models.radio.module import Radio
 from dubbench.models.radio.networks import DecoderLayer, Generator
+from dubbench.models.radio.vit import LowerHalfViT
 from dubbench.models.sync_expert.module import SyncExpert
 from tests.models.conftest import small_radio
 

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from dubbench.errors import DubbenchError
-from dubbench.results.rows import ClipResult, interval, number, read_summary, summarise, write_clips, write_summary
+from dubbench.results.numbers import number
+from dubbench.results.rows import ClipResult, interval, read_summary, summarise, write_clips, write_summary
 
 LABELS = {"dataset": "grid", "protocol": "first_frame", "protocol_hash": "abc", "split_hash": "def"}
 METRICS = ["psnr", "lmd"]

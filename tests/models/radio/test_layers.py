@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dubbench.models.radio.attention import CrossAttention, LowerHalfViT
 from dubbench.models.radio.stylegan2 import ModulatedConv
+from dubbench.models.radio.vit import CrossAttention, LowerHalfViT
 
 
 def plain_modulated(conv: ModulatedConv, x: Tensor, style: Tensor) -> Tensor:
