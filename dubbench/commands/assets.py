@@ -2,10 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from dubbench.assets import store
 from dubbench.core.console import say, widened
+from dubbench.core.progress import downloading
 from dubbench.errors import DubbenchError
 
 NARROWEST = 132
@@ -71,26 +71,13 @@ def _pull(names: Sequence[str], everything: bool) -> int:
     failures = []
     for name in wanted:
         try:
-            path = _with_progress(name)
+            with downloading(name) as tell:
+                path = store.pull(name, tell)
         except DubbenchError as error:
             failures.append(str(error))
         else:
             print(f"{path} (licence of the weights: {store.get(name).licence})", flush=True)
     return _told(failures)
-
-
-def _with_progress(name: str) -> Path:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
-    console = Console(stderr=True)
-    bar = Progress(
-        *columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    )
-    with bar:
-        task = bar.add_task(name, total=None)
-        return store.pull(name, lambda here, total: bar.update(task, completed=here, total=total))
 
 
 def _told(sentences: Sequence[str]) -> int:

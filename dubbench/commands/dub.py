@@ -10,6 +10,7 @@ from dubbench.core.config_names import class_of_model
 from dubbench.core.console import say
 from dubbench.core.devices import PRECISIONS, autocast_type, device
 from dubbench.core.files import no_room
+from dubbench.core.progress import counted
 from dubbench.errors import DubbenchError
 
 if TYPE_CHECKING:
@@ -129,26 +130,6 @@ def _check_name(name: str | None, model: "DubbingModel", path: Path) -> None:
 @contextmanager
 def _shown(step: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how a step over frames goes, on a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn(f"{step:8}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    # Refreshed by hand: a refreshing thread would write into stderr while native libraries have it held back.
-    with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
+    with counted(f"{step:8}", "frames") as progress:
         task = progress.add_task("", total=total or None)
         yield lambda frames: progress.update(task, advance=frames, refresh=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from dubbench.core.devices import device
+from dubbench.core.progress import tracked
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.protocols.protocol import Protocol, load
@@ -71,7 +72,6 @@ def run(options: argparse.Namespace) -> int:
     if options.frames_minimum < 2:
         raise DubbenchError(f"--frames_minimum is {options.frames_minimum}; FID takes at least 2 frames a side")
     from rich.console import Console
-    from rich.progress import track
 
     from dubbench.evaluation.pairs import PRED, match
     from dubbench.evaluation.score_pairs import score_pairs
@@ -92,9 +92,9 @@ def run(options: argparse.Namespace) -> int:
         pool_minimum=options.frames_minimum,
         metrics={name: DEFINITIONS[name].version for name in suite.metrics},
     )
-    screen = Console(stderr=True)
-    pairs = track(pairing.pairs, "scoring", console=screen, disable=not screen.is_terminal)
-    scores = score_pairs(pairs, suite, rules, speech=speech, source_root=options.source_root)
+    scores = score_pairs(
+        tracked(pairing.pairs, "scoring"), suite, rules, speech=speech, source_root=options.source_root
+    )
     report = Report(pairing, scores.results, scores.pooled, suite=suite, rules=rules, backend=scores.backend)
     report.show(Console())
     if options.json:
