@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from dubbench.errors import DubbenchError
 
-Image = NDArray[np.uint8]
+if TYPE_CHECKING:
+    from dubbench.media.container import Image
 
 SIZE = 320
 """Side of the square frames in pixels."""
@@ -48,12 +46,15 @@ class Portrait:
     rate: int
     gap: float = 1.0
 
-    def photo(self) -> Image:
+    def photo(self) -> "Image":
         """Cut the face out and enlarge it: uint8 [SIZE, SIZE, 3] RGB.
 
         Raises:
             DubbenchError: if the package or its photograph is not there.
         """
+        import cv2
+        import numpy as np
+
         image = cv2.imread(str(_shipped(self.package, self.file)), cv2.IMREAD_COLOR)
         if image is None:
             raise DubbenchError(f"the photograph {self.file} of {self.package} does not decode; install it again")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dubbench.core.files import write_json, write_text
 from dubbench.core.progress import tracked
+from dubbench.datamodules.demo.portraits import PORTRAITS, SIZE, Portrait
 from dubbench.datamodules.sources import RawClip
 from dubbench.datamodules.sources.about import About
 from dubbench.errors import DubbenchError
@@ -18,7 +19,6 @@ from dubbench.media import FPS
 
 if TYPE_CHECKING:
     from dubbench.datamodules.demo.face import TalkingFace
-    from dubbench.datamodules.demo.portraits import Portrait
 
 LAYOUT = "<speaker>/<sentence>.mp4; an empty or new folder is filled"
 ABOUT = About(
@@ -56,8 +56,6 @@ def find(root: Path) -> Iterator[RawClip]:
     Raises:
         DubbenchError: as `make`.
     """
-    from dubbench.datamodules.demo.portraits import PORTRAITS
-
     make(root, seed=int(_marker(root).get("seed", 0)))
     for portrait in PORTRAITS:
         for sentence in SENTENCES:
@@ -74,7 +72,6 @@ def make(root: Path, seed: int = 0) -> None:
     Raises:
         DubbenchError: if ``root`` holds anything else, or a package of the extra ``demo`` is missing.
     """
-    from dubbench.datamodules.demo.portraits import PORTRAITS
 
     ours = {"corpus": "demo", "version": VERSION, "seed": seed}
     found = _marker(root)
@@ -93,7 +90,7 @@ def make(root: Path, seed: int = 0) -> None:
         make_clip(_video(root, portrait, sentence), portrait, faces[portrait.speaker], sentence, seed)
 
 
-def talking_face(portrait: "Portrait") -> "TalkingFace":
+def talking_face(portrait: Portrait) -> "TalkingFace":
     """Cut a portrait and find its landmarks.
 
     Raises:
@@ -110,12 +107,11 @@ def talking_face(portrait: "Portrait") -> "TalkingFace":
     return TalkingFace(photo, faces[0], portrait.gap)
 
 
-def make_clip(video: Path, portrait: "Portrait", face: "TalkingFace", sentence: str, seed: int) -> None:
+def make_clip(video: Path, portrait: Portrait, face: "TalkingFace", sentence: str, seed: int) -> None:
     """Write one clip with its viseme track; the video comes last and tells that the clip is finished."""
     import numpy as np
 
     from dubbench.datamodules.demo.face import head_pose
-    from dubbench.datamodules.demo.portraits import SIZE
     from dubbench.datamodules.demo.speech import synthesise
     from dubbench.datamodules.demo.visemes import mouth_track
     from dubbench.media.video import VideoWriter
@@ -131,7 +127,7 @@ def make_clip(video: Path, portrait: "Portrait", face: "TalkingFace", sentence: 
             writer.write(face.render(opening, width, head_pose(frame / FPS, phases)))
 
 
-def _video(root: Path, portrait: "Portrait", sentence: str) -> Path:
+def _video(root: Path, portrait: Portrait, sentence: str) -> Path:
     return root / portrait.speaker / f"{sentence}.mp4"
 
 

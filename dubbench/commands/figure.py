@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.out.suffix.lower() != ".png":
         raise DubbenchError(f"{options.out} does not end in .png, which is what figures are written as")
-    given = {name: value for name, value in vars(options).items() if name not in OF_THE_VERB}
-    import_module(f"dubbench.figures.{options.kind}").make(**given)
+    chosen = {name: value for name, value in vars(options).items() if name not in OF_THE_VERB}
+    import_module(f"dubbench.figures.{options.kind}").make(**chosen)
     print(options.out)
     return 0

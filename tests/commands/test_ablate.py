@@ -461,7 +461,7 @@ def test_options_of_nobody_are_refused(capsys: pytest.CaptureFixture[str]) -> No
     words = ["ablate", "--model", "radio", "--dataset", "grid", "--steps", "1"]
     assert main([*words, "--stpes", "3"]) == 2
     assert main([*words, "--data.seed=1", "stray"]) == 2
-    assert "unrecognised argument: stray" in capsys.readouterr().err
+    assert "unrecognized arguments: stray" in capsys.readouterr().err
 
 
 def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
