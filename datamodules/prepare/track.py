@@ -23,7 +23,7 @@ FOLLOWED_OVERLAP = 0.2
 
 
 @dataclass
-class Row:
+class FilledFrame:
     """A source frame with the face that its clip follows.
 
     Attributes:
@@ -129,7 +129,7 @@ def overlap(mesh: Mesh, other: Mesh) -> float:
     return shared / (areas - shared) if areas > shared else 0.0
 
 
-def filled(frames: Iterable[tuple[Image, Mesh | None]], again: Callable[[], Iterator[Image]]) -> Iterator[Row]:
+def filled(frames: Iterable[tuple[Image, Mesh | None]], again: Callable[[], Iterator[Image]]) -> Iterator[FilledFrame]:
     """Give frames without a face the mesh of the nearest frame with one, the earlier of two.
 
     Only `FILL_AHEAD` frames are held back: further than that into a gap the face before it stands in. Frames before
@@ -145,24 +145,24 @@ def filled(frames: Iterable[tuple[Image, Mesh | None]], again: Callable[[], Iter
     for rgb, mesh in frames:
         if mesh is not None:
             for early in gap if last is not None else islice(again(), leading):
-                yield Row(early, mesh, False)
+                yield FilledFrame(early, mesh, False)
             gap.clear()
             last, leading, passed = mesh, 0, 0
-            yield Row(rgb, mesh, True)
+            yield FilledFrame(rgb, mesh, True)
         elif last is None:
             leading += 1
         else:
             gap.append(rgb)
             # Once the frame waiting longest is no nearer to what may come than to the face before it, it is decided.
             if len(gap) > min(passed, FILL_AHEAD):
-                yield Row(gap.popleft(), last, False)
+                yield FilledFrame(gap.popleft(), last, False)
                 passed += 1
     if last is not None:
         for rgb in gap:
-            yield Row(rgb, last, False)
+            yield FilledFrame(rgb, last, False)
 
 
-def aligned(rows: Iterable[Row], size: int, sigma: float) -> Iterator[tuple[Row, NDArray[np.float64]]]:
+def aligned(rows: Iterable[FilledFrame], size: int, sigma: float) -> Iterator[tuple[FilledFrame, NDArray[np.float64]]]:
     """Add to every row its FFHQ transform, smoothed over time.
 
     Args:
@@ -173,7 +173,7 @@ def aligned(rows: Iterable[Row], size: int, sigma: float) -> Iterator[tuple[Row,
     Yields:
         The rows with float64 [2, 3] from the aligned square to the source frame.
     """
-    waiting: deque[Row] = deque()
+    waiting: deque[FilledFrame] = deque()
 
     def transforms() -> Iterator[NDArray[np.float64]]:
         for row in rows:

@@ -72,7 +72,6 @@ def make(root: Path, seed: int = 0) -> None:
     Raises:
         DubbenchError: if ``root`` holds anything else, or a package of the extra ``demo`` is missing.
     """
-
     ours = {"corpus": "demo", "version": VERSION, "seed": seed}
     found = _marker(root)
     if found and found != ours:

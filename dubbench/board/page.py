@@ -45,7 +45,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class PageColumn:
     """A metric of a table.
 
     Attributes:
@@ -124,7 +124,7 @@ class Section:
     group: Group
     title: str
     apart: str
-    columns: tuple[Column, ...]
+    columns: tuple[PageColumn, ...]
     lines: tuple[Line, ...]
     order: str
     remarks: tuple[str, ...]
@@ -217,11 +217,11 @@ def section(
     )
 
 
-def _column(group: Group, metric: str) -> Column:
+def _column(group: Group, metric: str) -> PageColumn:
     text, unit, better = words.definition(metric)
     direction = words.better(metric, group.entries)
     tip = f"{text[:1].upper()}{text[1:]}. Unit: {unit}; {better}."
-    return Column(
+    return PageColumn(
         metric, words.heading(metric), ARROWS[direction], direction, tip, main=bool(words.main_of([metric]))
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyFolder:
     """What was made.
 
     Attributes:
@@ -62,7 +62,7 @@ def make(
     clips: int | None = None,
     seed: int = 0,
     title: str = "Opinion study",
-) -> Study:
+) -> StudyFolder:
     """Write ``out/index.html`` and ``out/videos``, and the key beside ``out``.
 
     Names are hashes under a secret drawn here, so that neither page nor files tell who made a video, not even to
@@ -125,7 +125,7 @@ def make(
         }
         write_json(key_path(out), key)
     labels = [row.label for row in rows]
-    return Study(out / "index.html", key_path(out), labels, common, left_out, encoded, len(orders[0]))
+    return StudyFolder(out / "index.html", key_path(out), labels, common, left_out, encoded, len(orders[0]))
 
 
 def _clips(rows: Sequence[MethodVideos], count: int | None, seed: int) -> tuple[list[str], list[str]]:

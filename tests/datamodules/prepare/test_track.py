@@ -4,7 +4,7 @@ from weakref import ReferenceType, ref
 import numpy as np
 import pytest
 
-from dubbench.datamodules.prepare.track import FILL_AHEAD, FaceChoice, Mesh, Row, aligned, filled, overlap
+from dubbench.datamodules.prepare.track import FILL_AHEAD, FaceChoice, FilledFrame, Mesh, aligned, filled, overlap
 from dubbench.errors import DubbenchError
 from dubbench.face import ffhq_transform, points_68
 from dubbench.media.container import Image
@@ -20,7 +20,7 @@ def image(k: int) -> Image:
     return np.full((2, 2, 3), k % 256, np.uint8)
 
 
-def run(seen: list[bool]) -> tuple[list[Row], int]:
+def run(seen: list[bool]) -> tuple[list[FilledFrame], int]:
     """Rows, and the largest number of images alive at a time."""
     alive: list[ReferenceType[Image]] = []
     most = 0
@@ -34,7 +34,7 @@ def run(seen: list[bool]) -> tuple[list[Row], int]:
             yield rgb, face(k) if found else None
 
     rows = filled(frames(), lambda: (image(k) for k in range(len(seen))))
-    return [Row(row.rgb.copy(), row.mesh, row.detected) for row in rows], most
+    return [FilledFrame(row.rgb.copy(), row.mesh, row.detected) for row in rows], most
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -112,7 +112,7 @@ def test_overlap_is_intersection_over_union() -> None:
 
 def test_smoothed_transforms_stay_with_their_rows() -> None:
     meshes = [face(k, seed=k) for k in range(12)]
-    rows = [Row(image(k), mesh, True) for k, mesh in enumerate(meshes)]
+    rows = [FilledFrame(image(k), mesh, True) for k, mesh in enumerate(meshes)]
     plain = list(aligned(iter(rows), 64, 0))
     for (row, transform), mesh in zip(plain, meshes, strict=True):
         np.testing.assert_array_equal(transform, ffhq_transform(points_68(mesh), 64))
