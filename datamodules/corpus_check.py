@@ -88,10 +88,10 @@ def check(dataset: str, root: Path, sample: int = SAMPLE) -> CorpusReport:
         return report
     _count(report, dataset, clips)
     empty = [clip.path for clip in clips if not clip.path.stat().st_size]
-    _warn(report, empty, len(clips), root, "are empty (0 bytes); fetch or unpack them again")
-    _compare_names(report, dataset, about, clips, files, root)
+    _warn(report, empty, total=len(clips), root=root, what="are empty (0 bytes); fetch or unpack them again")
+    _compare_names(report, dataset, about=about, clips=clips, files=files, root=root)
     if sample:
-        _look_inside(report, about, _spread(full, sample), len(clips), root)
+        _look_inside(report, about, sample=_spread(full, sample), clips=len(clips), root=root)
     return report
 
 
@@ -192,11 +192,17 @@ def _compare_names(
             report.warnings.append(f"{what} beside the clips: {files[kind].first}; {REMEDIES[kind]}")
     if about.label:
         bare = [clip.path for clip in clips if not clip.path.with_suffix(about.label).is_file()]
-        _warn(report, bare, len(clips), root, f"have no {about.label} beside them; unpack the labels, too")
+        _warn(
+            report, bare, total=len(clips), root=root, what=f"have no {about.label} beside them; unpack the labels, too"
+        )
     unlisted = [clip.path for clip in clips if about.lists and clip.official is None]
     names = ", ".join(about.lists)
     _warn(
-        report, unlisted, len(clips), root, f"are in none of {names}; put these beside the corpus, else a hash splits"
+        report,
+        unlisted,
+        total=len(clips),
+        root=root,
+        what=f"are in none of {names}; put these beside the corpus, else a hash splits",
     )
     deeper = _level_below(root) if dataset == "folder" and len({clip.speaker for clip in clips}) == 1 else None
     if deeper:
@@ -230,13 +236,27 @@ def _look_inside(report: CorpusReport, about: About, sample: Sequence[RawClip], 
     report.facts.append("frames: " + _tally(f"{info.width} x {info.height}" for _, info in opened))
     total = len(sample)
     if unreadable:
-        _warn(report, [path for path, _ in unreadable], total, root, f"cannot be read: {unreadable[0][1]}")
+        _warn(
+            report, [path for path, _ in unreadable], total=total, root=root, what=f"cannot be read: {unreadable[0][1]}"
+        )
     rates = [c.path for c, info in opened if about.fps and not _near(info.average_fps, about.fps)]
     usual = " or ".join(f"{rate:g}" for rate in about.fps)
-    _warn(report, rates, total, root, f"do not run at the corpus' {usual} fps; these are not the original files")
+    _warn(
+        report,
+        rates,
+        total=total,
+        root=root,
+        what=f"do not run at the corpus' {usual} fps; these are not the original files",
+    )
     sizes = [c.path for c, info in opened if about.frames and (info.width, info.height) not in about.frames]
     usual = " or ".join(f"{width} x {height}" for width, height in about.frames)
-    _warn(report, sizes, total, root, f"do not have the corpus' {usual} pixels; these are not the original files")
+    _warn(
+        report,
+        sizes,
+        total=total,
+        root=root,
+        what=f"do not have the corpus' {usual} pixels; these are not the original files",
+    )
     silent = [clip.path for clip, info in opened if not info.has_audio and not _sounds(clip)]
     if len(silent) == len(opened):
         report.fault = (
@@ -244,7 +264,7 @@ def _look_inside(report: CorpusReport, about: About, sample: Sequence[RawClip], 
             f"({silent[0]}); speech of this corpus is {about.speech}"
         )
         return
-    _warn(report, silent, total, root, "have no sound; dubbench prepare will list them as failed")
+    _warn(report, silent, total=total, root=root, what="have no sound; dubbench prepare will list them as failed")
 
 
 def _probed(sample: Sequence[RawClip]) -> "tuple[list[tuple[RawClip, VideoInfo]], list[tuple[Path, str]]]":

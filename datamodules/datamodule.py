@@ -155,7 +155,15 @@ class DubbingDataModule(lightning.LightningDataModule):
         return epochs
 
     def _add(self, use: str, split: str, length: int, part: tuple[float, float] = (0.0, 1.0)) -> None:
-        data = WindowDataset(self.root, self._model().window, split, length, self.seed, self.speakers, part)
+        data = WindowDataset(
+            root=self.root,
+            window=self._model().window,
+            split=split,
+            length=length,
+            seed=self.seed,
+            speakers=self.speakers,
+            part=part,
+        )
         if data.short and use not in self._sets:
             rank_zero_warn(
                 f"{len(data.short)} of {len(data.short) + len(data.clips)} {split} clips have fewer than "

@@ -87,7 +87,7 @@ def read_geometry(clip: PreparedClip, model_hash: str) -> ClipGeometry:
     if fault := _fault(arrays, clip.info.frames):
         raise DubbenchError(f"{path} {fault}; remove it and run dubbench prepare again with --geometry")
     shape, expression, pose, error = (np.asarray(arrays[name], np.float32) for name in FIELDS)
-    return ClipGeometry(shape, expression, pose, error, str(arrays.get(GUESS, "")))
+    return ClipGeometry(shape=shape, expression=expression, pose=pose, error=error, guess=str(arrays.get(GUESS, "")))
 
 
 def _fault(arrays: dict[str, NDArray[Any]], frames: int) -> str:

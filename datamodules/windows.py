@@ -208,7 +208,7 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
         shown = [*(start + k for k in pictured), *reference[references_pictured].tolist()]
         wanted = [*range(start, stop), *reference.tolist()]
         if window.crop == "face":
-            pixels, marks = _faces(clip, shown, wanted, window.size, scale)
+            pixels, marks = _faces(clip, shown, wanted=wanted, mouth=window.size, scale=scale)
         else:
             pixels, marks = _frames(clip, shown, window.size), clip.aligned_points(shown, window.size)
         _fill(frames[row], pixels[: len(pictured)])
@@ -278,7 +278,9 @@ def _speech(clip: PreparedClip, mel: Mel | None, start: int, stop: int) -> tuple
         last = max(stop, min(-(-end // SAMPLES_PER_FRAME), len(clip)))
     speech = torch.from_numpy(clip.speech(first, last - first))
     waveform = speech[(start - first) * SAMPLES_PER_FRAME :][: (stop - start) * SAMPLES_PER_FRAME]
-    return waveform, None if mel is None else clip_windows(speech, mel, start, stop, first * SAMPLES_PER_FRAME)
+    return waveform, None if mel is None else clip_windows(
+        speech, mel, start=start, stop=stop, first=first * SAMPLES_PER_FRAME
+    )
 
 
 class WindowSampler(DistributedSampler[Any]):

@@ -132,7 +132,7 @@ class TalkingFace:
         gap = np.minimum(v - top, bottom - v) * self.unit
         inside = np.clip(gap + 0.5, 0, 1) * np.clip((bottom - top) * self.unit, 0, 1)
         contact = 0.45 * np.exp(-(((v - middle) * self.unit) ** 2)) * np.sqrt(profile)
-        return moved, np.maximum(inside, contact), _oral_cavity(u, v, top, bottom, closed)
+        return moved, np.maximum(inside, contact), _oral_cavity(u, v, top=top, bottom=bottom, closed=closed)
 
 
 def head_pose(time: float, phases: NDArray[np.floating[Any]]) -> Pose:

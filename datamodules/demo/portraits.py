@@ -67,11 +67,57 @@ class Portrait:
 
 _GROUP = "data/images/t1.jpg"
 PORTRAITS = (
-    Portrait("astronaut", "skimage", "data/astronaut.png", (224, 123), 93, "f2", 55, 150),
-    Portrait("cards", "insightface", _GROUP, (118, 339), 112, "f4", 60, 160),
-    Portrait("chips", "insightface", _GROUP, (512, 353), 106, "m3", 40, 155),
-    Portrait("smile", "insightface", _GROUP, (1172, 345), 96, "f1", 70, 150, gap=0.5),
-    Portrait("standing", "insightface", _GROUP, (315, 221), 96, "f3", 45, 145),
+    Portrait(
+        speaker="astronaut",
+        package="skimage",
+        file="data/astronaut.png",
+        centre=(224, 123),
+        width=93,
+        voice="f2",
+        pitch=55,
+        rate=150,
+    ),
+    Portrait(
+        speaker="cards",
+        package="insightface",
+        file=_GROUP,
+        centre=(118, 339),
+        width=112,
+        voice="f4",
+        pitch=60,
+        rate=160,
+    ),
+    Portrait(
+        speaker="chips",
+        package="insightface",
+        file=_GROUP,
+        centre=(512, 353),
+        width=106,
+        voice="m3",
+        pitch=40,
+        rate=155,
+    ),
+    Portrait(
+        speaker="smile",
+        package="insightface",
+        file=_GROUP,
+        centre=(1172, 345),
+        width=96,
+        voice="f1",
+        pitch=70,
+        rate=150,
+        gap=0.5,
+    ),
+    Portrait(
+        speaker="standing",
+        package="insightface",
+        file=_GROUP,
+        centre=(315, 221),
+        width=96,
+        voice="f3",
+        pitch=45,
+        rate=145,
+    ),
 )
 """Four of the group photograph's six faces: of the others one laughs and one turns away; their lips do not close."""
 

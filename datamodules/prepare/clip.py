@@ -162,7 +162,7 @@ def _make(job: PrepareJob, digest: str, folder: Path, tell: Tell) -> ClipInfo:
         choice.verdict()
 
     faces = faces_of(path, face_mesh(), choice, tell)
-    frames = write_aligned(path, faces, folder, options.size, options.smooth, judge)
+    frames = write_aligned(path, faces, folder=folder, size=options.size, smooth=options.smooth, judge=judge)
     write_speech(sound, folder / "audio.wav", frames, apart=sound != path)
     return ClipInfo(
         clip=job.raw.clip,

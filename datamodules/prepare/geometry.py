@@ -109,7 +109,10 @@ def prepare_geometry(root: Path | str, source: str, workers: int = 1, file: Path
     given, guess = given_model(root, source, file), settled_guess(root, source, file)
     record_guess(root, source, guess)
     model = settled_model(root, manifest, source, given)
-    jobs = [GeometryJob(root, str(clip), model_path(root, source), model.hash(), guess) for clip in manifest["clip"]]
+    jobs = [
+        GeometryJob(root=root, clip=str(clip), model=model_path(root, source), model_hash=model.hash(), guess=guess)
+        for clip in manifest["clip"]
+    ]
     done = skipped = 0
     failures = []
     for job, outcome in _run(jobs, workers):
@@ -192,7 +195,11 @@ def fit_clip(job: GeometryJob, tell: Tell) -> GeometryOutcome:
         shape, expression, pose, error = (
             field.numpy() for field in (found.shape, found.expression, found.pose, found.error)
         )
-        write_geometry(clip, job.model_hash, ClipGeometry(shape, expression, pose, error, job.guess.digest))
+        write_geometry(
+            clip,
+            job.model_hash,
+            ClipGeometry(shape=shape, expression=expression, pose=pose, error=error, guess=job.guess.digest),
+        )
         tell(len(clip))
         return GeometryOutcome()
     except DubbenchError as error:
@@ -236,7 +243,13 @@ def fit_frames(
     points, mesh, detected = (torch.from_numpy(array) for array in arrays)
     if filled and not bool(detected.any()):
         detected = torch.ones_like(detected)
-    return fit(model, points, detected, mesh, guess=_guess(guess, model, clip, points, detected, frames))
+    return fit(
+        model,
+        points,
+        detected,
+        mesh,
+        guess=_guess(guess, model, clip=clip, points=points, detected=detected, frames=frames),
+    )
 
 
 def _guess(
@@ -252,7 +265,7 @@ def _guess(
         return None
     network = _network(guess.weights, guess.digest)
     pictures = clip.stream() if frames is None else (clip.frames([number])[0] for number in frames)
-    return network_guess(network, model, pictures, points, detected)
+    return network_guess(network, model, frames=pictures, points=points, detected=detected)
 
 
 def _finished(clip: PreparedClip, job: GeometryJob) -> bool:

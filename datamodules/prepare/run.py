@@ -92,10 +92,13 @@ def prepare(
     clips = [clip for clip in sources.find(dataset, root) if not clip.path.is_relative_to(out)]
     split_of = splits.assign(dataset, clips, split)
     versions = {"dubbench": __version__, "mesh": face_mesh().backend, "av": version("av")}
-    options = Options(dataset, size, float(smooth), faces, versions)
+    options = Options(dataset=dataset, size=size, smooth=float(smooth), faces=faces, versions=versions)
     with claimed(out, "prepare"), _without_partial(out):
         _describe(out, root, options, split)
-        jobs = [PrepareJob(clip, split_of[clip.clip], root, out, options, n) for n, clip in enumerate(clips)]
+        jobs = [
+            PrepareJob(raw=clip, split=split_of[clip.clip], root=root, out=out, options=options, number=n)
+            for n, clip in enumerate(clips)
+        ]
         made: dict[str, PrepareOutcome] = {}
         try:
             for job, outcome in _run(jobs[:limit], workers):

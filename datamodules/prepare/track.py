@@ -145,21 +145,21 @@ def filled(frames: Iterable[tuple[Image, Mesh | None]], again: Callable[[], Iter
     for rgb, mesh in frames:
         if mesh is not None:
             for early in gap if last is not None else islice(again(), leading):
-                yield FilledFrame(early, mesh, False)
+                yield FilledFrame(early, mesh, detected=False)
             gap.clear()
             last, leading, passed = mesh, 0, 0
-            yield FilledFrame(rgb, mesh, True)
+            yield FilledFrame(rgb, mesh, detected=True)
         elif last is None:
             leading += 1
         else:
             gap.append(rgb)
             # Once the frame waiting longest is no nearer to what may come than to the face before it, it is decided.
             if len(gap) > min(passed, FILL_AHEAD):
-                yield FilledFrame(gap.popleft(), last, False)
+                yield FilledFrame(gap.popleft(), last, detected=False)
                 passed += 1
     if last is not None:
         for rgb in gap:
-            yield FilledFrame(rgb, last, False)
+            yield FilledFrame(rgb, last, detected=False)
 
 
 def aligned(rows: Iterable[FilledFrame], size: int, sigma: float) -> Iterator[tuple[FilledFrame, NDArray[np.float64]]]:

@@ -86,7 +86,9 @@ def make(root: Path, seed: int = 0) -> None:
     for portrait, sentence in tracked(wanted, "Making the demo corpus", transient=True):
         if portrait.speaker not in faces:
             faces[portrait.speaker] = talking_face(portrait)
-        make_clip(_video(root, portrait, sentence), portrait, faces[portrait.speaker], sentence, seed)
+        make_clip(
+            _video(root, portrait, sentence), portrait, face=faces[portrait.speaker], sentence=sentence, seed=seed
+        )
 
 
 def talking_face(portrait: Portrait) -> "TalkingFace":

@@ -105,7 +105,7 @@ def _receive(url: str, file: BinaryIO, size: int, progress: Progress | None) -> 
             file.truncate(0)
         if start not in (0, have):
             raise _Broken("the server sent another range than was asked for")
-        _append(response, file, start, total, size, progress)
+        _append(response, file, have=start, total=total, size=size, progress=progress)
 
 
 def _append(
@@ -164,7 +164,7 @@ class _Redirects(request.HTTPRedirectHandler):
         self, req: request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> request.Request | None:
         _permit(newurl, req.full_url)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+        return super().redirect_request(req, fp, code=code, msg=msg, headers=headers, newurl=newurl)  # type: ignore[arg-type]
 
 
 def _opener() -> request.OpenerDirector:

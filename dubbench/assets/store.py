@@ -206,9 +206,9 @@ def _pull(url: str, asset: Asset, target: Path, progress: Progress | None) -> No
         if not (asset.digest or archive):
             part.truncate(0)  # nothing would tell if the rest came from another version
         resumed = length(part) > 0
-        fault = _receive(url, asset, part, target, archive, progress)
+        fault = _receive(url, asset, part=part, target=target, archive=archive, progress=progress)
         if fault and resumed:
-            fault = _receive(url, asset, part, target, archive, progress)
+            fault = _receive(url, asset, part=part, target=target, archive=archive, progress=progress)
         if fault:
             raise DubbenchError(f"what {url} sent is damaged and was deleted: {fault}")
 

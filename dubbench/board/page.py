@@ -151,7 +151,9 @@ def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_repor
     """
     shelf = Shelf(path, how, count)
     shades = colours(groups)
-    sections = [section(f"g{index}", group, speeds, shelf, shades) for index, group in enumerate(groups, 1)]
+    sections = [
+        section(f"g{index}", group, speeds=speeds, shelf=shelf, shades=shades) for index, group in enumerate(groups, 1)
+    ]
     corpora = {
         dataset: ([own for own in sections if own.group.labels["dataset"] == dataset], claims.blocks(dataset))
         for dataset in dict.fromkeys(group.labels["dataset"] for group in groups)
@@ -222,8 +224,13 @@ def _column(group: Group, metric: str) -> PageColumn:
     direction = words.better(metric, group.entries)
     tip = f"{text[:1].upper()}{text[1:]}. Unit: {unit}; {better}."
     return PageColumn(
-        metric, words.heading(metric), ARROWS[direction], direction, tip, main=bool(words.main_of([metric]))
-    )  # fmt: skip
+        metric=metric,
+        name=words.heading(metric),
+        arrow=ARROWS[direction],
+        better=direction,
+        tip=tip,
+        main=bool(words.main_of([metric])),
+    )
 
 
 def _line(group: Group, index: int, shades: Mapping[str, str]) -> Line:

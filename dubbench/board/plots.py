@@ -51,7 +51,7 @@ class Scale:
         """A scale with some room around ``values``, which are finite."""
         low, high = min(values), max(values)
         if log:
-            return cls(low / 1.6, high * 1.6, start, end, log)
+            return cls(low=low / 1.6, high=high * 1.6, start=start, end=end, log=log)
         room = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
         return cls(low - room, high + room, start, end)
 
@@ -98,7 +98,7 @@ def tradeoffs(group: Group, lines: Sequence[speed_report.Line], shades: Mapping[
     """Quality against speed, a plot for each leading metric; none for fewer than two speeds."""
     times, source = speeds_of(group, lines)
     plots = (
-        [_tradeoff(group, metric, times, source, shades) for metric in group.leading[:PLOTTED]]
+        [_tradeoff(group, metric, times=times, source=source, shades=shades) for metric in group.leading[:PLOTTED]]
         if len(times) > 1
         else []
     )
@@ -154,7 +154,7 @@ def spreads(group: Group, shades: Mapping[str, str]) -> list[Markup]:
     shown = {metric: _shown(group, metric) for metric in metrics}
     strips = sum(map(len, shown.values()))
     dots = min(DOTS_A_STRIP, DOTS // strips) if strips else 0
-    return [_spread(group, metric, own, dots, shades) for metric, own in shown.items() if own]
+    return [_spread(group, metric, shown=own, dots=dots, shades=shades) for metric, own in shown.items() if own]
 
 
 def _shown(group: Group, metric: str) -> dict[int, list[float]]:
@@ -176,7 +176,7 @@ def _spread(
     parts, told = [_across(x, bottom, TOP)], []
     for line, (index, values) in enumerate(shown.items()):
         name, top = group.names[index], TOP + STRIP * line
-        parts.append(_strip(x, name, shades[name], top, values, dots))
+        parts.append(_strip(x, name, shade=shades[name], top=top, values=values, dots=dots))
         told.append(f"{name} median {decimals(float(np.median(values)), unit)} of {len(values)} clips")
     more = len(group.standings[metric].ranks) - sum(not group.entries[index].end for index in shown)
     left = f" {more} more methods are not drawn." if more > 0 else ""

@@ -58,12 +58,26 @@ class Geometry:
             [matrix @ np.vstack([box, [0, 0, 1]]) for matrix, (box, _) in zip(from_256, boxes, strict=True)]
         )
         mouth = np.stack([mouth_box for _, mouth_box in boxes])
-        return cls(aligned, crop, mouth, source_points, points, np.asarray(detected, bool), to_256)
+        return cls(
+            aligned=aligned,
+            crop=crop,
+            mouth=mouth,
+            source_points=source_points,
+            points=points,
+            detected=np.asarray(detected, bool),
+            to_256=to_256,
+        )
 
     @classmethod
     def of_clip(cls, clip: PreparedClip, indices: Sequence[int], size: int) -> "Geometry":
         """Read what a clip's track says of some source frames; ``size`` is the side of the protocol's crop."""
-        return cls.of(clip.transforms(indices), clip.info.size, clip.points(indices), clip.detected(indices), size)
+        return cls.of(
+            clip.transforms(indices),
+            clip.info.size,
+            source_points=clip.points(indices),
+            detected=clip.detected(indices),
+            size=size,
+        )
 
 
 def mapped(transforms: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:

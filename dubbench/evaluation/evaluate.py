@@ -100,22 +100,31 @@ def evaluate(
         pool_minimum=rules.pool_minimum,
         networks=networks,
     )
-    run = plan(root, rules, split, seed, limit, clips, Path(source_root) if source_root else None, suite)
+    run = plan(
+        root,
+        rules,
+        split=split,
+        seed=seed,
+        limit=limit,
+        only=clips,
+        source_root=Path(source_root) if source_root else None,
+        suite=suite,
+    )
     rows = _candidates(methods, checkpoints or {}, videos or {}, run)
     refuse_other(out, run)
     sweep_abandoned(out)
     with ExitStack() as stack:
         meshes = {row.name: stack.enter_context(FaceMesh()) for row in rows}
         backend = meshes[GROUND_TRUTH].backend
-        parts = {clip: _clip(clip, run, rows, meshes, out) for clip in tracked(run.clips, "scoring")}
+        parts = {clip: _clip(clip, run, rows=rows, meshes=meshes, out=out) for clip in tracked(run.clips, "scoring")}
     results = [parts[clip][row.name] for row in rows for clip in run.clips]
     pooled = {row.name: _pooled(row, results, run, out) for row in rows} if suite.wants("pool") else {}
     write_clips(out / "clips.csv", results, suite.metrics)
-    write_summary(out / "summary.csv", summarise(results, suite.metrics, run.labels, seed, pooled))
+    write_summary(out / "summary.csv", summarise(results, suite.metrics, labels=run.labels, seed=seed, pooled=pooled))
     if run.driving:
         pairs = [(clip, run.driving[clip]) for clip in run.clips]
         write_text(out / "pairing.csv", as_csv(("clip", "driving"), pairs))
-    record = _record(run, rows, results, pooled, backend)
+    record = _record(run, rows, results=results, pooled=pooled, backend=backend)
     write_json(out / "run.json", record | suite.ground_truth(lambda: _landmarks(run)))
     failures = [result for result in results if result.failure]
     if len(failures) == len(results):
@@ -170,7 +179,7 @@ def _clip(
     for row in wanted:
         (out / "videos" / row.name / f"{name}.mp4").unlink(missing_ok=True)
     if wanted:
-        for result in _scored(job, wanted, run.suite, meshes, out):
+        for result in _scored(job, wanted, suite=run.suite, meshes=meshes, out=out):
             result.write(paths[result.method])
             results[result.method] = result
     return results
@@ -180,7 +189,7 @@ def _scored(
     job: ScoringJob, wanted: Mapping[Candidate, str], suite: Suite, meshes: Mapping[str, FaceMesh], out: Path
 ) -> Iterator[ClipResult]:
     try:
-        yield from score_clip(job, wanted, suite, meshes, out / "videos", out / "parts")
+        yield from score_clip(job, wanted, suite=suite, meshes=meshes, videos=out / "videos", features=out / "parts")
     except DubbenchError as error:
         for row, fingerprint in wanted.items():
             yield ClipResult(row.name, job.footage.name, fingerprint, failure=str(error))
@@ -203,7 +212,9 @@ def _job(name: str, run: Run, backend: str) -> tuple[ScoringJob, dict[str, Any]]
     clip = PreparedClip(run.root, name)
     footage = SourceFootage.find(clip, run.source_root)
     driver = PreparedClip(run.root, run.driving[name]) if run.driving else clip
-    job = ScoringJob(footage, _fitted(driver, clip.info.frames), run.protocol, run.seed, clip)
+    job = ScoringJob(
+        footage=footage, speech=_fitted(driver, clip.info.frames), rules=run.protocol, seed=run.seed, prepared=clip
+    )
     stamp = {
         "clip": clip.info.as_dict(),
         "driving": driver.info.as_dict(),

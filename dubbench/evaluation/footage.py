@@ -139,7 +139,8 @@ class PreparedFootage:
             done += len(images)
             points = self.clip.aligned_points(indices) + SQUARE_ITSELF[:, 2]
             transforms = np.tile(SQUARE_ITSELF, (len(images), 1, 1))
-            geometry = Geometry.of(transforms, self.width, points, self.clip.detected(indices), size)
+            found = self.clip.detected(indices)
+            geometry = Geometry.of(transforms, self.width, source_points=points, detected=found, size=size)
             yield list(images), geometry, list(faces)
 
 
@@ -180,7 +181,9 @@ class RawFootage:
             images, points, faces = zip(*rows, strict=True)
             transforms = [ffhq_transform(face, ALIGNED) for face in points]
             done += len(images)
-            yield list(images), Geometry.of(transforms, ALIGNED, points, list(map(bool, faces)), size), list(faces)
+            found = list(map(bool, faces))
+            geometry = Geometry.of(transforms, ALIGNED, source_points=points, detected=found, size=size)
+            yield list(images), geometry, list(faces)
         self.frames = done
 
     def _faces(self) -> Iterator[tuple[Image, Points, list[Face]]]:

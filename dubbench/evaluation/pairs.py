@@ -43,15 +43,15 @@ class Side:
             DubbenchError: if it is neither, or holds no video.
         """
         if path.is_file():
-            return cls(path.parent, False, (path.name,))
+            return cls(path.parent, prepared=False, names=(path.name,))
         if (path / "manifest.parquet").is_file():
-            return cls(path, True, tuple(read_manifest(path)["clip"]))
+            return cls(path, prepared=True, names=tuple(read_manifest(path)["clip"]))
         if not path.is_dir():
             raise DubbenchError(f"{path} is neither a video nor a folder; check the path")
         names = tuple(videos.names_below(path))
         if not names:
             raise DubbenchError(f"{path} holds no video; give a folder that does, or a video")
-        return cls(path, False, names)
+        return cls(path, prepared=False, names=names)
 
     def clips(self) -> dict[str, str]:
         """Names by clip id."""

@@ -86,7 +86,18 @@ def plan(
     size = PreparedClip(root, clips[0]).info.size
     driving = {clip: chosen.driving[clip] for clip in clips} if chosen.driving else {}
     return Run(
-        root, protocol, dataset, split, clips, driving, chosen.missing, chosen.short, source_root, seed, size, suite
+        root=root,
+        protocol=protocol,
+        dataset=dataset,
+        split=split,
+        clips=clips,
+        driving=driving,
+        missing=chosen.missing,
+        short=chosen.short,
+        source_root=source_root,
+        seed=seed,
+        size=size,
+        suite=suite,
     )
 
 

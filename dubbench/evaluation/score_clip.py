@@ -156,7 +156,15 @@ class CandidateScorer:
         if self._candidate_frames.seconds is not None:
             values["seconds_per_frame"] = self._candidate_frames.seconds / self.frames
         values.update(self._floor())
-        return ClipResult(self.candidate.name, clip, fingerprint, self.frames, self.missed, values, notes=scores.notes)
+        return ClipResult(
+            method=self.candidate.name,
+            clip=clip,
+            fingerprint=fingerprint,
+            frames=self.frames,
+            missed=self.missed,
+            values=values,
+            notes=scores.notes,
+        )
 
     def _floor(self) -> dict[str, float]:
         """For the ground truth's video, the landmark distances that nothing but encoding and detecting again makes."""
@@ -208,7 +216,11 @@ def score_clip(
     rules = job.rules
     with ExitStack() as stack:
         scorers = [
-            stack.enter_context(CandidateScorer(each, job, suite, meshes[each.name], videos, features))
+            stack.enter_context(
+                CandidateScorer(
+                    candidate=each, job=job, suite=suite, mesh=meshes[each.name], videos=videos, features=features
+                )
+            )
             for each in candidates
         ]
         detector = meshes[GROUND_TRUTH] if any(each.name == GROUND_TRUTH for each in candidates) else None
@@ -221,7 +233,7 @@ def score_clip(
                 if five is not None:
                     faces.append(face_crop(image, five))
                 for scorer in scorers:
-                    scorer.step(image, geometry, k, five, known[k])
+                    scorer.step(image, geometry, k=k, five=five, known=known[k])
             side = Truth(
                 crops=images(crops, suite.device),
                 mouth=torch.from_numpy(geometry.mouth),

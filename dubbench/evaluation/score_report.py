@@ -47,7 +47,7 @@ class ScoreReport:
     def rows(self) -> dict[tuple[str, str], Row]:
         """By method and metric; the ground truth's where it has values of its own."""
         labels = {"dataset": "", "protocol": self.rules.name, "protocol_hash": self.rules.hash, "split_hash": ""}
-        rows = summarise(self.results, self.suite.metrics, labels, 0, self.pooled)
+        rows = summarise(self.results, self.suite.metrics, labels=labels, seed=0, pooled=self.pooled)
         return {(row.method, row.metric): row for row in rows if row.method == PRED or row.count}
 
     def show(self, console: Console) -> None:

@@ -179,7 +179,9 @@ class FaceTracks:
 
     def _crops(self, track: "_LiveTrack", smooth: Iterator[NDArray[np.float64]]) -> list[TrackCrops]:
         for half, x, y in smooth:
-            track.waiting.append(track_crop(self._images[track.cropped], float(x), float(y), float(half), self.rules))
+            track.waiting.append(
+                track_crop(self._images[track.cropped], float(x), y=float(y), half=float(half), rules=self.rules)
+            )
             track.cropped += 1
         if not track.qualified or not track.waiting:
             return []
@@ -242,7 +244,9 @@ class _LiveTrack:
             reason = f"{self.detections} detections, and more than {self.rules.min_track} are asked for"
         elif not side > self.rules.min_face:
             reason = f"face of {side:.0f} px on average, and more than {self.rules.min_face:g} px are asked for"
-        return Track(self.id, self.start, length, self.detections, not reason, reason)
+        return Track(
+            id=self.id, start=self.start, length=length, detections=self.detections, kept=not reason, reason=reason
+        )
 
 
 def overlap(left: Box, right: Box) -> float:

@@ -106,8 +106,8 @@ def placed(
     # From pixel indices of the box to pixel indices of the shrunk picture.
     to_aligned[:, 2] += to_aligned[:, :2] @ [x0, y0] - 0.5
     box = y1 - y0, x1 - x0
-    face = _placed(aligned, shrunk, to_aligned, box, cv2.BORDER_REPLICATE)
-    return face, _placed(mask, shrunk, to_aligned, box, cv2.BORDER_CONSTANT), (x0, y0)
+    face = _placed(aligned, shrunk, to_image=to_aligned, shape=box, border=cv2.BORDER_REPLICATE)
+    return face, _placed(mask, shrunk, to_image=to_aligned, shape=box, border=cv2.BORDER_CONSTANT), (x0, y0)
 
 
 def shown(

@@ -28,11 +28,11 @@ class Chain:
     def zeros(cls, like: Tensor, length: int, count: int, shared: int) -> "Chain":
         """An empty system over ``length`` frames of ``count`` unknowns and ``shared`` ones."""
         return cls(
-            like.new_zeros(length, count, count),
-            like.new_zeros(max(length - 1, 0), count, count),
-            like.new_zeros(max(length - 2, 0), count),
-            like.new_zeros(length, count, shared),
-            like.new_zeros(shared, shared),
+            own=like.new_zeros(length, count, count),
+            next=like.new_zeros(max(length - 1, 0), count, count),
+            second=like.new_zeros(max(length - 2, 0), count),
+            shared=like.new_zeros(length, count, shared),
+            corner=like.new_zeros(shared, shared),
         )
 
     def solve(self, frames: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:

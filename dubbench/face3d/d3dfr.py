@@ -60,7 +60,7 @@ class ReconNet(nn.Module):
 
     def train(self, mode: bool = True) -> "ReconNet":
         """Stay in evaluation mode."""
-        super().train(False)
+        super().train(mode=False)
         return self
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:

@@ -60,7 +60,9 @@ def fit(
     if not bool(torch.isfinite(points[seen]).all()):
         raise DubbenchError("the clip's landmarks are not finite numbers; prepare it anew")
     start = guess or clip_guess(model, points, detected, mesh)
-    energy = Energy(model, points, mesh, detected, start, options or FitOptions())
+    energy = Energy(
+        model=model, points=points, mesh=mesh, detected=detected, start=start, options=options or FitOptions()
+    )
     state = energy.start
     for steps, pose_only in ((energy.options.pose_steps, True), (energy.options.steps, False)):
         state = _descend(energy, state, steps, pose_only=pose_only)

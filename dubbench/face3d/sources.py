@@ -60,7 +60,15 @@ def learn_mesh(clips: Iterable[tuple[str, NDArray[Any]]]) -> LinearFaceModel:
     mean = means.mean(0)
     shape = _components(means - mean, len(means) - 1, SHAPES)
     expression = _components(aligned - means[group], len(aligned) - len(means), EXPRESSIONS)
-    return _model("mesh", mean, shape, expression, mesh_triangles(mean), landmarks, mesh_regions(mean, landmarks))
+    return _model(
+        "mesh",
+        mean,
+        shape=shape,
+        expression=expression,
+        triangles=mesh_triangles(mean),
+        landmarks=landmarks,
+        regions=mesh_regions(mean, landmarks),
+    )
 
 
 def load_ict(path: Path, indices: Path, expressions: Literal[53, 57] = 53) -> LinearFaceModel:
@@ -85,7 +93,14 @@ def load_ict(path: Path, indices: Path, expressions: Literal[53, 57] = 53) -> Li
         quads = np.asarray(arrays["quads"], np.int64)
         triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
         expression = arrays["expression"][chosen] * BLENDSHAPE_DEVIATION
-        return _outside("ict", arrays["neutral"], arrays["identity"], expression, triangles, landmarks)
+        return _outside(
+            "ict",
+            arrays["neutral"],
+            shape=arrays["identity"],
+            expression=expression,
+            triangles=triangles,
+            landmarks=landmarks,
+        )
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise DubbenchError(f"{path} and {indices} are not ICT-FaceKit's face ({error}); bring both anew") from error
 
@@ -111,7 +126,7 @@ def load_bfm(path: Path) -> LinearFaceModel:
         mean = held["meanshape"].reshape(-1, 3)
         shape, expression = (held[name].T.reshape(-1, *mean.shape) for name in ("idBase", "exBase"))
         triangles, landmarks = held["tri"].astype(np.int64) - 1, held["keypoints"].astype(np.int64).reshape(-1) - 1
-        return _outside("bfm", mean, shape, expression, triangles, landmarks)
+        return _outside("bfm", mean, shape=shape, expression=expression, triangles=triangles, landmarks=landmarks)
     except DubbenchError:
         raise
     except Exception as error:  # scipy raises many kinds for a damaged file
@@ -134,7 +149,15 @@ def _outside(
     if points[36, 0] >= points[45, 0] or points[36, 1] >= points[8, 1] or points[30, 2] >= points[0, 2]:
         raise ValueError("the landmarks are not those of a face that is upright, frontal and y up")
     unit = _unit(mean, landmarks)
-    return _model(source, mean, shape, expression, triangles, landmarks, regions_of(unit, landmarks))
+    return _model(
+        source,
+        mean,
+        shape=shape,
+        expression=expression,
+        triangles=triangles,
+        landmarks=landmarks,
+        regions=regions_of(unit, landmarks),
+    )
 
 
 def _model(

@@ -58,7 +58,14 @@ def probe(path: Path | str) -> VideoInfo:
             raise MediaError(f"{path} has no picture that decodes; fetch it again")
         height, width = Picture().rgb(frame).shape[:2]
         count = stream.frames or round(duration * rate)
-        return VideoInfo(width, height, count, float(duration), bool(container.streams.audio), float(rate))
+        return VideoInfo(
+            width=width,
+            height=height,
+            frame_count_estimate=count,
+            duration=float(duration),
+            has_audio=bool(container.streams.audio),
+            average_fps=float(rate),
+        )
 
 
 def read_frames(path: Path | str, fps: int = FPS) -> Iterator[Image]:

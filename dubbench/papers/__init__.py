@@ -134,7 +134,10 @@ def printed(paper: str) -> list[Printed]:
     """The rows of all tables of a paper of `PAPERS`, in the file's order."""
     rows: dict[tuple[str, str], Printed] = {}
     for line in _lines(paper):
-        row = rows.setdefault((line["table"], line["row"]), Printed(paper, line["table"], line["row"], {}, {}))
+        row = rows.setdefault(
+            (line["table"], line["row"]),
+            Printed(paper=paper, table=line["table"], row=line["row"], values={}, texts={}),
+        )
         row.values[line["column"]] = float(line["value"])
         row.texts[line["column"]] = line["value"]
     return list(rows.values())
@@ -210,7 +213,13 @@ def _settings() -> Mapping[tuple[str, str], list[Setting]]:
 def _measures() -> Mapping[str, dict[str, Measure]]:
     found: dict[str, dict[str, Measure]] = {}
     for line in _lines("measures"):
-        measure = Measure(line["measure"], line["better"], line["alike"] == "yes", line["nearest"], line["note"])
+        measure = Measure(
+            name=line["measure"],
+            better=line["better"],
+            alike=line["alike"] == "yes",
+            nearest=line["nearest"],
+            note=line["note"],
+        )
         found.setdefault(line["paper"], {})[measure.name] = measure
     return found
 

@@ -172,7 +172,7 @@ def summarise(
     for method, clips in methods.items():
         extra = [name for name in INFORMATIVE if any(name in clip.values for clip in clips)]
         for name in [*wanted, *extra]:
-            row = _row(method, name, clips, labels, seed)
+            row = _row(method, name, clips=clips, labels=labels, seed=seed)
             if is_pooled(name):
                 pool = (pooled or {}).get(method, Pooled({}, {}, 0))
                 row = replace(row, value=pool.values.get(name, float("nan")), count=pool.frames)

@@ -100,7 +100,7 @@ def gather(places: Iterable[Path], key: Mapping[str, Any]) -> Gathered:
             path, content = _later(latest[rater], (path, content), found)
         latest[rater] = path, content
     for rater, (path, content) in sorted(latest.items()):
-        _take(rater, path, content, key, found)
+        _take(rater, path, content=content, key=key, found=found)
     if not found.ratings:
         raise DubbenchError(f"not one rating counts; {'; '.join(found.notes) or 'the files are empty'}")
     return found
@@ -165,5 +165,13 @@ def _take(rater: int, path: Path, content: Mapping[str, Any], key: Mapping[str, 
         owner = key["items"][item["id"]]
         for question, value in item["answers"].items():
             found.ratings.append(
-                Rating(rater, owner["method"], owner["clip"], question, value, int(item["position"]), key["per_rater"])
+                Rating(
+                    rater=rater,
+                    method=owner["method"],
+                    clip=owner["clip"],
+                    question=question,
+                    value=value,
+                    position=int(item["position"]),
+                    total=key["per_rater"],
+                )
             )

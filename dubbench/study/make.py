@@ -87,7 +87,7 @@ def make(
     if raters < 1:
         raise DubbenchError(f"--raters {raters} leaves nobody to ask; give 1 or more")
     common, left_out = _clips(rows, clips, seed)
-    orders = design(len(rows), len(common), raters, per_rater, seed)
+    orders = design(len(rows), len(common), raters=raters, per_rater=per_rater, seed=seed)
     secret = secrets.token_hex(32)
     names = {(m, c): _name(secret, row.label, clip) for m, row in enumerate(rows) for c, clip in enumerate(common)}
     study = _name(secret, "study", title)
@@ -125,7 +125,15 @@ def make(
         }
         write_json(key_path(out), key)
     labels = [row.label for row in rows]
-    return StudyFolder(out / "index.html", key_path(out), labels, common, left_out, encoded, len(orders[0]))
+    return StudyFolder(
+        page=out / "index.html",
+        key=key_path(out),
+        methods=labels,
+        clips=common,
+        left_out=left_out,
+        encoded=encoded,
+        per_rater=len(orders[0]),
+    )
 
 
 def _clips(rows: Sequence[MethodVideos], count: int | None, seed: int) -> tuple[list[str], list[str]]:

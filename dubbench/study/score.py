@@ -67,7 +67,8 @@ def estimates(
         found += [table.mean(question, method) for method in present]
         found += [table.difference(question, one, other) for one, other in combinations(present, 2)]
         found.append(table.drift(question))
-        found.append(Estimate("alpha", question, "", "", krippendorff(_units(own)), NONE, NONE, *_counts(own)))
+        agreement = krippendorff(_units(own))
+        found.append(_estimate("alpha", question, value=agreement, ends=(NONE, NONE), ratings=own))
     return found
 
 
@@ -90,14 +91,16 @@ class _Table:
 
         chosen = [rating for rating in self.ratings if of(rating)]
         draws = self._means(of)
-        return Estimate("mean", question, method, "", self._plain(of), *_ends(draws), *_counts(chosen))
+        value, ends = self._plain(of), _ends(draws)
+        return _estimate("mean", question, method=method, value=value, ends=ends, ratings=chosen)
 
     def difference(self, question: str, one: str, other: str) -> Estimate:
         chosen = [rating for rating in self.ratings if rating.method in (one, other)]
         sides = [lambda rating, name=name: rating.method == name for name in (one, other)]
         value = self._plain(sides[0]) - self._plain(sides[1])
         draws = self._means(sides[0]) - self._means(sides[1])
-        return Estimate("difference", question, one, other, value, *_ends(draws), *_counts(chosen))
+        ends = _ends(draws)
+        return _estimate("difference", question, method=one, other=other, value=value, ends=ends, ratings=chosen)
 
     def drift(self, question: str) -> Estimate:
         def late(rating: Rating) -> bool:
@@ -108,7 +111,7 @@ class _Table:
 
         value = self._plain(late) - self._plain(early)
         draws = self._means(late) - self._means(early)
-        return Estimate("drift", question, "", "", value, *_ends(draws), *_counts(self.ratings))
+        return _estimate("drift", question, value=value, ends=_ends(draws), ratings=self.ratings)
 
     def _plain(self, wanted: Callable[[Rating], bool]) -> float:
         values = [rating.value for rating in self.ratings if wanted(rating)]
@@ -139,8 +142,29 @@ def _ends(draws: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _counts(ratings: Sequence[Rating]) -> tuple[int, int, int]:
-    return len(ratings), len({rating.rater for rating in ratings}), len({rating.clip for rating in ratings})
+def _estimate(
+    statistic: str,
+    question: str,
+    *,
+    method: str = "",
+    other: str = "",
+    value: float,
+    ends: tuple[float, float],
+    ratings: Sequence[Rating],
+) -> Estimate:
+    """A line of the scores, with the counts of the ratings that went in."""
+    return Estimate(
+        statistic=statistic,
+        question=question,
+        method=method,
+        against=other,
+        value=value,
+        ci_low=ends[0],
+        ci_high=ends[1],
+        ratings=len(ratings),
+        raters=len({rating.rater for rating in ratings}),
+        clips=len({rating.clip for rating in ratings}),
+    )
 
 
 def _units(ratings: Sequence[Rating]) -> list[list[int]]:

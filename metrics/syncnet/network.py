@@ -69,7 +69,7 @@ class SyncNet(nn.Module):
 
     def train(self, mode: bool = True) -> "SyncNet":
         """Stay in evaluation mode: a judge must not adapt its statistics to what it judges."""
-        return super().train(False)
+        return super().train(mode=False)
 
     @property
     def device(self) -> torch.device:
