@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from skimage import data
 
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.datamodules.prepare.clip import Options, PrepareJob, face_mesh, prepare_clip
+from dubbench.datamodules.prepare.clip import PrepareJob, PrepareOptions, face_mesh, prepare_clip
 from dubbench.datamodules.prepare.run import prepare
 from dubbench.datamodules.sources import RawClip
 
@@ -89,7 +89,7 @@ def bare(path: Path, out: Path, transforms: NDArray[np.float64], size: int, mesh
 
 def whole(path: Path, out: Path, size: int) -> PreparedClip:
     """What `prepare` does for a clip."""
-    options = Options("folder", size, 0.0, "one", {"mesh": face_mesh().backend})
+    options = PrepareOptions("folder", size, 0.0, "one", {"mesh": face_mesh().backend})
     job = PrepareJob(RawClip(out.name, "speaker", path), "train", path.parent, out.parent, options, 0)
     outcome = prepare_clip(job, lambda frames: None)
     if outcome.info is None:

@@ -94,17 +94,17 @@ def _sequence(name: str, values: Tensor) -> Tensor:
     return values.flatten(2)
 
 
-class StyleExpert(Protocol):
+class StyleJudge(Protocol):
     """A style encoder with all that it needs around it, which is handed in."""
 
-    def stream(self) -> "StyleStream":
+    def stream(self) -> "StyleJudgeStream":
         """Begin a clip."""
 
     def spread(self, clips: Iterable[tuple[str, Tensor]]) -> dict[str, dict[str, float | None]]:
         """Similarity within and between the speakers of clips, speaker and landmarks [T, 68, 2] each."""
 
 
-class StyleStream(Protocol):
+class StyleJudgeStream(Protocol):
     """One clip on its way through a style expert."""
 
     def add(self, pred: Tensor, target: Tensor) -> None:
@@ -116,7 +116,7 @@ class StyleStream(Protocol):
 
 class _Styles(ClipStream):
     def __init__(self, clip: Clip) -> None:
-        expert: StyleExpert = clip.networks["style_encoder"]
+        expert: StyleJudge = clip.networks["style_encoder"]
         self._stream = expert.stream()
 
     def add(self, frames: Frames) -> None:
@@ -129,7 +129,7 @@ class _Styles(ClipStream):
         return {"style_sim": similarity}
 
 
-def _spread(expert: StyleExpert, clips: Iterable[tuple[str, Tensor]]) -> dict[str, dict[str, float | None]]:
+def _spread(expert: StyleJudge, clips: Iterable[tuple[str, Tensor]]) -> dict[str, dict[str, float | None]]:
     return expert.spread(clips)
 
 

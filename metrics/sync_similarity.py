@@ -89,7 +89,7 @@ def _signed(frames: Tensor) -> Tensor:
     return frames * 2.0 - 1.0
 
 
-class SyncExpert(Protocol):
+class SyncJudge(Protocol):
     """A sync expert with all that it needs around it, which is handed in."""
 
     def stream(self, speech: NDArray[np.int16]) -> "ExpertStream":
@@ -110,7 +110,7 @@ class _Windows(ClipStream):
     def __init__(self, clip: Clip) -> None:
         if clip.speech is None:
             raise NoValue(NO_SPEECH)
-        expert: SyncExpert = clip.networks["sync_expert"]
+        expert: SyncJudge = clip.networks["sync_expert"]
         self._stream = expert.stream(clip.speech)
 
     def look(self, image: Image, boxes: Sequence[Box], to_256: NDArray[np.float64]) -> None:

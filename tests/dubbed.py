@@ -12,7 +12,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from dubbench.dubbing import DubOptions, DubSummary, dub
+from dubbench.dubbing.dub import DubOptions, DubSummary, dub
 from dubbench.models.base import DubbingModel, load_model
 from tests.data.videos import portraits
 from tests.models.conftest import small_radio

@@ -14,7 +14,7 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 LISTS = {"nn.Sequential", "expand", "view", "torch.rand", "format", "pool.submit"}
 ORDERED = {"nn.Conv1d", "nn.Conv2d", "nn.ConvTranspose2d", "torch.ops.aten.grid_sampler_2d_backward"}
 ORDERED |= {"F.conv2d", "nn.TransformerEncoderLayer", "nn.TransformerDecoderLayer"}
-# OpenCV's and C functions take no keywords, nor can a method of the standard library that is overridden be called by others.
+# OpenCV's and C functions take no keywords, nor may a method of the standard library that is overridden ask for them.
 ORDERED |= {
     "cv2.putText",
     "cv2.fillConvexPoly",

@@ -28,7 +28,7 @@ TELL_EVERY = 25
 
 
 @dataclass(frozen=True)
-class Options:
+class PrepareOptions:
     """What decides a prepared clip's bytes, beside its source.
 
     Attributes:
@@ -54,7 +54,7 @@ class PrepareJob:
     split: str
     root: Path
     out: Path
-    options: Options
+    options: PrepareOptions
     number: int
 
     @property

@@ -16,8 +16,8 @@ from dubbench.datamodules import sources, splits
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
 from dubbench.datamodules.prepare.clip import (
     PARTIAL,
-    Options,
     PrepareJob,
+    PrepareOptions,
     PrepareOutcome,
     existing,
     face_mesh,
@@ -92,7 +92,7 @@ def prepare(
     clips = [clip for clip in sources.find(dataset, root) if not clip.path.is_relative_to(out)]
     split_of = splits.assign(dataset, clips, split)
     versions = {"dubbench": __version__, "mesh": face_mesh().backend, "av": version("av")}
-    options = Options(dataset=dataset, size=size, smooth=float(smooth), faces=faces, versions=versions)
+    options = PrepareOptions(dataset=dataset, size=size, smooth=float(smooth), faces=faces, versions=versions)
     with claimed(out, "prepare"), _without_partial(out):
         _describe(out, root, options, split)
         jobs = [
@@ -129,7 +129,7 @@ def _without_partial(out: Path) -> Iterator[None]:
         shutil.rmtree(out / PARTIAL, ignore_errors=True)
 
 
-def _describe(out: Path, root: Path, options: Options, split: str) -> None:
+def _describe(out: Path, root: Path, options: PrepareOptions, split: str) -> None:
     """Write ``dataset.json``, unless the folder holds clips that were made otherwise.
 
     Split and faces may change from run to run: finished clips then get their new split, and stay as they are.

@@ -114,17 +114,17 @@ class Entry:
         }
 
 
-def expanded(given: Iterable[Path]) -> list[Path]:
+def expanded(folders: Iterable[Path]) -> list[Path]:
     """Places with folders of results folders replaced by those in them; speeds beside these stay."""
     found: list[Path] = []
-    for folder in given:
+    for folder in folders:
         inner = results_folders([folder])
         found += [folder] if inner != [folder] and speed_report.speed_file(folder) else []
         found += inner
     return found
 
 
-def collect(given: Iterable[Path]) -> list[Entry]:
+def collect(folders: Iterable[Path]) -> list[Entry]:
     """Read results folders or ``summary.csv`` files into ordered entries.
 
     Entries that agree in everything but times and floors are one: every run brings its own ground-truth row. Places
@@ -134,7 +134,7 @@ def collect(given: Iterable[Path]) -> list[Entry]:
         DubbenchError: if a folder holds no results, or a file names a metric of a method twice.
     """
     entries: dict[tuple[tuple[str, str], ...], Entry] = {}
-    for folder in expanded(given):
+    for folder in expanded(folders):
         if speed_report.holds_only_speeds(folder):
             continue
         for entry in _entries(folder):

@@ -51,7 +51,7 @@ class Measured(NamedTuple):
         return next(iter(self.rows.values())).dataset
 
 
-def show(spec: str, given: Sequence[Path], console: Console | None = None) -> None:
+def show(spec: str, folders: Sequence[Path], console: Console | None = None) -> None:
     """Print a paper's table and what corresponds to it, or say which tables a paper has.
 
     Rows of ours correspond where data set and driving speech are the same; a column whose definition or unit is another
@@ -59,7 +59,7 @@ def show(spec: str, given: Sequence[Path], console: Console | None = None) -> No
 
     Args:
         spec: ``PAPER:TABLE`` or ``PAPER``.
-        given: results folders, as ``dubbench leaderboard`` takes them; none prints the paper's numbers alone.
+        folders: results folders, as ``dubbench leaderboard`` takes them; none prints the paper's numbers alone.
         console: where to print, by default the standard output.
 
     Raises:
@@ -75,7 +75,7 @@ def show(spec: str, given: Sequence[Path], console: Console | None = None) -> No
     rows = [row for row in printed(paper) if row.table == table]
     if not rows:
         raise DubbenchError(f"{TITLES[paper]} has no table {table!r}; it has {', '.join(tables(paper))}")
-    ours = measured(given)
+    ours = measured(folders)
     for setting, group in _settings(paper, table).items():
         console.print(f"{TITLES[paper]}, Table {table}{': ' if setting.name else ''}{setting.name}", style="bold")
         console.print(_printed(rows, group))
@@ -88,10 +88,10 @@ def tables(paper: str) -> list[str]:
     return list(dict.fromkeys(row.table for row in printed(paper)))
 
 
-def measured(given: Iterable[Path]) -> list[Measured]:
+def measured(folders: Iterable[Path]) -> list[Measured]:
     """The methods of results folders; raises `DubbenchError` as `dubbench.results.rows.read_summary` does."""
     found: dict[tuple[str, ...], Measured] = {}
-    for folder in results_folders(given):
+    for folder in results_folders(folders):
         for row in read_summary(folder):
             key = (row.dataset, row.protocol, row.protocol_hash, row.split_hash, row.method, str(folder))
             protocol = f"{row.protocol} ({row.protocol_hash})"

@@ -17,20 +17,20 @@ from dubbench.speed import report as speed_report
 NARROWEST = 148
 
 
-def show(given: Iterable[Path], console: Console | None = None) -> None:
+def show(folders: Iterable[Path], console: Console | None = None) -> None:
     """Print one table for each corpus, protocol and set of clips; best values of a column are bold.
 
     Both ends of the scale are marked and dim, and take no part in the ranking. Speeds in these folders follow as a
     table of their own.
 
     Args:
-        given: results folders as `collect` takes them.
+        folders: results folders as `collect` takes them.
         console: where to print, by default the standard output.
 
     Raises:
         DubbenchError: as `collect` does.
     """
-    folders = expanded(given)
+    folders = expanded(folders)
     show_groups(grouped(collect(folders)), folders, console)
 
 

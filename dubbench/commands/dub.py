@@ -14,7 +14,7 @@ from dubbench.core.progress import counted
 from dubbench.errors import DubbenchError
 
 if TYPE_CHECKING:
-    from dubbench.dubbing import Box
+    from dubbench.dubbing.dub import Box
     from dubbench.models.base import DubbingModel
 
 MARK = "AI-generated lip movements"
@@ -57,10 +57,10 @@ def run(options: argparse.Namespace) -> int:
     """Dub and say what came of it.
 
     Raises:
-        DubbenchError: if an option cannot be used, the disk is full, or as `dubbench.dubbing.dub` does.
+        DubbenchError: if an option cannot be used, the disk is full, or as `dubbench.dubbing.dub.dub` does.
     """
     face = _face(options.face)
-    from dubbench.dubbing import DubOptions, dub
+    from dubbench.dubbing.dub import DubOptions, dub
     from dubbench.media import FPS
     from dubbench.models.base import load_model
 

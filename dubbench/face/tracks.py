@@ -55,7 +55,7 @@ LANDMARK = TrackRules(min_track=50)
 
 
 @dataclass(frozen=True)
-class Track:
+class FaceTrack:
     """One face through one shot.
 
     Attributes:
@@ -88,7 +88,7 @@ class TrackCrops(NamedTuple):
     track: int
     first: int
     crops: NDArray[np.uint8]
-    ended: Track | None = None
+    ended: FaceTrack | None = None
 
 
 class FaceTracks:
@@ -110,7 +110,7 @@ class FaceTracks:
         self._images: dict[int, NDArray[np.uint8]] = {}
         self._live: list[_LiveTrack] = []
         self._started = 0
-        self._ended: list[Track] = []
+        self._ended: list[FaceTrack] = []
 
     @property
     def held(self) -> int:
@@ -155,7 +155,7 @@ class FaceTracks:
         self._frame += 1
         return ready
 
-    def finish(self) -> tuple[list[TrackCrops], list[Track]]:
+    def finish(self) -> tuple[list[TrackCrops], list[FaceTrack]]:
         """End the video.
 
         Returns:
@@ -236,7 +236,7 @@ class _LiveTrack:
             if len(self._window) == self.rules.median:
                 yield np.sort(np.stack(self._window), axis=0)[self.rules.median // 2]
 
-    def record(self) -> Track:
+    def record(self) -> FaceTrack:
         length = self.last - self.start + 1
         side = float(self._sides.max()) / length
         reason = ""
@@ -244,7 +244,7 @@ class _LiveTrack:
             reason = f"{self.detections} detections, and more than {self.rules.min_track} are asked for"
         elif not side > self.rules.min_face:
             reason = f"face of {side:.0f} px on average, and more than {self.rules.min_face:g} px are asked for"
-        return Track(
+        return FaceTrack(
             id=self.id, start=self.start, length=length, detections=self.detections, kept=not reason, reason=reason
         )
 

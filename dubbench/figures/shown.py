@@ -31,13 +31,13 @@ class MethodVideos:
     videos: Mapping[str, Path]
 
 
-def shown(given: Iterable[Path], methods: Sequence[str] | None = None) -> list[MethodVideos]:
+def shown(folders: Iterable[Path], methods: Sequence[str] | None = None) -> list[MethodVideos]:
     """What results folders have to show: the ground truth, copy-the-reference, then methods by folder.
 
     The two ends of the scale are taken from the first folder that has them.
 
     Args:
-        given: results folders, or folders of such.
+        folders: results folders, or folders of such.
         methods: only these, by label or name, in the order of the others.
 
     Raises:
@@ -45,7 +45,7 @@ def shown(given: Iterable[Path], methods: Sequence[str] | None = None) -> list[M
             for is in none.
     """
     rows: list[MethodVideos] = []
-    for place in results_folders(given):
+    for place in results_folders(folders):
         for row in _rows(place):
             if row.method not in ENDS or row.method not in [each.method for each in rows]:
                 rows.append(row)

@@ -243,10 +243,10 @@ def summary_path(folder: Path) -> Path:
     return path
 
 
-def results_folders(given: Iterable[Path]) -> list[Path]:
+def results_folders(folders: Iterable[Path]) -> list[Path]:
     """Results folders and files as they are; a folder of results folders, as several protocols give, as those in it."""
     found = []
-    for folder in given:
+    for folder in folders:
         inner = (
             [] if (folder / "summary.csv").is_file() else sorted(path.parent for path in folder.glob("*/summary.csv"))
         )

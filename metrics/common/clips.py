@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dubbench.errors import DubbenchError
 from dubbench.metrics.common.frames import Frames
-from dubbench.metrics.common.options import Options
+from dubbench.metrics.common.options import SuiteOptions
 
 Image = NDArray[np.uint8]
 Box = NDArray[np.float64]
@@ -35,7 +35,7 @@ class Clip:
 
     speech: NDArray[np.int16] | None
     networks: Mapping[str, Any]
-    options: Options
+    options: SuiteOptions
     device: torch.device
 
 

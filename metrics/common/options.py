@@ -10,7 +10,7 @@ POOL_MINIMUM = 2048
 
 
 @dataclass(frozen=True)
-class Options:
+class SuiteOptions:
     """What a run chooses.
 
     Attributes:

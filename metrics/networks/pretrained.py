@@ -10,7 +10,7 @@ from torch import nn
 from dubbench.assets import store
 from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError, misfit
-from dubbench.metrics.common.options import EMBEDDERS, Options
+from dubbench.metrics.common.options import EMBEDDERS, SuiteOptions
 from dubbench.metrics.networks.embedder import ArcFace
 from dubbench.metrics.networks.inception import FIDInception
 from dubbench.metrics.networks.lpips import LPIPS, Trunk, check_trunk
@@ -37,7 +37,7 @@ class Pretrained:
         file: the asset with its weights, for records; empty where the network describes itself.
     """
 
-    load: Callable[[Options], object]
+    load: Callable[[SuiteOptions], object]
     file: str = ""
 
 

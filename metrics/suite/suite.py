@@ -15,7 +15,7 @@ from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.metrics.common.clips import Clip, NoValue
 from dubbench.metrics.common.features import FeaturePool, Pools
-from dubbench.metrics.common.options import EMBEDDERS, POOL_MINIMUM, Options, SyncRule
+from dubbench.metrics.common.options import EMBEDDERS, POOL_MINIMUM, SuiteOptions, SyncRule
 from dubbench.metrics.suite.clip_pass import ClipPass
 from dubbench.metrics.suite.code import MetricCode, metric_code
 
@@ -41,7 +41,7 @@ class Suite:
     Args:
         metrics: names from `DEFINITIONS`.
         device: where networks and pixel metrics run.
-        sync: see `Options`, like the next two.
+        sync: see `SuiteOptions`, like the next two.
         embedder: of CSIM.
         pool_minimum: of FID.
         networks: by key, used instead of the pretrained files.
@@ -63,7 +63,7 @@ class Suite:
         networks: Mapping[str, Any] | None = None,
     ) -> None:
         self.device = torch.device(device)
-        self.options = Options(sync, embedder, pool_minimum)
+        self.options = SuiteOptions(sync, embedder, pool_minimum)
         self.networks: dict[str, Any] = dict(networks or {})
         self.absent: dict[str, str] = {}
         self._metrics: dict[str, MetricCode] = {}

@@ -52,7 +52,7 @@ def follower(
     """Begin a clip under a rule.
 
     Args:
-        rule: see `dubbench.metrics.common.options.Options`.
+        rule: see `dubbench.metrics.common.options.SuiteOptions`.
         networks: ``syncnet``, and ``s3fd`` under ``pipeline``.
         speech: [S] 16 kHz mono from the first frame on, S at least 1.
         device: where SyncNet runs.

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.errors import DubbenchError
-from dubbench.face.tracks import Box, FaceTracks, Track, TrackCrops, TrackRules
+from dubbench.face.tracks import Box, FaceTrack, FaceTracks, TrackCrops, TrackRules
 from dubbench.metrics.syncnet.mfcc import SAMPLE_RATE, check_audio
 from dubbench.metrics.syncnet.network import SyncEmbedder, SyncNet
 from dubbench.metrics.syncnet.scores import SAMPLES, SyncScores, SyncStream, window_count
@@ -65,7 +65,7 @@ class SyncTracks:
         self._faces = FaceTracks(rules)
         self._streams: dict[int, SyncStream] = {}
         self._scored: list[TrackScore] = []
-        self.tracks: list[Track] = []
+        self.tracks: list[FaceTrack] = []
 
     def add(self, image: NDArray[np.uint8], boxes: Sequence[Box], cut: bool = False) -> None:
         """Add the clip's next frame.
@@ -110,7 +110,7 @@ class SyncTracks:
             if ended is not None:
                 self._end(ended, self._streams.pop(number, None))
 
-    def _end(self, track: Track, stream: SyncStream | None) -> None:
+    def _end(self, track: FaceTrack, stream: SyncStream | None) -> None:
         samples = len(self._audio) - track.start * SAMPLES
         if stream is not None and track.kept and window_count(track.length, samples):
             self._scored.append(TrackScore(track.start, track.length, stream.finish()))

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from dubbench import dubbing
 from dubbench.cli import main
 from dubbench.core.locks import claimed
+from dubbench.dubbing import dub as dubbing
 from dubbench.dubbing import render
 from dubbench.errors import DubbenchError
 from dubbench.media.segments import PlaneWriter

@@ -12,7 +12,7 @@ from scipy.interpolate import interp1d
 from scipy.signal import medfilt
 
 from dubbench.errors import DubbenchError
-from dubbench.face.tracks import LANDMARK, PIPELINE, FaceTracks, Track, TrackCrops, TrackRules, track_crop
+from dubbench.face.tracks import LANDMARK, PIPELINE, FaceTrack, FaceTracks, TrackCrops, TrackRules, track_crop
 
 Image = NDArray[np.uint8]
 Box = NDArray[np.float64]
@@ -33,7 +33,7 @@ def box(x: float, y: float, side: float = 110.0) -> Box:
 
 def run(
     rules: TrackRules, boxes: Sequence[Sequence[Box]], cuts: Sequence[int] = (), images: Sequence[Image] | None = None
-) -> tuple[list[Track], Crops]:
+) -> tuple[list[FaceTrack], Crops]:
     """All tracks, and of each the first frame and all crops."""
     tracks, parts = FaceTracks(rules), list[TrackCrops]()
     for t, faces in enumerate(boxes):
@@ -89,7 +89,7 @@ def test_is_the_official_pipeline_over_whole_lists(seed: int) -> None:
 def test_one_face_that_moves_is_one_track() -> None:
     boxes = [[box(60 + t, 120)] for t in range(120)]
     found, crops = run(PIPELINE, boxes)
-    assert found == [Track(0, 0, 120, 120, True, "")]
+    assert found == [FaceTrack(0, 0, 120, 120, True, "")]
     assert crops[0][0] == 0
     assert crops[0][1].shape == (120, 224, 224, 3)
 
@@ -165,7 +165,7 @@ def test_the_last_crops_of_a_track_say_whether_it_is_kept() -> None:
     tracks = FaceTracks(LANDMARK)
     parts = [part for t in range(90) for part in tracks.add(picture(0), [box(100, 120)] if t < 60 else [])]
     (ended,) = (part.ended for part in parts if part.ended)
-    assert ended == Track(0, 0, 60, 60, True, "")
+    assert ended == FaceTrack(0, 0, 60, 60, True, "")
     assert tracks.finish() == ([], [ended])
     with_small = run(LANDMARK, [[box(100, 120, 80)]] * 60)
     assert not with_small[0][0].kept
