@@ -44,19 +44,19 @@ def run(options: argparse.Namespace) -> int:
     from dubbench.board.tables import write_tidy, write_wide
     from dubbench.speed import report as speed_report
 
-    places = expanded(options.results)
+    folders = expanded(options.results)
     if options.paper:
         if options.tidy or options.markdown or options.html:
             raise DubbenchError("--paper prints a table and writes no file; leave --tidy, --markdown and --html out")
         from dubbench.board import paper_table
 
-        paper_table.show(options.paper, places)
+        paper_table.show(options.paper, folders)
         return 0
-    if not places:
+    if not folders:
         raise DubbenchError("there is nothing to put side by side; name folders that dubbench eval wrote")
-    entries = collect(places)
-    speeds = speed_report.collected(places)
-    if not entries and not all(map(speed_report.holds_only_speeds, places)):
+    entries = collect(folders)
+    speeds = speed_report.collected(folders)
+    if not entries and not all(map(speed_report.holds_only_speeds, folders)):
         raise DubbenchError(f"{options.results[0]} holds no row; run dubbench eval again")
     groups = grouped(entries)
     if entries:
@@ -71,5 +71,5 @@ def run(options: argparse.Namespace) -> int:
         from dubbench.board.page import write_page
 
         write_page(options.html, groups, speeds, how=options.videos, count=options.clips)
-    show_groups(groups, places)
+    show_groups(groups, folders)
     return 0

@@ -45,8 +45,8 @@ def shown(folders: Iterable[Path], methods: Sequence[str] | None = None) -> list
             for is in none.
     """
     rows: list[MethodVideos] = []
-    for place in results_folders(folders):
-        for row in _rows(place):
+    for results in results_folders(folders):
+        for row in _rows(results):
             if row.method not in ENDS or row.method not in [each.method for each in rows]:
                 rows.append(row)
     names = [row.method for row in rows]
@@ -65,24 +65,24 @@ def shown(folders: Iterable[Path], methods: Sequence[str] | None = None) -> list
     return [row for row in rows if methods is None or row.label in methods or row.method in methods]
 
 
-def _rows(place: Path) -> list[MethodVideos]:
+def _rows(results: Path) -> list[MethodVideos]:
     try:
-        record: dict[str, Any] = json.loads((place / "run.json").read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads((results / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DubbenchError(
-            f"{place} holds no results (no run.json that can be read); dubbench eval makes them"
+            f"{results} holds no results (no run.json that can be read); dubbench eval makes them"
         ) from error
-    clips = list(dict.fromkeys(line["clip"] for line in read_csv(place / "clips.csv", ("method", "clip"))))
+    clips = list(dict.fromkeys(line["clip"] for line in read_csv(results / "clips.csv", ("method", "clip"))))
     rows = []
     for method, facts in record.get("methods", {}).items():
-        folder = Path(facts.get("folder") or place / "videos" / method)
+        folder = Path(facts.get("folder") or results / "videos" / method)
         matches = match(clips, names_below(folder))
         for clip in matches.ambiguous:
             raise DubbenchError(f"{folder}, {clip}: {matches.refusal(clip)}")
         if matches.found:
             rows.append(
-                MethodVideos(method, method, place, {clip: folder / name for clip, name in matches.found.items()})
+                MethodVideos(method, method, results, {clip: folder / name for clip, name in matches.found.items()})
             )
     if not rows:
-        raise DubbenchError(f"{place} holds no videos; `dubbench eval --out {place}` writes them")
+        raise DubbenchError(f"{results} holds no videos; `dubbench eval --out {results}` writes them")
     return rows
