@@ -12,7 +12,8 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Declare the model, the data, the seed, and what has to do with configs."""
     parser.epilog = (
         "The constructors of the method, the data and Lightning's Trainer have options of their own, such as "
-        f"--model.lr, --dataset.root and --trainer.max_epochs: `{parser.prog} --model radio --help_all` lists them."
+        "--model.optim.lr, --dataset.root and --trainer.max_epochs: "
+        f"`{parser.prog} --model radio --help_all` lists them."
     )
     add = parser.add_argument
     add("--model", metavar="NAME", help="a method's short name or YAML file, or the class of one of yours")
