@@ -73,7 +73,11 @@ def test_ctrl_c_while_loading_is_one_line_though_a_library_catches_it(tmp_path: 
         f"Path({str(tmp_path / 'here')!r}).touch()\n"
         "for _ in range(600):\n    try:\n        time.sleep(0.1)\n    except:\n        pass\n"
     )
-    words = [sys.executable, "-m", "dubbench", "eval", "--dataset", "grid", "--videos", str(tmp_path)]
+    # A shell's background job ignores Ctrl-C, and so would whatever it starts.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dubbench.cli import run; run()"
+    )
+    words = [sys.executable, "-c", code, "eval", "--dataset", "grid", "--videos", str(tmp_path)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=tmp_path)
     while not (tmp_path / "here").is_file():
