@@ -10,7 +10,7 @@ from types import FrameType
 
 from dubbench import __version__
 from dubbench.core.console import say
-from dubbench.errors import DubbenchError
+from dubbench.errors import DubbenchError, beneath
 
 # Every verb is the module of its name in `dubbench.commands`: `add_arguments(parser)` and `run(options) -> status`.
 VERBS = {
@@ -69,7 +69,7 @@ def _run(words: list[str]) -> int:
 def _answer(error: BaseException) -> int | None:
     """Say what ended a verb and return the exit status; None for a fault of this package, which needs its traceback."""
     # Modules written in C make ImportErrors of a Ctrl-C while they are loaded, and Lightning a plain exit.
-    interrupt = _beneath(error, KeyboardInterrupt)
+    interrupt = beneath(error, KeyboardInterrupt)
     if interrupt is not None:
         return _say(str(interrupt) or STOPPED, INTERRUPTED)
     if isinstance(error, SystemExit):
@@ -83,15 +83,8 @@ def _answer(error: BaseException) -> int | None:
             f"the disk is full{where}; free some space and give the same command again: it goes on where it was"
         )
     # jsonargparse wraps what a model's constructor says of settings that do not go together.
-    told = _beneath(error, DubbenchError) if isinstance(error, DubbenchError | ValueError) else None
+    told = beneath(error, DubbenchError) if isinstance(error, DubbenchError | ValueError) else None
     return None if told is None else _say(str(told))
-
-
-def _beneath(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:
-    """The first of a kind among an error and what it was raised from."""
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _say(sentence: str, status: int = 1) -> int:

@@ -388,8 +388,8 @@ def load_model(path: str | Path, map_location: torch.device | str = "cpu", named
     anything = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
     if unknown := [name for name in values if name not in parameters and not anything]:
         raise DubbenchError(
-            f"{path} was trained with options that {kind.__name__} of this version ({__version__}) does not have "
-            f"({', '.join(unknown)}); train again, or use the version that wrote it ({stamp['version']})"
+            f"{path} was trained with options that {kind.__name__} does not have any more ({', '.join(unknown)}); "
+            "train again, or use the commit that wrote it"
         )
     model = kind(**values)
     model.load_checkpoint(checkpoint, path)

@@ -16,7 +16,7 @@ from torch import Tensor
 from dubbench.assets import store
 from dubbench.core.files import atomic, no_room, sweep
 from dubbench.datamodules.clip import PreparedClip, read_manifest
-from dubbench.datamodules.geometry import ClipGeometry, model_path, read_geometry, write_geometry
+from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, read_geometry, write_geometry
 from dubbench.datamodules.prepare.guess import FirstGuess, record_guess, settled_guess
 from dubbench.datamodules.prepare.progress import shown
 from dubbench.datamodules.prepare.workers import Tell, spread
@@ -186,7 +186,7 @@ def fit_clip(job: GeometryJob, tell: Tell) -> GeometryOutcome:
     threads = torch.get_num_threads()
     try:
         clip = PreparedClip(job.root, job.clip)
-        sweep(clip.folder)
+        sweep(clip.folder, geometry_name(job.model_hash))
         if _finished(clip, job):
             return GeometryOutcome(fresh=False)
         # Sums in another number of threads differ in their last bits, and the bytes must not depend on workers.

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
+from pkgutil import iter_modules
 
 from dubbench.errors import DubbenchError
 
-NAMES = (
-    *("celebvhq", "demo", "folder", "grid", "hdtf", "lrs2", "lrw", "mead"),
-    *("vfhq", "voxceleb1", "voxceleb2"),
-)
-MODULES = {name: f"dubbench.datamodules.sources.{name}" for name in NAMES}
+# A corpus is a file of this folder; `about` describes what each says of itself.
+NAMES = tuple(sorted(module.name for module in iter_modules(__path__) if module.name != "about"))
+MODULES = {name: f"{__name__}.{name}" for name in NAMES}
 VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
 RESERVED = frozenset({"dataset.json", "failures.csv", "manifest.parquet"})
 

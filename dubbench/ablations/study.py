@@ -15,7 +15,7 @@ from dubbench.ablations.tables import SPEED, VALIDATE, Ablation, Variant
 from dubbench.core.config_names import read, value_of
 from dubbench.core.devices import device
 from dubbench.core.files import no_room, write_json, write_text
-from dubbench.errors import DubbenchError
+from dubbench.errors import DubbenchError, beneath
 from dubbench.evaluation.evaluate import evaluate
 from dubbench.evaluation.experts import experts
 from dubbench.metrics.catalogue import DEFINITIONS
@@ -295,9 +295,7 @@ def _options(prefix: str, values: Mapping[str, Any]) -> list[str]:
 
 def _reason(error: BaseException) -> str:
     """A told error's sentence wherever it lies among the causes, else the first line of what was raised."""
-    told: BaseException | None = error
-    while told is not None and not isinstance(told, DubbenchError):
-        told = told.__cause__ or told.__context__
+    told = beneath(error, DubbenchError)
     return str(told) if told else f"{type(error).__name__}: {(str(error) or 'no reason given').splitlines()[0]}"
 
 

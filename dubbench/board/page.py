@@ -168,7 +168,7 @@ def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_repor
         mark=claims.MARK,
         speeds=_speeds(speeds),
         clips=_clips,
-        claimed=speed_report.claimed() if speeds else [],
+        claimed=speed_report.printed_speeds() if speeds else [],
         version=__version__,
         style=Markup(_file("page.css")),
         script=Markup(_file("page.js")),

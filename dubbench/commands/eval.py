@@ -42,6 +42,10 @@ def run(options: argparse.Namespace) -> int:
         raise DubbenchError("--model and --ckpt_path go together: the model's name and the checkpoint of its weights")
     if options.model is None and options.videos is None:
         raise DubbenchError("there is nothing to score; give --model NAME --ckpt_path FILE, or --videos DIR")
+    if options.model is None and options.constructors["--model."]:
+        raise DubbenchError(
+            f"{options.constructors['--model.'][0]} is a model's option; give --model NAME, or leave it out"
+        )
     if options.model is not None and options.videos is not None and options.method is not None:
         raise DubbenchError("--method names one row, but --model and --videos make two; score them one after the other")
     from lightning import seed_everything

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from dubbench.core.console import say
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH
 from dubbench.study.questions import OF_PAPERS, QUESTIONS
 
@@ -76,6 +77,9 @@ def _make(options: argparse.Namespace) -> int:
     print(f"{study.page}: {len(study.methods)} methods ({', '.join(study.methods)}), {len(study.clips)} clips")
     print(f"each of {options.raters} raters sees {study.per_rater} videos; give everybody another rater number")
     print(f"{study.key} says whose videos they are: keep it, and keep it from the raters")
+    for row in rows:
+        for reason in row.refused.values():
+            say(reason)
     if study.left_out:
         print(f"{len(study.left_out)} clips that not every method has are left out: {', '.join(study.left_out[:5])}")
     if study.encoded:

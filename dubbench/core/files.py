@@ -43,14 +43,22 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove unfinished files of `atomic` in a folder where nobody else writes (`dubbench.core.locks.claimed`)."""
-    for path in folder.glob(UNFINISHED):
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove unfinished files of `atomic` in a folder where nobody else writes (`dubbench.core.locks.claimed`).
+
+    Args:
+        folder: is not searched below.
+        name: of the only file whose unfinished ones go; empty for all files.
+    """
+    for path in folder.glob(f".{Path(name).stem}.*.tmp.*" if name else UNFINISHED):
         path.unlink()
 
 
 def sweep_abandoned(folder: Path) -> None:
-    """Remove unfinished files of `atomic` at any depth whose process is gone; others may be writing there."""
+    """Remove unfinished files of `atomic` at any depth whose process is gone.
+
+    Others may be writing there, but on this machine only: a process of another one looks as if it was gone.
+    """
     for path in folder.glob(f"**/{UNFINISHED}"):
         owner = path.name.split(".tmp.")[0].rpartition(".")[2]
         if owner.isdigit() and not _alive(int(owner)):

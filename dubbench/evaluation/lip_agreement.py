@@ -45,7 +45,7 @@ class Expert:
         return self._described
 
     def stream(self, speech: NDArray[np.int16]) -> "Stream":
-        """Begin a clip; see `dubbench.metrics.sync_similarity.SyncExpert`."""
+        """Begin a clip; see `dubbench.metrics.sync_similarity.SyncJudge`."""
         return Stream(self.model, speech)
 
 

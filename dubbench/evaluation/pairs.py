@@ -127,7 +127,7 @@ class Prediction(Candidate):
 
 
 @dataclass(frozen=True)
-class Pairing:
+class PairedSides:
     """Two sides put together.
 
     Attributes:
@@ -143,7 +143,7 @@ class Pairing:
     refused: Mapping[str, str]
 
 
-def match(pred: Path, target: Path) -> Pairing:
+def match(pred: Path, target: Path) -> PairedSides:
     """Pair predictions with ground truth.
 
     Two files are a pair whatever they are called. In folders, the ground truth names the clips, and predictions are
@@ -165,7 +165,7 @@ def match(pred: Path, target: Path) -> Pairing:
             "or full videos for both"
         )
     if pred.is_file():
-        return Pairing([Pair(target.stem, (left, pred.name), (right, target.name))], [], [], {})
+        return PairedSides([Pair(target.stem, (left, pred.name), (right, target.name))], [], [], {})
     clips = right.clips()
     matches = videos.match(clips, left.names, suffixes=not left.prepared)
     if len(matches.missing) == len(clips):
@@ -175,4 +175,4 @@ def match(pred: Path, target: Path) -> Pairing:
         )
     pairs = [Pair(clip, (left, name), (right, clips[clip])) for clip, name in sorted(matches.found.items())]
     refused = {clip: matches.refusal(clip) for clip in sorted(matches.ambiguous)}
-    return Pairing(pairs, matches.strangers, sorted(clips[clip] for clip in matches.missing), refused)
+    return PairedSides(pairs, matches.strangers, sorted(clips[clip] for clip in matches.missing), refused)

@@ -26,7 +26,7 @@ from dubbench.metrics.common.frames import Frames, Truth
 from dubbench.metrics.csim import face_crop, five_points
 from dubbench.metrics.suite import Suite
 from dubbench.metrics.suite.clip_pass import ClipPass
-from dubbench.results.rows import GROUND_TRUTH, ClipResult
+from dubbench.results.rows import GROUND_TRUTH, INFORMATIVE, ClipResult
 
 FEATURES = ".inception"
 
@@ -152,6 +152,8 @@ class CandidateScorer:
         if self.failure or self._pass is None:
             return ClipResult(self.candidate.name, clip, fingerprint, failure=self.failure)
         scores = self._pass.finish()
+        if unknown := sorted(scores.beside.keys() - INFORMATIVE.keys()):
+            raise DubbenchError(f"a metric gives a value {unknown[0]} that no definition names; add it to DEFINITIONS")
         values = {**scores.values, **scores.beside}
         if self._candidate_frames.seconds is not None:
             values["seconds_per_frame"] = self._candidate_frames.seconds / self.frames

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dubbench.core.files import write_json
-from dubbench.evaluation.pairs import PRED, Pairing
+from dubbench.evaluation.pairs import PRED, PairedSides
 from dubbench.metrics.suite import Suite
 from dubbench.protocols.protocol import Protocol
 from dubbench.results.numbers import ARROWS, number
@@ -36,7 +36,7 @@ class ScoreReport:
         backend: of the landmarks.
     """
 
-    pairing: Pairing
+    pairing: PairedSides
     results: Sequence[ClipResult]
     pooled: Mapping[str, Pooled]
     suite: Suite

@@ -38,7 +38,7 @@ class StyleExpert:
         return self._described
 
     def stream(self) -> "StyleStream":
-        """Begin a clip; see `dubbench.metrics.style.StyleStream`."""
+        """Begin a clip; see `dubbench.metrics.style.StyleJudgeStream`."""
         return StyleStream(self)
 
     @torch.inference_mode()

@@ -225,7 +225,7 @@ def _cells(points: Floats, size: int, columns: NDArray[np.int16], rows: NDArray[
 
 @_compiled
 def _between_centres(
-    triangles: NDArray[np.uint32], columns: NDArray[np.int16], rows: NDArray[np.int16], kept: NDArray[np.uint32]
+    triangles: NDArray[np.uint32], columns: NDArray[np.int16], rows: NDArray[np.int16], listed: NDArray[np.uint32]
 ) -> int:
     """List the triangles whose box holds a pixel centre; returns their number.
 
@@ -236,7 +236,7 @@ def _between_centres(
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         narrow = (columns[i] == columns[j]) & (columns[j] == columns[k])
         flat = (rows[i] == rows[j]) & (rows[j] == rows[k])
-        kept[count] = t
+        listed[count] = t
         count += not (narrow | flat)
     return count
 
@@ -248,14 +248,14 @@ def _nearest(
     size: int,
     columns: NDArray[np.int16],
     rows: NDArray[np.int16],
-    kept: NDArray[np.uint32],
+    listed: NDArray[np.uint32],
     keys: NDArray[np.int64],
 ) -> None:
     """Z-buffer of one frame: each pixel's least key, of depth before triangle number, or `EMPTY`."""
     keys[:] = EMPTY
     _cells(points, size, columns, rows)
-    for n in range(_between_centres(triangles, columns, rows, kept)):
-        t = kept[n]
+    for n in range(_between_centres(triangles, columns, rows, listed)):
+        t = listed[n]
         i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         left = np.int64(min(columns[i], min(columns[j], columns[k])))
         right = np.int64(max(columns[i], max(columns[j], columns[k])))
@@ -343,12 +343,12 @@ def _draw(
     images: Floats,
     columns: NDArray[np.int16],
     rows: NDArray[np.int16],
-    kept: NDArray[np.uint32],
+    listed: NDArray[np.uint32],
     keys: NDArray[np.int64],
 ) -> None:
     """Draw frames one after the other."""
     for frame in range(len(vertices)):
-        _nearest(vertices[frame], triangles, size, columns, rows, kept, keys)
+        _nearest(vertices[frame], triangles, size, columns, rows, listed, keys)
         _colour(vertices[frame], triangles, keys, colours, low, high, size, images[frame])
 
 
@@ -360,12 +360,12 @@ def _identify(
     numbers: NDArray[np.int32],
     columns: NDArray[np.int16],
     rows: NDArray[np.int16],
-    kept: NDArray[np.uint32],
+    listed: NDArray[np.uint32],
     keys: NDArray[np.int64],
 ) -> None:
     """Write the numbers of the triangles that are seen in each frame."""
     for frame in range(len(vertices)):
-        _nearest(vertices[frame], triangles, size, columns, rows, kept, keys)
+        _nearest(vertices[frame], triangles, size, columns, rows, listed, keys)
         for pixel in range(size * size):
             seen = keys[pixel] != EMPTY
             numbers[frame, pixel] = np.int32(keys[pixel] & np.int64(0xFFFFFFFF)) if seen else np.int32(-1)

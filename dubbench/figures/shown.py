@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ class MethodVideos:
         method: its name.
         results: folder.
         videos: file by clip id.
+        refused: by clip id, why nobody knows which of its videos is meant.
     """
 
     label: str
     method: str
     results: Path
     videos: Mapping[str, Path]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def shown(folders: Iterable[Path], methods: Sequence[str] | None = None) -> list[MethodVideos]:
@@ -41,8 +43,7 @@ def shown(folders: Iterable[Path], methods: Sequence[str] | None = None) -> list
         methods: only these, by label or name, in the order of the others.
 
     Raises:
-        DubbenchError: if a folder holds no results or no videos, several videos match a clip, or a method that is asked
-            for is in none.
+        DubbenchError: if a folder holds no results or no videos, or a method that is asked for is in none.
     """
     rows: list[MethodVideos] = []
     for results in results_folders(folders):
@@ -77,12 +78,10 @@ def _rows(results: Path) -> list[MethodVideos]:
     for method, facts in record.get("methods", {}).items():
         folder = Path(facts.get("folder") or results / "videos" / method)
         matches = match(clips, names_below(folder))
-        for clip in matches.ambiguous:
-            raise DubbenchError(f"{folder}, {clip}: {matches.refusal(clip)}")
-        if matches.found:
-            rows.append(
-                MethodVideos(method, method, results, {clip: folder / name for clip, name in matches.found.items()})
-            )
+        refused = {clip: f"{folder}, {clip}: {matches.refusal(clip)}" for clip in matches.ambiguous}
+        if matches.found or refused:
+            found = {clip: folder / name for clip, name in matches.found.items()}
+            rows.append(MethodVideos(method, method, results, found, refused=refused))
     if not rows:
         raise DubbenchError(f"{results} holds no videos; `dubbench eval --out {results}` writes them")
     return rows

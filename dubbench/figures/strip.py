@@ -126,7 +126,11 @@ def make(
     Raises:
         DubbenchError: where the results have not what is asked for.
     """
-    rows = [row for row in shown(results, methods) if clip in row.videos]
+    found = shown(results, methods)
+    for row in found:
+        if clip in row.refused:
+            raise DubbenchError(row.refused[clip])
+    rows = [row for row in found if clip in row.videos]
     if not rows:
         raise DubbenchError(f"no video of {clip} is in these results; its name is the clip's id, as s1/bbaf2n")
     total = length(rows[0].videos[clip])

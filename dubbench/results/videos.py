@@ -76,9 +76,12 @@ def names_below(folder: Path) -> list[str]:
 
 def ids_of(names: Iterable[str]) -> dict[str, str]:
     """Clip ids of videos that no corpus names, by name: without the suffix, with it where several share the rest."""
-    plain = {name: _plain(name) for name in names}
-    uses = Counter(plain.values())
-    return {name: short if uses[short] == 1 else name for name, short in plain.items()}
+    ids = {name: _plain(name) for name in names}
+    # A name in full can be another's without its suffix: a.mp4.mp4 beside a.mp4 and a.avi.
+    while len(set(ids.values())) < len(ids):
+        uses = Counter(ids.values())
+        ids = {name: short if uses[short] == 1 else name for name, short in ids.items()}
+    return ids
 
 
 def _plain(name: str) -> str:

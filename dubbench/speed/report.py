@@ -134,7 +134,7 @@ class Claimed(NamedTuple):
     values: dict[str, float]
 
 
-def claimed() -> list[Claimed]:
+def printed_speeds() -> list[Claimed]:
     """Speeds that papers print; none of them was measured here."""
     found = []
     for paper in dict.fromkeys(name for name, _ in PRINTED):
@@ -188,7 +188,7 @@ def _table(measured: Sequence[Line]) -> Table:
         )
         table.add_row(*map(Text, cells), style="" if whole else "dim")
     table.add_section()
-    for method, title, part, values in claimed():
+    for method, title, part, values in printed_speeds():
         parameters = millions(1e6 * values.get("parameters", 0))
         ms, fps = _milliseconds(values.get("ms", "")), _rate(values.get("fps", ""))
         table.add_row(*map(Text, ("† " + method, part, title, parameters, "", ms, "", fps, "")), style="dim italic")

@@ -86,7 +86,7 @@ def _cell(estimate: Estimate | None) -> str:
     if estimate is None or estimate.value != estimate.value:
         return ""
     value, low, high = (decimals(each, "points") for each in (estimate.value, estimate.ci_low, estimate.ci_high))
-    return f"{value} ({low} to {high})"
+    return f"{value} ({low} to {high})" if low else value
 
 
 def _judges(found: Sequence[Estimate], question: str) -> str:

@@ -58,7 +58,7 @@ class ClipStream:
         """End the clip.
 
         Returns:
-            A value for each metric of this stream, and for what `dubbench.results` shows beside metrics.
+            A value for each metric of this stream, and for what `dubbench.results.rows.INFORMATIVE` names beside them.
 
         Raises:
             NoValue: if the clip has none.

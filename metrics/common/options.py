@@ -1,10 +1,9 @@
 """What a run may choose of the metrics, with the defaults of command line and suite; nothing heavy is loaded."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 SyncRule = Literal["landmark", "pipeline", "precropped"]
-SYNC_RULES: tuple[SyncRule, ...] = get_args(SyncRule)
 EMBEDDERS = ("w600k_r50.onnx", "w600k_mbf.onnx", "MobileFaceNet.onnx")
 POOL_MINIMUM = 2048
 

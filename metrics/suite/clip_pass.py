@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.core.files import atomic
+from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.metrics.common.clips import Box, Clip, ClipStream, Image, NoValue
 from dubbench.metrics.common.features import write_features
 from dubbench.metrics.common.frames import Frames
@@ -94,7 +95,7 @@ class ClipPass(AbstractContextManager["ClipPass"]):
                 notes[name] = str(end)
             else:
                 values[name] = end[name]
-                beside |= {other: value for other, value in end.items() if other not in self._metrics}
+                beside |= {other: value for other, value in end.items() if other not in DEFINITIONS}
         return ClipScores(values, notes, beside)
 
     def __exit__(

@@ -9,7 +9,7 @@ import pytest
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import ScoringJob
 from dubbench.evaluation.footage import PreparedFootage, RawFootage, SourceFootage
-from dubbench.evaluation.pairs import Pairing, Prediction, match
+from dubbench.evaluation.pairs import PairedSides, Prediction, match
 from dubbench.media.container import Image
 from dubbench.protocols.protocol import load
 from tests import talking
@@ -39,7 +39,7 @@ def folder(root: Path, names: Iterable[str]) -> Path:
     return root
 
 
-def named(pairing: Pairing) -> list[tuple[str, str, str]]:
+def named(pairing: PairedSides) -> list[tuple[str, str, str]]:
     return [(pair.name, pair.pred[1], pair.target[1]) for pair in pairing.pairs]
 
 
