@@ -124,9 +124,9 @@ class PersonaTalk(TwoStageModel):
             face_references=face_references if frame_selection else 0,
             reach=reach,
             geometry=geometry,
-            pictures=pictures if self.draws else 0,
-            pncc=self.draws,
-            lips=self.draws,
+            pictures=pictures if self.trains_renderer else 0,
+            pncc=self.trains_renderer,
+            lips=self.trains_renderer,
         )
         self.batch_size, self.iterations = batch_size, iterations
         self.build_stages(

@@ -15,7 +15,7 @@ from dubbench.models.layers.polygon import fill
 INNER_LIPS = slice(60, 68)  # of iBUG's 68 landmarks
 
 
-def face_mask(face: LinearFaceModel, shape: Tensor, expression: Tensor, pose: Tensor, *, size: int) -> Tensor:
+def learnable_mask(face: LinearFaceModel, shape: Tensor, expression: Tensor, pose: Tensor, *, size: int) -> Tensor:
     """M of eqs. 5 and 8: 0 inside the region, which is generated, and 1 outside, which is kept.
 
     Args:

@@ -118,10 +118,10 @@ class RealTalk(TwoStageModel):
             frames=frames,
             references=1 + history,
             reference_rule="history",
-            reference_pictures=int(self.draws),
+            reference_pictures=int(self.trains_renderer),
             size=size,
             geometry=geometry,
-            pictures=pictures if self.draws else 0,
+            pictures=pictures if self.trains_renderer else 0,
         )
         self.batch_size, self.iterations = batch_size, iterations
         self.build_stages(
@@ -146,7 +146,7 @@ class RealTalk(TwoStageModel):
                     widths=renderer.widths,
                     stem=renderer.stem,
                     blocks=renderer.blocks,
-                    reference=renderer.alignment,
+                    alignment=renderer.alignment,
                     heads=renderer.heads,
                 ),
             ),
@@ -206,7 +206,7 @@ class RealTalk(TwoStageModel):
         expressions.
         """
         super().validation_step(batch, batch_idx)
-        if not self.speaks:
+        if not self.trains_speech:
             return
         mean = required(batch.reference_expression)[:, 1:].mean(1, keepdim=True)
         still = expression_losses(self.face, mean, required(batch.expression))["expression"]

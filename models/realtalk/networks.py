@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dubbench.face3d.model import LinearFaceModel
 from dubbench.models.realtalk.expression import AudioToExpression, padded
-from dubbench.models.realtalk.mask import face_mask
+from dubbench.models.realtalk.mask import learnable_mask
 from dubbench.models.realtalk.renderer import Renderer
 from dubbench.models.two_stages import TwoStages
 
@@ -20,7 +20,7 @@ POSE_DEVIATION = (0.2, 0.2, 0.05, 1.0, 2.0, 0.05)
 class RealTalkStages(TwoStages):
     """The audio-to-expression transformer (3.1) and the expression-to-face renderer (3.2)."""
 
-    speaker = "expression"
+    first_stage = "expression"
     renderer: Renderer
 
     def __init__(self, expression: AudioToExpression, renderer: Renderer) -> None:
@@ -63,6 +63,6 @@ def keep_mask(
         learnable: eq. 5; else Table 6's naive mask of the lower half.
     """
     if learnable:
-        return face_mask(face, shape, expression[:, : face.sizes[2]], pose, size=size)
+        return learnable_mask(face, shape, expression[:, : face.sizes[2]], pose, size=size)
     rows = torch.arange(size, device=shape.device) < size // 2
     return rows.to(shape.dtype)[:, None].expand(len(shape), 1, size, size)
