@@ -38,14 +38,13 @@ class GeneratorOutput(NamedTuple):
 
     Attributes:
         image: the final picture [N, 3, H, W] in [-1, 1].
-        generated: the decoder's picture, before fusion.
-        scales: pictures for the multi-scale supervision, at 1, 1/2 and 1/4 of the resolution; empty where ablated.
+        scales: pictures for the multi-scale supervision: the decoder's own, before fusion, and those of the heads at 1/2
+            and 1/4 of the resolution; empty where supervision is ablated.
         visual: g_v of the aligned visual feature, unit vectors [N, d].
         speech: g_a of the audio feature, unit vectors [N, d].
     """
 
     image: Tensor
-    generated: Tensor
     scales: tuple[Tensor, ...]
     visual: Tensor
     speech: Tensor
@@ -245,9 +244,8 @@ class Generator(nn.Module):
         generated, scales = self.decoder(source, deformed)
         if landmarks is not None:
             visual = self._align(embedding, references, self.landmark(landmarks))
-        return GeneratorOutput(
-            self._fuse(frames, occluded, generated, face_mask), generated, scales, *self.inter(visual, speech)
-        )
+        image = self._fuse(frames, occluded, generated, face_mask)
+        return GeneratorOutput(image, scales, *self.inter(visual, speech))
 
     def _align(self, embedding: Tensor, references: References, landmark: Tensor | None = None) -> Tensor:
         share = len(embedding) // len(references.embedding)

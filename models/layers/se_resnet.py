@@ -7,14 +7,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SLOPE = 0.2
+REDUCTION = 8  # of channels to what gates are computed from, as in ResNetSE34L
 
 
 class SqueezeExcite(nn.Module):
     """Channel gates from the mean of each channel."""
 
-    def __init__(self, channels: int, reduction: int = 8) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(channels // reduction, 4)
+        hidden = max(channels // REDUCTION, 4)
         self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, channels))
 
     def forward(self, x: Tensor) -> Tensor:

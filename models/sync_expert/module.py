@@ -17,6 +17,7 @@ from dubbench.models.sync_expert.losses import contrastive_loss, sync_loss
 from dubbench.models.sync_expert.networks import CROP, FACE_CROP, FRAMES, SyncNetwork
 
 CHANCE = 0.6931  # log 2: the binary cross-entropy of one who guesses
+RESTING = 1e-3  # a loss no further from chance than this has learnt nothing
 
 
 class SyncExpert(DubbingModel):
@@ -161,19 +162,17 @@ class SyncLossStuck(L.Callback):
 
     Args:
         patience: batches in a row.
-        tolerance: distance from log 2 that counts as resting.
     """
 
-    def __init__(self, patience: int = 1000, tolerance: float = 1e-3) -> None:
+    def __init__(self, patience: int = 1000) -> None:
         self.patience = patience
-        self.tolerance = tolerance
         self.stuck: Tensor | int = 0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
         """Count on the device; look only now and then, since looking waits for the device."""
-        near = (trainer.callback_metrics["train_loss"] - CHANCE).abs() < self.tolerance
+        near = (trainer.callback_metrics["train_loss"] - CHANCE).abs() < RESTING
         self.stuck = (self.stuck + 1) * near
         if (batch_idx + 1) % min(self.patience, 100) == 0 and int(self.stuck) >= self.patience:
             rank_zero_warn(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dubbench.models.layers.se_resnet import SLOPE, AttentiveResNet, SpeechEncoder
+from dubbench.models.layers.se_resnet import REDUCTION, SLOPE, AttentiveResNet, SpeechEncoder
 from dubbench.models.losses import contrastive_scale
 from dubbench.models.sync_expert.losses import contrastive_loss, sync_loss, sync_probability
 
@@ -58,9 +58,9 @@ def crop_mouth(
 class ChannelSpatialAttention(nn.Module):
     """Channel gates from mean and maximum, then spatial gates likewise (CBAM; Woo et al., 2018)."""
 
-    def __init__(self, channels: int, reduction: int = 8) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(channels // reduction, 4)
+        hidden = max(channels // REDUCTION, 4)
         self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, channels))
         self.spatial = nn.Conv2d(2, 1, 7, padding=3)
 
