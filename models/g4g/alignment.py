@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from dubbench.models.layers.residual import ResidualBlock, group_norm
 from dubbench.models.losses import contrastive_scale
 
-# AdaIN takes means and deviations along a channel, so a feature of d numbers is seen as d / POSITIONS channels.
+# AdaIN takes means and deviations along a channel, and 3.1.1 has 1D convolutions, so a feature of d numbers is seen as
+# d / POSITIONS channels of so many positions; not printed.
 POSITIONS = 16
 CELLS = (4, 4)  # what an encoder's last map is pooled to: where the mouth is, and not only that it is, must be told
 STEPS = 3  # how often an encoder's map is halved before that; not printed
