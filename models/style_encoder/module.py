@@ -82,6 +82,7 @@ class StyleEncoder(DubbingModel):
                 f"stretches of {frames} frames with a gap of {gap} make no pair; take 2 or more and a gap from 0 on"
             )
         self.held_face = HeldFace(self, geometry, vertices)
+        # No pictures are decoded, so their size is of no account.
         self.window = Window(frames=2 * frames + gap, references=0, size=64, geometry=geometry, pictures=0)
         self.batch_size, self.iterations = batch_size, iterations
         self.network = StyleNetwork(components, width=width, layers=layers, heads=heads, dropout=dropout)
