@@ -128,6 +128,7 @@ class DubbingModel(L.LightningModule):
         """
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         batches = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        # So far apart that a million batches and thousands of processes never meet the next seed's, or one another's.
         torch.manual_seed((seed * 1_000_003 + batches) * 7_919 + self.global_rank)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

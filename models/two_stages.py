@@ -36,7 +36,8 @@ class TwoStages(nn.Module):
     """Both stages' networks as one generator, so that one checkpoint and one average hold all that dubs.
 
     Attributes:
-        first_stage: name of the attribute that holds the network from speech to geometry.
+        first_stage: name of the attribute that holds the network from speech to geometry, whose own ``speech`` is its
+            `SpeechFeatures`.
         renderer: the network that draws.
         trained_stages: bool [2], whether each of the two has been trained.
     """
@@ -50,7 +51,7 @@ class TwoStages(nn.Module):
         self.register_buffer("trained_stages", torch.zeros(2, dtype=torch.bool))
 
     def both(self) -> tuple[nn.Module, nn.Module]:
-        """The network from speech to geometry, and the renderer."""
+        """The network from speech to geometry, and the renderer, in the order of `TwoStageModel.stages`."""
         return cast(nn.Module, getattr(self, self.first_stage)), self.renderer
 
 
@@ -61,7 +62,7 @@ class TwoStageModel(AdversarialModel):
     `generate`, `losses` and `speech_losses`. Hyper-parameters read here: ``initial``, ``perceptual``, ``lip_weight``.
 
     Attributes:
-        stages: names of the two, as ``--model.stages`` takes them.
+        stages: names of the two, as ``--model.stages`` takes them beside ``both``.
         trained: those that this run trains.
         speech_weights: of each term that `speech_losses` returns.
     """
@@ -83,9 +84,9 @@ class TwoStageModel(AdversarialModel):
 
         Args:
             generator: both networks; the one that is not trained is frozen here.
-            adversary: makes one, if the renderer is trained and its weight is not 0.
-            weights: of the renderer's terms.
-            speech_weights: of the first stage's terms.
+            adversary: makes the discriminator with its losses, if the renderer is trained and ``weights`` give it any.
+            weights: by name, of the renderer's terms, those of `losses` and ``adversarial``.
+            speech_weights: by name, of the first stage's terms.
         """
         for name, network in zip(self.stages, generator.both(), strict=True):
             if name not in self.trained:
