@@ -21,7 +21,7 @@ def learnable_mask(face: LinearFaceModel, shape: Tensor, expression: Tensor, pos
     Args:
         face: the face model.
         shape: [N, S].
-        expression: [N, E], the predicted one.
+        expression: [N, E], when dubbing the predicted one, in training the frame's own.
         pose: [N, 6].
         size: side of the frames in pixels.
 

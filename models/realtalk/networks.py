@@ -11,8 +11,8 @@ from dubbench.models.realtalk.mask import learnable_mask
 from dubbench.models.realtalk.renderer import Renderer
 from dubbench.models.two_stages import TwoStages
 
-# Poses of aligned faces vary little about these; without the change of scale the translations alone would be heard.
-# Means and deviations over 22 speakers of GRID, HDTF and VoxCeleb2, rounded.
+# Poses of aligned faces, in the units and order of `Batch`, vary little about these; without the change of scale the
+# translations alone would be heard. Means and deviations over 22 speakers of GRID, HDTF and VoxCeleb2, rounded.
 USUAL_POSE = (0.0, 0.0, 0.0, 128.0, 160.0, 4.45)
 POSE_DEVIATION = (0.2, 0.2, 0.05, 1.0, 2.0, 0.05)
 
@@ -37,9 +37,9 @@ def render_coefficients(shape: Tensor, expression: Tensor, pose: Tensor, sizes: 
     """What the renderer's MLPs take, {alpha, beta, rho}, each of about unit deviation (3.2).
 
     Args:
-        shape: [..., n].
-        expression: [..., n].
-        pose: [..., 6].
+        shape: alpha [..., n], n at most S.
+        expression: beta [..., n], n at most E.
+        pose: rho [..., 6], as `Batch` has it.
         sizes: S and E, which shape and expression are padded to.
 
     Returns:

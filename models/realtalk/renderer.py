@@ -3,7 +3,7 @@
 The paper prints no widths, but Table 7 prints sizes for one, two and three residual blocks a module. They differ by
 16.7 M parameters, as many as a residual block at each of four stages of 128, 256, 512 and 768 channels has. The 1 x 1
 convolutions of the steps up, the attention's inner width C and the width of the MLPs make up the rest: 53.0, 69.8 and
-86.6 M in all, and 82.6 and 99.6 M with flow and deformation.
+86.6 M in all, and 82.6 and 99.6 M with flow and deformation; Table 7 has 52.53, 69.24, 85.96, 82.94 and 98.79 M.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ ALIGNED_STAGES = 2  # the last two of the encoder's: 1/8 and 1/16
 
 
 class SharedEncoder(nn.Module):
-    """SE (eq. 6): d stages of two residual blocks, the first of which halves the resolution and widens.
+    """SE (eq. 6): d stages of two residual blocks (4.1), the first of which halves the resolution and widens.
 
     Args:
         stem: channels at full resolution.
