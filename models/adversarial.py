@@ -226,7 +226,10 @@ class AdversarialModel(DubbingModel):
             self.clip_gradients(optimizer, gradient_clip_val=self.optim.clip, gradient_clip_algorithm="norm")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Score the averaged generator: L1, PSNR of the lower half, and the generator's own terms."""
+        """Score the averaged generator: L1, PSNR of the lower half, and the generator's own terms.
+
+        The terms come where frozen helpers were built for them, which `fit` does and scoring alone does not.
+        """
         fake = self.generate(self.ema.module, batch).float()
         logs = self.picture_scores(fake, batch)
         if self.frozen:

@@ -1,4 +1,4 @@
-"""How the style encoder trains, and styles of prepared clips (PersonaTalk 4.2, Figure 5)."""
+"""How the style encoder trains, and styles of prepared clips (PersonaTalk 4.2, 4.5, Figure 5)."""
 
 from typing import TYPE_CHECKING
 
