@@ -56,7 +56,7 @@ class AdversarialLoss(nn.Module):
         Args:
             real: frames of the data.
             fake: generated frames, without gradient.
-            step: number of the batch in training; R1 is taken of every `R1_EVERY`-th.
+            step: number of the batch in training; R1 is taken at every `R1_EVERY`-th.
         """
         real, fake = real.flatten(0, 1), fake.flatten(0, 1)
         loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))

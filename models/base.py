@@ -54,7 +54,7 @@ class DubbingModel(L.LightningModule):
     `check_trained`, `face_model`, `make_ready`, `attention_maps`, `exportable`, `parameter_count`.
 
     A subclass calls ``save_hyperparameters()`` with plain values only, so that its checkpoints load with
-    ``weights_only=True``, and sets the three attributes.
+    ``weights_only=True``, and sets ``window``, ``batch_size`` and ``iterations``.
 
     Attributes:
         window: what one training example holds.

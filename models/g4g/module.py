@@ -39,6 +39,8 @@ ADVERSARIAL = Adversarial(weight=3.0, widths=(64, 128, 256, 256), lr=1e-4, r1_ga
 class G4G(AdversarialModel):
     """G4G (Zhang et al., 2024).
 
+    Its loss needs the alignment's features beside the picture, and is `terms` in place of `AdversarialModel.losses`.
+
     Args:
         size: side m of the mouth region, 256 in the paper, in a face crop of 416 x 320.
         aligned_size: side of the aligned frames that `dub` gives; the crop is a part of them.

@@ -25,7 +25,7 @@ class SqueezeExcite(nn.Module):
 
 
 class AttentiveBlock(nn.Module):
-    """Residual block with instance norm, leaky ReLU and gates.
+    """Residual block with gates; instance norm and leaky ReLU are what RADIO's supplement A changes of ResNetSE34L.
 
     The gates are read before the last norm and applied after it: an instance-normed channel has the same mean in every
     sample, so that gates squeezed after the norm, as in the batch-normed original, would be constants.
@@ -55,7 +55,7 @@ class AttentiveResNet(nn.Module):
         inputs: input channels.
         widths: channels of the four stages.
         blocks: blocks of the four stages.
-        strides: strides of stem and stages, rows or both axes.
+        strides: strides of the four stages, along both axes.
         gates: makes what gates a block of so many channels: [N, C, H, W] to factors of a shape that multiplies it.
         stem_stride: of the stem's rows and columns.
     """
