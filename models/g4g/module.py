@@ -274,15 +274,15 @@ class G4G(AdversarialModel):
     def _alignment_terms(self, network: Generator, visual: Tensor, speech: Tensor, batch: Batch) -> dict[str, Tensor]:
         # Eq. 12 does not say of what l_s and l_r are here. Like is compared with like, what an occluded face shows:
         # against the reference's mouth and jaw, the encoder would learn to see none.
-        shown, reference = (
+        source, reference = (  # l_s and l_r of eq. 12
             network.landmark(landmark_map(points.float(), network.height, network.width, UPPER_PARTS))
             for points in (batch.points.flatten(0, 1), batch.reference_points[:, 0])
         )
         reference = reference.repeat_interleave(FRAMES, 0)
-        seen, heard = (rows.view(len(batch), FRAMES, -1) for rows in (visual, speech))
+        visual, speech = (rows.view(len(batch), FRAMES, -1) for rows in (visual, speech))
         return {
-            "attribute": losses.attribute(shown, reference),
-            "contrastive": losses.contrastive(seen, heard, network.inter.scale()),
+            "attribute": losses.attribute(source, reference),
+            "contrastive": losses.contrastive(visual, speech, network.inter.scale()),
         }
 
     def _references(self, network: Generator, batch: Batch) -> References:

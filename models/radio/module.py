@@ -98,7 +98,8 @@ class Radio(AdversarialModel):
             )
         if size % 2 ** len(widths):
             raise DubbenchError(f"size {size} cannot be halved {len(widths)} times; take 96 or 192")
-        # 20 columns a frame: 200 ms, the five frames that the sync expert sees (4.1 gives hop and FFT only).
+        # 4.1 prints hop, FFT and bands, those of `Mel`, but no length: 20 columns are 200 ms, the five frames that the
+        # sync expert sees.
         self.window = Window(frames=frames, references=references, size=size, mel=Mel(columns=20))
         self.batch_size, self.iterations = batch_size, iterations
         self.build(
