@@ -74,7 +74,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    renderer = Renderer(options.size, reference=options.reference).eval().requires_grad_(False)
+    renderer = Renderer(options.size, alignment=options.reference).eval().requires_grad_(False)
     renderer = renderer.to(memory_format=torch.channels_last)
     masked, reference = (torch.rand(1, 3, options.size, options.size) * 2 - 1 for _ in range(2))
     coefficients = torch.randn(1, 150)

@@ -19,7 +19,7 @@ from dubbench.models.losses import discriminator_loss, generator_loss, gradient_
 from dubbench.models.options import Adversarial, Group, Optim, settled
 
 TensorList: TypeAlias = list[Tensor] | tuple[Tensor, ...]
-R1_EVERY = 16
+R1_EVERY = 16  # batches from one R1 penalty to the next, which then weighs as much more (StyleGAN2's lazy penalty)
 
 
 def warming_average(decay: float) -> Callable[[TensorList, TensorList, Tensor | int], None]:
@@ -42,7 +42,7 @@ class AdversarialLoss(nn.Module):
     the discriminator is StyleGAN2's, so its penalty comes along.
 
     Args:
-        discriminator: from pictures [N, 3, H, W] to logits [N, 1].
+        discriminator: from pictures [N, 3, H, W] to logits [N].
         r1_gamma: weight of the R1 penalty, 0 for none.
     """
 
@@ -51,7 +51,13 @@ class AdversarialLoss(nn.Module):
         self.discriminator, self.r1_gamma = discriminator, r1_gamma
 
     def discriminator_terms(self, real: Tensor, fake: Tensor, step: int) -> dict[str, Tensor]:
-        """Terms of the discriminator's loss on frames [B, T, 3, H, W], their sum as ``total``; R1 every 16th step."""
+        """Terms of the discriminator's loss on frames [B, T, 3, H, W], and their sum as ``total``.
+
+        Args:
+            real: frames of the data.
+            fake: generated frames, without gradient.
+            step: number of the batch in training; R1 is taken at every `R1_EVERY`-th.
+        """
         real, fake = real.flatten(0, 1), fake.flatten(0, 1)
         loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
         if not self.r1_gamma or step % R1_EVERY:
@@ -70,9 +76,10 @@ class AdversarialLoss(nn.Module):
 class AdversarialModel(DubbingModel):
     """A generator, and what it is trained against if the adversarial term has a weight.
 
-    A subclass calls `build` and gives `generate` and `losses`. One step of training is `training_step`: the generator
-    draws the batch once; the discriminator learns from that, then the generator from its losses and the discriminator's
-    judgement; then the running average follows. Each learns by the optimiser of its name in `named_optimizers`.
+    A subclass sets ``optim`` and ``adversarial``, calls `build` and gives `generate` and `losses`. One step of training
+    is `training_step`: the generator draws the batch once; the discriminator learns from that, then the generator from
+    its losses and the discriminator's judgement; then the running average follows. Each learns by the optimiser of its
+    name in `named_optimizers`. A subclass whose `losses` call `pixel_losses` has the hyper-parameter ``lip_weight``.
 
     Lightning's ``global_step`` counts all optimisers' steps: ``max_steps`` is a multiple of the number of batches;
     prefer ``max_epochs``. Logged values have the number of batches as their step.
@@ -80,9 +87,10 @@ class AdversarialModel(DubbingModel):
     Attributes:
         optim: options of optimisation.
         adversarial: options of the adversarial term.
+        generator: what learns to draw.
         adversary: the discriminator with its losses, or None.
-        weights: of each term that `losses` returns and of ``adversarial``.
         ema: running average of the generator: what validation, `dub` and scores use.
+        weights: of each term that `losses` returns and of ``adversarial``.
     """
 
     optim: Optim
@@ -99,7 +107,13 @@ class AdversarialModel(DubbingModel):
         return options
 
     def build(self, generator: nn.Module, adversary: Callable[[], AdversarialLoss], weights: dict[str, float]) -> None:
-        """Set the networks up once ``optim`` is set; without an adversarial weight there is no discriminator."""
+        """Set the networks up once ``optim`` is set.
+
+        Args:
+            generator: what learns to draw, and by whose average the method dubs.
+            adversary: makes the discriminator with its losses; not called where ``weights`` give it none.
+            weights: by name, of each term that `losses` returns and of ``adversarial``.
+        """
         self.automatic_optimization = False
         self.weights = weights
         self.generator = generator
@@ -212,7 +226,10 @@ class AdversarialModel(DubbingModel):
             self.clip_gradients(optimizer, gradient_clip_val=self.optim.clip, gradient_clip_algorithm="norm")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Score the averaged generator: L1, PSNR of the lower half, and the generator's own terms."""
+        """Score the averaged generator: L1, PSNR of the lower half, and the generator's own terms.
+
+        The terms come where frozen helpers were built for them, which `fit` does and scoring alone does not.
+        """
         fake = self.generate(self.ema.module, batch).float()
         logs = self.picture_scores(fake, batch)
         if self.frozen:
@@ -249,7 +266,7 @@ class AdversarialModel(DubbingModel):
         """Take what `start_from` needs of a checkpoint beside the networks: nothing, here."""
 
     def pixel_losses(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """L1, with more weight on the lips if ``lip_weight`` says so, and VGG features."""
+        """Terms ``l1``, with more weight on the lips if ``lip_weight`` says so, and ``perceptual``, of VGG features."""
         error = (fake - batch.frames).abs().flatten(0, 1)
         if self.hparams["lip_weight"] != 1:
             error = error * lip_map(batch.points.flatten(0, 1).float(), fake.shape[-1], self.hparams["lip_weight"])

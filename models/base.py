@@ -54,7 +54,7 @@ class DubbingModel(L.LightningModule):
     `check_trained`, `face_model`, `make_ready`, `attention_maps`, `exportable`, `parameter_count`.
 
     A subclass calls ``save_hyperparameters()`` with plain values only, so that its checkpoints load with
-    ``weights_only=True``, and sets the three attributes.
+    ``weights_only=True``, and sets ``window``, ``batch_size`` and ``iterations``.
 
     Attributes:
         window: what one training example holds.
@@ -128,6 +128,7 @@ class DubbingModel(L.LightningModule):
         """
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         batches = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        # So far apart that a million batches and thousands of processes never meet the next seed's, or one another's.
         torch.manual_seed((seed * 1_000_003 + batches) * 7_919 + self.global_rank)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

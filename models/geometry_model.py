@@ -12,8 +12,9 @@ from dubbench.errors import DubbenchError
 from dubbench.face3d.model import LinearFaceModel
 
 Geometry: TypeAlias = Literal["mesh", "ict", "bfm"]
-# Outer-eye distances: about how far speech moves a vertex.
+# Of model units, which are distances of the mean face's outer eye corners: about how far speech moves a vertex.
 UNIT = 0.02
+# V of each source's face model.
 VERTICES: dict[str, int] = {"mesh": 468, "ict": 9409, "bfm": 35709}
 
 

@@ -1,6 +1,6 @@
 """Losses that methods share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -59,15 +59,15 @@ def lip_map(points: Tensor, size: int, weight: float) -> Tensor:
 
 
 class PerceptualLoss(nn.Module):
-    """L1 between VGG19 features at relu1_1 ... relu5_1 (RADIO eq. 2).
+    """L1 between VGG19 features at relu1_1 ... relu5_1 (RADIO eq. 2, RealTalk's L_2 of eq. 9).
 
-    Args:
+    Attributes:
         weights: of the five layers. RADIO 3.3 says only that they rise with depth; these are pix2pixHD's.
     """
 
-    LAYERS = (2, 7, 12, 21, 30)
+    LAYERS = (2, 7, 12, 21, 30)  # of torchvision's features, so many reach up to the five ReLUs
 
-    def __init__(self, weights: Sequence[float] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)) -> None:
+    def __init__(self) -> None:
         super().__init__()
         from torchvision.models import vgg19  # type: ignore[import-untyped]  # torchvision ships no types
 
@@ -77,7 +77,7 @@ class PerceptualLoss(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False
-        self.weights = tuple(weights)
+        self.weights: tuple[float, ...] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
         self.mean = nn.Buffer(torch.tensor([0.485, 0.456, 0.406])[:, None, None])
         self.deviation = nn.Buffer(torch.tensor([0.229, 0.224, 0.225])[:, None, None])
 

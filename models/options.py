@@ -16,7 +16,7 @@ class Optim:
 
     Args:
         lr: learning rate of the generator, in a method of two stages of the renderer.
-        betas: of Adam; the discriminator's are StyleGAN2's.
+        betas: of Adam; the discriminator's are StyleGAN2's, 0 and 0.99.
         ema_decay: of the generator's running average, which is what dubs.
         accumulate: batches an optimiser step.
         clip: largest gradient norm of a network, 0 for none.
@@ -50,7 +50,7 @@ class Adversarial:
         weight: of the adversarial term; 0 trains without a discriminator.
         widths: channels of the discriminator's stages, largest picture first.
         lr: learning rate of the discriminator.
-        r1_gamma: R1 penalty of the discriminator, 0 for none.
+        r1_gamma: weight gamma of the discriminator's R1 penalty (Mescheder et al., 2018), 0 for none.
     """
 
     weight: float = 0.1

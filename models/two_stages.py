@@ -36,12 +36,13 @@ class TwoStages(nn.Module):
     """Both stages' networks as one generator, so that one checkpoint and one average hold all that dubs.
 
     Attributes:
-        speaker: name of the attribute that holds the network from speech to geometry.
+        first_stage: name of the attribute that holds the network from speech to geometry, whose own ``speech`` is its
+            `SpeechFeatures`.
         renderer: the network that draws.
         trained_stages: bool [2], whether each of the two has been trained.
     """
 
-    speaker: ClassVar[str]
+    first_stage: ClassVar[str]
     renderer: nn.Module
     trained_stages: Tensor
 
@@ -50,8 +51,8 @@ class TwoStages(nn.Module):
         self.register_buffer("trained_stages", torch.zeros(2, dtype=torch.bool))
 
     def both(self) -> tuple[nn.Module, nn.Module]:
-        """The network from speech to geometry, and the renderer."""
-        return cast(nn.Module, getattr(self, self.speaker)), self.renderer
+        """The network from speech to geometry, and the renderer, in the order of `TwoStageModel.stages`."""
+        return cast(nn.Module, getattr(self, self.first_stage)), self.renderer
 
 
 class TwoStageModel(AdversarialModel):
@@ -61,7 +62,7 @@ class TwoStageModel(AdversarialModel):
     `generate`, `losses` and `speech_losses`. Hyper-parameters read here: ``initial``, ``perceptual``, ``lip_weight``.
 
     Attributes:
-        stages: names of the two, as ``--model.stages`` takes them.
+        stages: names of the two, as ``--model.stages`` takes them beside ``both``.
         trained: those that this run trains.
         speech_weights: of each term that `speech_losses` returns.
     """
@@ -83,23 +84,23 @@ class TwoStageModel(AdversarialModel):
 
         Args:
             generator: both networks; the one that is not trained is frozen here.
-            adversary: makes one, if the renderer is trained and its weight is not 0.
-            weights: of the renderer's terms.
-            speech_weights: of the first stage's terms.
+            adversary: makes the discriminator with its losses, if the renderer is trained and ``weights`` give it any.
+            weights: by name, of the renderer's terms, those of `losses` and ``adversarial``.
+            speech_weights: by name, of the first stage's terms.
         """
         for name, network in zip(self.stages, generator.both(), strict=True):
             if name not in self.trained:
                 network.requires_grad_(False)
         self.speech_weights = speech_weights
-        self.build(generator, adversary, weights if self.draws else {**weights, "adversarial": 0.0})
+        self.build(generator, adversary, weights if self.trains_renderer else {**weights, "adversarial": 0.0})
 
     @property
-    def speaks(self) -> bool:
+    def trains_speech(self) -> bool:
         """Whether this run trains the first stage."""
         return self.stages[0] in self.trained
 
     @property
-    def draws(self) -> bool:
+    def trains_renderer(self) -> bool:
         """Whether this run trains the renderer."""
         return self.stages[1] in self.trained
 
@@ -114,7 +115,7 @@ class TwoStageModel(AdversarialModel):
             return
         if self.hparams["initial"]:
             self.start_from(Path(self.hparams["initial"]))
-        elif self.speaks:
+        elif self.trains_speech:
             speech = cast(TwoStages, self.generator).both()[0].speech
             cast(SpeechFeatures, speech).load_pretrained()
 
@@ -124,7 +125,7 @@ class TwoStageModel(AdversarialModel):
 
     def build_frozen(self) -> dict[str, nn.Module]:
         """VGG, if its loss is wanted."""
-        if self.hparams["perceptual"] == "vgg19" and self.draws:
+        if self.hparams["perceptual"] == "vgg19" and self.trains_renderer:
             return {"perceptual": PerceptualLoss.pretrained()}
         return {}
 
@@ -135,12 +136,12 @@ class TwoStageModel(AdversarialModel):
 
     def named_optimizers(self) -> dict[str, Optimizer]:
         """The renderer's, the discriminator's and the first stage's, as far as they are trained."""
-        speaker, renderer = cast(TwoStages, self.generator).both()
+        first, renderer = cast(TwoStages, self.generator).both()
         named: dict[str, Optimizer] = {}
-        if self.draws:
+        if self.trains_renderer:
             named |= {"generator": self.adam(renderer.parameters(), self.optim.lr), **self.discriminator_optimizer()}
-        if self.speaks:
-            learning = [parameter for parameter in speaker.parameters() if parameter.requires_grad]
+        if self.trains_speech:
+            learning = [parameter for parameter in first.parameters() if parameter.requires_grad]
             named["speech"] = self.adam(learning, self.optim.speech_lr)
         return named
 
@@ -151,13 +152,13 @@ class TwoStageModel(AdversarialModel):
         cast(TwoStages, self.generator).trained_stages.logical_or_(trained)
         logs: dict[str, Tensor] = {}
         last = self.completes_step(batch_idx)
-        if self.speaks:
+        if self.trains_speech:
             with self.optimizing("speech", last=last) as backward:
                 terms = self.speech_losses(self.generator, batch)
                 total = weighted(terms, self.speech_weights)
                 backward(total)
             logs |= {self.stages[0]: total, **terms}
-        if self.draws:
+        if self.trains_renderer:
             fake = self.generate(self.generator, batch)
             logs |= self.train_drawing(batch, fake, lambda: self.losses(fake, batch), last=last)
         self.finish_batch(logs, last=last)
@@ -165,9 +166,9 @@ class TwoStageModel(AdversarialModel):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score the average: what `AdversarialModel` does of the renderer, and the first stage's terms."""
         self.held_face.check(batch)
-        if self.draws:
+        if self.trains_renderer:
             super().validation_step(batch, batch_idx)
-        if self.speaks:
+        if self.trains_speech:
             self.log_validation(self.speech_losses(self.ema.module, batch), batch)
 
     def check_trained(self) -> None:

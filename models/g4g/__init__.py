@@ -12,11 +12,15 @@ source, landmarks and speech ask for, a decoder draws the face, and a blend netw
     dubbing.py          one clip as a stream: crops cut out, drawn and put back (4.3)
     module.py           training, eqs. 16 and 17, and all options (3.3, 4.3, Table 2)
 
+Ablations: Table 2's three are ``--model.alignment``, ``--model.supervision`` and ``--model.fusion``, each false;
+``configs/ablation/g4g.yaml`` trains them. Sections 4.3 and 4.4 of the paper say the same twice; 4.3 is cited here.
+
 Elsewhere: E_a of eq. 1 (``layers/se_resnet.py``), the crop of 416 x 320, which is DINet's (``face/crops.py``), the sync
 expert of eq. 16 (``sync_expert``, trained on face crops).
 
-Where the paper is silent or cannot be read literally: all widths but F_ref's (`networks.Generator`), which coordinates
-eq. 11 maps to which (``adaptive_affine.py``) and how far (`networks.Deformation`), eq. 9's missing division by tau
+Where the paper is silent or cannot be read literally: all widths but F_ref's (`networks.Generator`), what E_a is
+(RADIO's audio encoder, for the mel windows of Wav2Lip), which coordinates eq. 11 maps to which (``adaptive_affine.py``)
+and how far (`networks.Deformation`), the missing division by tau in eqs. 8 and 9 and which pairs are negative
 (`losses.contrastive`), of what l_s of eq. 12 is (`losses.attribute`), the sizes of the masks (``masks.py``), which
 landmarks the contrastive term sees (`networks.Generator.aligned`), which five references a clip gives (``dubbing.py``).
 """

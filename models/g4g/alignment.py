@@ -10,10 +10,12 @@ from torch.nn import functional as F
 from dubbench.models.layers.residual import ResidualBlock, group_norm
 from dubbench.models.losses import contrastive_scale
 
-# AdaIN takes means and deviations along a channel, so a feature of d numbers is seen as d / POSITIONS channels.
+# AdaIN takes means and deviations along a channel, and 3.1.1 has 1D convolutions, so a feature of d numbers is seen as
+# d / POSITIONS channels of so many positions; not printed.
 POSITIONS = 16
 CELLS = (4, 4)  # what an encoder's last map is pooled to: where the mouth is, and not only that it is, must be told
 STEPS = 3  # how often an encoder's map is halved before that; not printed
+TEMPERATURE = 0.07  # tau of eqs. 8 and 9 when training begins; not printed, CLIP's
 
 
 class Embedding(nn.Module):
@@ -22,15 +24,14 @@ class Embedding(nn.Module):
     Args:
         channels: of the map.
         dim: d.
-        steps: how often the map is halved.
     """
 
-    def __init__(self, channels: int, dim: int, steps: int = STEPS) -> None:
+    def __init__(self, channels: int, dim: int) -> None:
         super().__init__()
         self.steps = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(channels, channels, 3, stride=2, padding=1), group_norm(channels), nn.SiLU())
-                for _ in range(steps)
+                for _ in range(STEPS)
             )
         )
         self.out = nn.Linear(channels * math.prod(CELLS), dim)
@@ -162,13 +163,12 @@ class InterModality(nn.Module):
 
     Args:
         dim: d.
-        temperature: tau at the beginning; not printed, CLIP's.
     """
 
-    def __init__(self, dim: int, temperature: float = 0.07) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
         self.visual, self.speech = nn.Linear(dim, dim), nn.Linear(dim, dim)
-        self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(TEMPERATURE)))
 
     def forward(self, visual: Tensor, speech: Tensor) -> tuple[Tensor, Tensor]:
         """Unit vectors of features [N, d], in float32."""

@@ -58,7 +58,8 @@ class G4GDubbing:
         seen = faces_among(clip, references)
         self.references = seen[np.linspace(0, len(seen) - 1, REFERENCES).round().astype(np.int64)]
         points = clip.aligned_points(None, size)
-        # 4.3 crops by the clip's largest face (DINet): one scale, so that the picture does not breathe.
+        # 4.3 prints the crop's size alone. As in DINet, the clip's largest face sets one scale for all its frames, so
+        # that the picture does not breathe.
         radius = face_radius(points[clip.detected()], FACE_SCALES[0])
         self.boxes = face_boxes(points, radius, generator.mouth)
         self.points = face_points(points, self.boxes)

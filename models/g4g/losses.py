@@ -16,9 +16,11 @@ from dubbench.models.losses import PerceptualLoss
 def contrastive(visual: Tensor, speech: Tensor, scale: Tensor) -> Tensor:
     """Eqs. 8 to 10: windows find their own speech among all processes', and the other way round.
 
-    Printed without a division by tau, eq. 9 is read as eq. 8's mirror image; eq. 10 then is a symmetric cross-entropy
-    with the diagonal as the right answers. Each process has its own windows' share of it: the mean over processes,
-    which distributed training takes of gradients, is the loss of the whole batch. All must have equally many windows.
+    The denominators of eqs. 8 and 9 print no division by tau; here all is divided by it, and eq. 9 is eq. 8's mirror
+    image. Eq. 10 then is a symmetric cross-entropy with the diagonal as the right answers. The negatives are the
+    batch's other windows: of other clips, or of other moments of the same clip as often as two of its windows come
+    together. Each process has its own windows' share of it: the mean over processes, which distributed training takes
+    of gradients, is the loss of the whole batch. All must have equally many windows.
 
     Args:
         visual: unit vectors [B, T, d] of T frames a window.

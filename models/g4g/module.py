@@ -32,24 +32,26 @@ FRAMES = 5
 
 
 NETWORKS = NetworkOptions()
-OPTIM = Optim(betas=(0.5, 0.99), clip=1.0)
+OPTIM = Optim(betas=(0.5, 0.99), clip=1.0)  # its rate 1e-4 is printed (4.3), no more
 ADVERSARIAL = Adversarial(weight=3.0, widths=(64, 128, 256, 256), lr=1e-4, r1_gamma=0.0)
 
 
 class G4G(AdversarialModel):
     """G4G (Zhang et al., 2024).
 
+    Its loss needs the alignment's features beside the picture, and is `terms` in place of `AdversarialModel.losses`.
+
     Args:
         size: side m of the mouth region, 256 in the paper, in a face crop of 416 x 320.
         aligned_size: side of the aligned frames that `dub` gives; the crop is a part of them.
-        stages: ``alignment`` trains 3.1 alone, by the attribute and contrastive terms.
+        stages: ``alignment`` trains 3.1 alone, by the attribute and contrastive terms; ``all`` trains all at once.
         initial: checkpoint of this method to start from, as one of the alignment alone; null starts anew.
         alignment: False replaces the alignment by convolutions (Table 2).
         supervision: False leaves the multi-scale supervision out (Table 2).
         fusion: False leaves face mask and blend network out (Table 2).
         networks: sizes of the networks.
         sync_expert: checkpoint of a `SyncExpert` for face crops, for eq. 16; null does without.
-        attribute_weight: lambda_v.
+        attribute_weight: lambda_v of eq. 17.
         perceptual: `vgg19` or `none`.
         perceptual_weight: lambda_p.
         reconstruction_weight: lambda_r.
@@ -95,6 +97,7 @@ class G4G(AdversarialModel):
             )
         if stages == "alignment" and not alignment:
             raise DubbenchError("stages alignment trains what alignment false leaves out; change one of them")
+        # Whether anything is drawn: the alignment alone trains without deformation, decoder and fusion.
         self.draws = stages == "all"
         self.window = Window(
             frames=FRAMES, references=REFERENCES, size=size, crop="face", mel=MEL, reference_rule="random"
@@ -271,15 +274,15 @@ class G4G(AdversarialModel):
     def _alignment_terms(self, network: Generator, visual: Tensor, speech: Tensor, batch: Batch) -> dict[str, Tensor]:
         # Eq. 12 does not say of what l_s and l_r are here. Like is compared with like, what an occluded face shows:
         # against the reference's mouth and jaw, the encoder would learn to see none.
-        shown, reference = (
+        source, reference = (  # l_s and l_r of eq. 12
             network.landmark(landmark_map(points.float(), network.height, network.width, UPPER_PARTS))
             for points in (batch.points.flatten(0, 1), batch.reference_points[:, 0])
         )
         reference = reference.repeat_interleave(FRAMES, 0)
-        seen, heard = (rows.view(len(batch), FRAMES, -1) for rows in (visual, speech))
+        visual, speech = (rows.view(len(batch), FRAMES, -1) for rows in (visual, speech))
         return {
-            "attribute": losses.attribute(shown, reference),
-            "contrastive": losses.contrastive(seen, heard, network.inter.scale()),
+            "attribute": losses.attribute(source, reference),
+            "contrastive": losses.contrastive(visual, speech, network.inter.scale()),
         }
 
     def _references(self, network: Generator, batch: Batch) -> References:

@@ -38,14 +38,13 @@ class GeneratorOutput(NamedTuple):
 
     Attributes:
         image: the final picture [N, 3, H, W] in [-1, 1].
-        generated: the decoder's picture, before fusion.
-        scales: pictures for the multi-scale supervision, at 1, 1/2 and 1/4 of the resolution; empty where ablated.
+        scales: pictures for the multi-scale supervision: the decoder's own, before fusion, and those of the heads at
+            1/2 and 1/4 of the resolution; empty where supervision is ablated.
         visual: g_v of the aligned visual feature, unit vectors [N, d].
         speech: g_a of the audio feature, unit vectors [N, d].
     """
 
     image: Tensor
-    generated: Tensor
     scales: tuple[Tensor, ...]
     visual: Tensor
     speech: Tensor
@@ -108,6 +107,7 @@ class Decoder(nn.Module):
         picture = self.out(F.silu(full)).tanh()
         if self.heads is None:
             return picture, ()
+        # The smallest is of F_d alone: so the masks supervise the deformation itself (3.2), whatever the source shows.
         below = (head(feature).tanh() for head, feature in zip(self.heads, (half, deformed), strict=True))
         return picture, (picture, *below)
 
@@ -170,7 +170,7 @@ class Generator(nn.Module):
         self.audio_encoder = SpeechEncoder(dim, speech_widths, speech_blocks, BANDS)
         self.source_encoder = PictureEncoder(3, widths, channels, dim)
         self.reference_encoder = PictureEncoder(3 * REFERENCES, widths, channels, dim)
-        # Table 2: without alignment nothing is left that landmarks would be used for.
+        # Table 2's "w/o alignment" (4.6): without AdaIN nothing is left that landmarks would be used for.
         self.landmark_encoder = LandmarkEncoder(landmark_widths, dim) if alignment else None
         self.intra = IntraModality(dim, hidden, alignment_blocks, alignment)
         self.inter = InterModality(dim)
@@ -245,9 +245,8 @@ class Generator(nn.Module):
         generated, scales = self.decoder(source, deformed)
         if landmarks is not None:
             visual = self._align(embedding, references, self.landmark(landmarks))
-        return GeneratorOutput(
-            self._fuse(frames, occluded, generated, face_mask), generated, scales, *self.inter(visual, speech)
-        )
+        image = self._fuse(frames, occluded, generated, face_mask)
+        return GeneratorOutput(image, scales, *self.inter(visual, speech))
 
     def _align(self, embedding: Tensor, references: References, landmark: Tensor | None = None) -> Tensor:
         share = len(embedding) // len(references.embedding)

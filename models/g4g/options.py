@@ -11,7 +11,7 @@ class NetworkOptions:
     Args:
         widths: channels at the resolution and at its half.
         channels: of the features that eq. 11 deforms, 256 in the paper.
-        dim: d of eqs. 1 to 4.
+        dim: d of eqs. 1 to 4, a multiple of 16.
         hidden: width of the alignment and of the deformation's layers.
         alignment_blocks: residual blocks of the intra-modality alignment.
         decoder_blocks: residual blocks of the decoder.

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from dubbench.models.layers.blur import blur
 
 SLOPE = 0.2
+GROUP = 4  # samples over which the minibatch deviation is taken, StyleGAN2's number
 
 
 class EqualConv(nn.Module):
@@ -82,12 +83,10 @@ class Discriminator(nn.Module):
     Args:
         size: side of the frames; halves once a width.
         widths: channels at size, size/2, ...
-        group: samples over which the minibatch deviation is taken.
     """
 
-    def __init__(self, size: int, widths: Sequence[int], group: int = 4) -> None:
+    def __init__(self, size: int, widths: Sequence[int]) -> None:
         super().__init__()
-        self.group = group
         self.from_rgb = EqualConv(3, widths[0], 1)
         steps = zip(widths, [*widths[1:], widths[-1]], strict=True)
         self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in steps))
@@ -99,6 +98,6 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Judge images [N, 3, size, size] in [-1, 1]; logits [N], positive for real."""
         x = self.blocks(activate(self.from_rgb(images)))
-        x = activate(self.final(minibatch_deviation(x, self.group)))
+        x = activate(self.final(minibatch_deviation(x, GROUP)))
         logits: Tensor = self.out(activate(self.hidden(x.flatten(1))))
         return logits[:, 0]

@@ -7,14 +7,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SLOPE = 0.2
+REDUCTION = 8  # of channels to what gates are computed from, as in ResNetSE34L
 
 
 class SqueezeExcite(nn.Module):
     """Channel gates from the mean of each channel."""
 
-    def __init__(self, channels: int, reduction: int = 8) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(channels // reduction, 4)
+        hidden = max(channels // REDUCTION, 4)
         self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, channels))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -24,7 +25,7 @@ class SqueezeExcite(nn.Module):
 
 
 class AttentiveBlock(nn.Module):
-    """Residual block with instance norm, leaky ReLU and gates.
+    """Residual block with gates; instance norm and leaky ReLU are what RADIO's supplement A changes of ResNetSE34L.
 
     The gates are read before the last norm and applied after it: an instance-normed channel has the same mean in every
     sample, so that gates squeezed after the norm, as in the batch-normed original, would be constants.
@@ -54,7 +55,7 @@ class AttentiveResNet(nn.Module):
         inputs: input channels.
         widths: channels of the four stages.
         blocks: blocks of the four stages.
-        strides: strides of stem and stages, rows or both axes.
+        strides: strides of the four stages, along both axes.
         gates: makes what gates a block of so many channels: [N, C, H, W] to factors of a shape that multiplies it.
         stem_stride: of the stem's rows and columns.
     """

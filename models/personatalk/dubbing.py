@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
 
 TOKENS = 2**16  # face-reference tokens of the frames that are drawn at once
-STYLE_FRAMES = 250  # enough for a mean and a deviation
-ENCODED_AT_ONCE = 8
+STYLE_FRAMES = 250  # at most, spread over all that may be seen: enough for a mean and a deviation
+ENCODED_AT_ONCE = 8  # references in one batch of the encoders
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from dubbench.media import SAMPLES_PER_FRAME
 from dubbench.models.geometry_model import UNIT
 from dubbench.models.layers.positions import positional_encoding
 
@@ -63,7 +64,9 @@ class TemplateInjection(nn.Module):
 
 
 class GeometryGenerator(nn.Module):
-    """Vertices that speak like the speaker.
+    """Vertices that speak like the speaker: E_aud, style, template, self-attention layers and D_vtx (3.1).
+
+    All L vertices are given; the lower face's alone are learnt and used, the upper face is the target frame's own.
 
     Args:
         vertices: L.
@@ -134,7 +137,7 @@ class GeometryGenerator(nn.Module):
         Returns:
             [B, T, L, 3].
         """
-        x = self.style_injection(self.speech(waveform, waveform.shape[1] // 640), style)
+        x = self.style_injection(self.speech(waveform, waveform.shape[1] // SAMPLES_PER_FRAME), style)
         x = self.template_injection(x, self.encoder(template))
         for layer in self.layers:
             x = layer(x)

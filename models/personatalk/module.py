@@ -50,11 +50,12 @@ class PersonaTalk(TwoStageModel):
         frame_selection: False draws all references at random (Table 4).
         frames: T, frames of speech that the geometry generator sees at once.
         pictures: how many of them, the middle ones, the renderer draws.
-        face_references: N_f in training.
-        lip_references: N_l in training.
-        dub_face_references: N_f when dubbing.
-        dub_lip_references: N_l when dubbing.
-        reach: how far before and behind the target a face reference lies in training, in frames.
+        face_references: N_f in training, 5 in the paper.
+        lip_references: N_l in training, 5 in the paper.
+        dub_face_references: N_f when dubbing, 5 in the paper.
+        dub_lip_references: N_l when dubbing, 25 in the paper.
+        reach: how far before and behind the target a face reference lies in training, in frames; 3.2's "small window
+            size" is not printed.
         vertex_lip_weight: of the lips' vertices in the vertex losses.
         velocity_weight: of the vertices' velocities, beside 1 for their places.
         perceptual: `vgg19` or `none`.
@@ -124,9 +125,9 @@ class PersonaTalk(TwoStageModel):
             face_references=face_references if frame_selection else 0,
             reach=reach,
             geometry=geometry,
-            pictures=pictures if self.draws else 0,
-            pncc=self.draws,
-            lips=self.draws,
+            pictures=pictures if self.trains_renderer else 0,
+            pncc=self.trains_renderer,
+            lips=self.trains_renderer,
         )
         self.batch_size, self.iterations = batch_size, iterations
         self.build_stages(

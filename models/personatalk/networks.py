@@ -12,7 +12,7 @@ from dubbench.models.two_stages import TwoStages
 class PersonaTalkStages(TwoStages):
     """The geometry generator (3.1) and the renderer (3.2)."""
 
-    speaker = "geometry"
+    first_stage = "geometry"
     renderer: DualAttentionRenderer
 
     def __init__(self, geometry: GeometryGenerator, renderer: DualAttentionRenderer) -> None:

@@ -27,7 +27,7 @@ class RendererOptions:
     """The renderer from geometry to faces (3.2).
 
     Args:
-        channels: C of its latent space.
+        channels: C of its latent space; not printed.
         blocks: residual blocks of its decoder, 0 in the paper.
         face_attention: False draws the whole frame by Lip-Attention (Table 4).
         lip_attention: False draws the whole frame by Face-Attention (Table 4).

@@ -165,10 +165,12 @@ class DualAttentionRenderer(nn.Module):
         Returns:
             [B, P, 3, H, W].
         """
-        near, far = slice(None, face_references), slice(face_references, None)
+        of_face, of_lips = slice(None, face_references), slice(face_references, None)
         geometry, texture = self.encode(references, reference_pncc)
-        face = self.face_source(geometry[:, near], texture[:, near]) if self.face else None
-        lip = self.lip_source(geometry[:, far], texture[:, far], reference_lips[:, far]) if self.lip else None
+        face = self.face_source(geometry[:, of_face], texture[:, of_face]) if self.face else None
+        lip = None
+        if self.lip:
+            lip = self.lip_source(geometry[:, of_lips], texture[:, of_lips], reference_lips[:, of_lips])
         frames = self.render(pncc.flatten(0, 1), lips.flatten(0, 1), face, lip)
         return frames.view(pncc.shape)
 

@@ -26,8 +26,8 @@ from dubbench.models.sync_expert.networks import SyncNetwork
 if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
 
-DUB_BATCH = 16  # frames that are drawn at once
-OPTIM = Optim(betas=(0.5, 0.99))
+DUB_BATCH = 16  # frames in one batch, each of which is drawn for itself (3: T = 1)
+OPTIM = Optim(betas=(0.5, 0.99))  # not printed
 ADVERSARIAL = Adversarial(widths=(64, 128, 256, 512, 512))
 
 
@@ -36,16 +36,16 @@ class Radio(AdversarialModel):
 
     Args:
         size: side of the frames, 192 in the paper, 96 in its ablations.
-        widths: channels at size, size/2, size/4, size/8 and size/16.
-        style_dim: width of f_s and f_a.
+        widths: channels at size, size/2, size/4, size/8 and size/16; L = 6 layers have one more than there are widths.
+        style_dim: width of f_s and f_a, 512 in the paper.
         speech_widths: channels of the speech encoder's stages.
         speech_blocks: blocks of the speech encoder's stages.
         variant: of Table 2, D is RADIO; see `Generator`.
         vit_blocks: n of ViT(n, m), decoder layers with fidelity mapping.
         vit_layers: m of ViT(n, m), attention layers of each.
-        vit_width: token width.
-        vit_heads: attention heads.
-        frames: T, consecutive target frames; five when there is a sync loss.
+        vit_width: token width; not printed.
+        vit_heads: attention heads, eight in the paper.
+        frames: T, consecutive target frames, five in the paper; five when there is a sync loss.
         references: reference frames a window, T in the paper; 1 serves all T frames and costs less.
         sync_expert: checkpoint of a `SyncExpert`, the name of a model config that `fit` trains first, or null.
         sync_weight: lambda_s of eq. 6; 0 without a sync expert.
@@ -98,7 +98,8 @@ class Radio(AdversarialModel):
             )
         if size % 2 ** len(widths):
             raise DubbenchError(f"size {size} cannot be halved {len(widths)} times; take 96 or 192")
-        # 20 columns a frame: 200 ms, the five frames that the sync expert sees (4.1 gives hop and FFT only).
+        # 4.1 prints hop, FFT and bands, those of `Mel`, but no length: 20 columns are 200 ms, the five frames that the
+        # sync expert sees.
         self.window = Window(frames=frames, references=references, size=size, mel=Mel(columns=20))
         self.batch_size, self.iterations = batch_size, iterations
         self.build(
@@ -161,7 +162,10 @@ class Radio(AdversarialModel):
         precision: torch.dtype | None = None,
         start: int = 0,
     ) -> Iterator[NDArray[np.uint8]]:
-        """Dub a clip with one reference, the first of ``references`` (3: T = 1); see `DubbingModel.dub`."""
+        """Dub a clip with one reference, the first of ``references`` (3; 4.1: the clip's first frame).
+
+        See `DubbingModel.dub`.
+        """
         from dubbench.datamodules.mel import clip_windows
 
         generator, mel = cast(Generator, self.ema.module).eval(), self.window.mel

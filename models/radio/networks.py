@@ -103,7 +103,7 @@ class DecoderLayer(nn.Module):
             x: features of the layer below [N, inputs, H, W], or [N, inputs, H / 2, W / 2] with ``up``.
             f_w: f_W [N, w_dim].
             f_c: E_c's feature of this layer's size [N, outputs, H, W]. The encoders count from the largest, the decoder
-                from the smallest: layer i has f_c^(L + 1 - i).
+                from the smallest: layer i has f_c^(L + 1 - i), where 3.2 and 4.4 write f_d^(L - i) beside f_s^i.
             f_s: E_s's likewise [M, outputs, H, W], M dividing N; not looked at without fidelity mapping.
             below: colours of the layers below [N, 3, H, W] or half as large.
         """
@@ -121,15 +121,19 @@ class DecoderLayer(nn.Module):
 class Generator(nn.Module):
     """Masked target, reference and speech to dubbed frames.
 
+    Four of the encoders' six layers halve the resolution (supplement A), and so the decoder's first two are of one
+    size: at 192 pixels its L = 6 layers run at 12, 12, 24, 48, 96 and 192. The supplement's remark that the fourth is
+    at 12 x 12 (its section D) fits neither 192 nor 96 pixels.
+
     Args:
         size: side of the frames.
-        widths: channels at size, size/2, ...; RADIO prints only the last, 512 at 12 x 12.
+        widths: channels at size, size/2, ...; RADIO prints only the last, 512 at 12 x 12. L = len(widths) + 1.
         style_dim: width of f_s and of f_a.
         speech_widths: channels of the speech encoder's stages.
         speech_blocks: blocks of its stages.
         variant: of Table 2. A: reference beside the target at the input, W is speech alone. B: style modulation.
-            C: B and the reference's lower-half features added to the last layers. D: B and attention there.
-        vit_blocks: decoder layers with fidelity mapping, counted from the last; n of ViT(n, m).
+            C: B and the reference's lower-half features added to the last layers. D: B and attention there, RADIO.
+        vit_blocks: decoder layers with fidelity mapping, counted from the last, also of variant C; n of ViT(n, m).
         vit_layers: attention layers of a block; m of ViT(n, m).
         vit_width: token width.
         vit_heads: attention heads.
@@ -155,7 +159,7 @@ class Generator(nn.Module):
             self.style_encoder = FaceEncoder(3, widths)
             self.style_out = nn.Linear(widths[-1], style_dim)
         self.speech_encoder = SpeechEncoder(style_dim, speech_widths, speech_blocks)
-        w_dim = style_dim if variant == "A" else 2 * style_dim
+        w_dim = style_dim if variant == "A" else 2 * style_dim  # f_W, 512 and 1024 in the paper (3.1, 4.4)
         outputs = [widths[-1], *reversed(widths)]
         inputs = [widths[-1], *outputs[:-1]]
         layers = []
@@ -184,7 +188,8 @@ class Generator(nn.Module):
         if self.variant == "A":
             return Reference(references, None, ())
         layers = self.style_encoder(references.contiguous(memory_format=torch.channels_last))
-        # Supplement A: global average pooling and a fully connected layer, so that f_s is "sparse" (3.1).
+        # Global average pooling and a fully connected layer, so that f_s is "sparse" (3.1). Supplement A has them after
+        # "four residual-down blocks", while 3.1 makes E_s of L layers as E_c: here they follow the last of these.
         return Reference(references, self.style_out(layers[-1].mean((2, 3))), tuple(layers))
 
     def f_w(self, reference: Reference, mel: Tensor) -> Tensor:

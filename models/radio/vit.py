@@ -61,7 +61,8 @@ class LowerHalfViT(nn.Module):
 
     def __init__(self, channels: int, size: int, layers: int, width: int, heads: int = 8) -> None:
         super().__init__()
-        # RADIO 3.2 asks for patches of H/32; below 64 pixels that is no whole number, so floor, at least one pixel.
+        # 3.2 asks for patches of H_i/32: 6 and 3 pixels at 192 and 96, and so 16 x 32 tokens of a lower half. In the
+        # ablations at 96 pixels layer L - 1 has 48, whose 1.5 is no patch: floor, and at least one pixel.
         self.patch = max(1, size // 32)
         self.grid = (size // 2 // self.patch, size // self.patch)
         positions = self.grid[0] * self.grid[1]

@@ -11,12 +11,17 @@ expressions; a light renderer draws the face's lower part from them, from the ma
     streaming.py    dubbing while speech and frames come in (the "real-time" of the title)
     module.py       training (eqs. 9 and 10), dubbing and all options (4.1, Tables 5 to 7)
 
+Ablations: Table 5's priors are ``--model.transformer.shape_prior`` and ``history_prior``, Table 6's mask
+``--model.mask``, Table 7's reference modules and blocks ``--model.renderer.alignment`` and ``blocks``;
+``configs/ablation/realtalk_*.yaml`` train them.
+
 Elsewhere: coefficients of the frames (``face3d``; of the paper's D3DFR or another face model), HuBERT
 (``layers/hubert.py``), the outline that the mask fills (``layers/lower_face.py``), how two stages train
 (``two_stages.py``).
 
-Where the paper is silent: widths, depths and the period of positions (``expression.py``), the queries that are all zero
-(`AudioToExpression.forward`), eq. 4's unit (`expression.expression_losses`), the points of the mask and of the teeth
-(``mask.py``), the renderer's widths, found by Table 7's sizes, and where its modules stand (``renderer.py``), what
-"flow" and "deformation" are (``alignment.py``), which scale coefficients have (`networks.render_coefficients`).
+Where the paper is silent or something else is done: expressions in training, which eqs. 5 and 7 write as predicted
+(`module.RealTalk.generate`), widths, depths and the period of positions (``expression.py``), the queries that are all
+zero (`AudioToExpression.forward`), eq. 4's unit (`expression.expression_losses`), the points of the mask and of the
+teeth (``mask.py``), the renderer's widths, found by Table 7's sizes, and where its modules stand (``renderer.py``),
+what "flow" and "deformation" are (``alignment.py``), which scale coefficients have (`networks.render_coefficients`).
 """

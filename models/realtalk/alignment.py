@@ -16,7 +16,7 @@ from dubbench.models.layers.positions import positional_encoding
 
 AlignmentKind = Literal["attention", "flow", "deformation"]
 OFFSET_GROUPS = 8  # as in EDVR's alignment
-TAPS = 9
+TAPS = 9  # of a 3 x 3 convolution
 
 
 class ReferenceModule(nn.Module):

@@ -15,13 +15,13 @@ from dubbench.models.layers.polygon import fill
 INNER_LIPS = slice(60, 68)  # of iBUG's 68 landmarks
 
 
-def face_mask(face: LinearFaceModel, shape: Tensor, expression: Tensor, pose: Tensor, *, size: int) -> Tensor:
+def learnable_mask(face: LinearFaceModel, shape: Tensor, expression: Tensor, pose: Tensor, *, size: int) -> Tensor:
     """M of eqs. 5 and 8: 0 inside the region, which is generated, and 1 outside, which is kept.
 
     Args:
         face: the face model.
         shape: [N, S].
-        expression: [N, E], the predicted one.
+        expression: [N, E], when dubbing the predicted one, in training the frame's own.
         pose: [N, 6].
         size: side of the frames in pixels.
 

@@ -39,29 +39,28 @@ class RealTalk(TwoStageModel):
     """RealTalk (Ji et al., 2024).
 
     The renderer learns from ground-truth coefficients, so neither stage waits for the other: both train in one run,
-    each by its own losses and optimiser, or one a run. The paper prints no widths,
-    depths, learning rates or lengths.
+    each by its own losses and optimiser, or one a run. The paper prints no widths, depths, learning rates or lengths.
 
     Args:
         size: side of the frames, 256 in the paper.
         geometry: source of the face model.
         vertices: V, for a face model of another size than the source's own.
-        shapes: S, shape coefficients that the networks take; a face model may have fewer.
-        expressions: E, expression coefficients that the networks take and give; a face model may have fewer.
+        shapes: S, shape coefficients alpha that the networks take; a face model may have fewer.
+        expressions: E, expression coefficients beta that the networks take and give; a face model may have fewer.
         stages: what is trained.
         initial: checkpoint of this method to start from, as one of the other stage; null starts anew.
         speech: HuBERT ``base`` from its published weights, frozen, or ``tiny`` from nothing.
         transformer: the network from speech to expressions.
-        frames: T, expressions that are predicted at once; they are heard as l = 2 T features.
-        history: N, historical expressions.
+        frames: T, expressions that are predicted at once, 16 in the paper; they are heard as l = 2 T features.
+        history: N, historical expressions, 16 in the paper.
         renderer: the network from expressions to faces.
         mask: the paper's learnable one, or the naive lower half (Table 6).
         pictures: how many of the T frames the renderer draws.
-        vertex_weight: of eq. 4 beside eq. 3.
-        perceptual: `vgg19`, lambda 2 = 1, or `none`.
-        teeth_weight: lambda 4.
+        vertex_weight: of eq. 4 beside eq. 3, 0.1 in the paper.
+        perceptual: `vgg19`, lambda_2 = 1 of eq. 10, or `none`. Lambda_1 = 1 is fixed.
+        teeth_weight: lambda_4 of eq. 10, 1 in the paper.
         lip_weight: weight of the L1 term's pixels around the lips, 1 in the paper.
-        adversarial: the discriminator, and what it weighs, lambda 3.
+        adversarial: the discriminator, and what it weighs, lambda_3 of eq. 10, 0.1 in the paper.
         optim: optimisers, running average, clipping, compilation, the last also when dubbing.
         batch_size: windows a batch, when the data module is told none.
         iterations: batches of training when the command line gives no length.
@@ -118,10 +117,10 @@ class RealTalk(TwoStageModel):
             frames=frames,
             references=1 + history,
             reference_rule="history",
-            reference_pictures=int(self.draws),
+            reference_pictures=int(self.trains_renderer),
             size=size,
             geometry=geometry,
-            pictures=pictures if self.draws else 0,
+            pictures=pictures if self.trains_renderer else 0,
         )
         self.batch_size, self.iterations = batch_size, iterations
         self.build_stages(
@@ -146,7 +145,7 @@ class RealTalk(TwoStageModel):
                     widths=renderer.widths,
                     stem=renderer.stem,
                     blocks=renderer.blocks,
-                    reference=renderer.alignment,
+                    alignment=renderer.alignment,
                     heads=renderer.heads,
                 ),
             ),
@@ -161,7 +160,11 @@ class RealTalk(TwoStageModel):
         )
 
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
-        """Draw the batch's pictures from their ground-truth coefficients and the clip's first frame (eqs. 5 to 8)."""
+        """Draw the batch's pictures from their ground-truth coefficients and the clip's first frame (eqs. 5 to 8).
+
+        Eqs. 5 and 7 write predicted expressions. A picture of another mouth than the frame's own could not be compared
+        with it pixel by pixel, so they are predicted when dubbing alone.
+        """
         shape, expression, pose = (
             required(field)[:, self.window.pictured].flatten(0, 1)
             for field in (batch.shape, batch.expression, batch.pose)
@@ -177,7 +180,7 @@ class RealTalk(TwoStageModel):
         return blend(source, drawn, mask).view_as(batch.frames)
 
     def losses(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Eq. 9 but for the adversarial term.
+        """Eq. 9 but for L_3, the adversarial term: `AdversarialLoss` has it, of logits in place of D's probabilities.
 
         The paper writes sums over the pixels; means over all of them keep its weights at any size, and the teeth then
         count as often as there.
@@ -206,7 +209,7 @@ class RealTalk(TwoStageModel):
         expressions.
         """
         super().validation_step(batch, batch_idx)
-        if not self.speaks:
+        if not self.trains_speech:
             return
         mean = required(batch.reference_expression)[:, 1:].mean(1, keepdim=True)
         still = expression_losses(self.face, mean, required(batch.expression))["expression"]

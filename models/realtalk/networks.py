@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from dubbench.face3d.model import LinearFaceModel
 from dubbench.models.realtalk.expression import AudioToExpression, padded
-from dubbench.models.realtalk.mask import face_mask
+from dubbench.models.realtalk.mask import learnable_mask
 from dubbench.models.realtalk.renderer import Renderer
 from dubbench.models.two_stages import TwoStages
 
-# Poses of aligned faces vary little about these; without the change of scale the translations alone would be heard.
-# Means and deviations over 22 speakers of GRID, HDTF and VoxCeleb2, rounded.
+# Poses of aligned faces, in the units and order of `Batch`, vary little about these; without the change of scale the
+# translations alone would be heard. Means and deviations over 22 speakers of GRID, HDTF and VoxCeleb2, rounded.
 USUAL_POSE = (0.0, 0.0, 0.0, 128.0, 160.0, 4.45)
 POSE_DEVIATION = (0.2, 0.2, 0.05, 1.0, 2.0, 0.05)
 
@@ -20,7 +20,7 @@ POSE_DEVIATION = (0.2, 0.2, 0.05, 1.0, 2.0, 0.05)
 class RealTalkStages(TwoStages):
     """The audio-to-expression transformer (3.1) and the expression-to-face renderer (3.2)."""
 
-    speaker = "expression"
+    first_stage = "expression"
     renderer: Renderer
 
     def __init__(self, expression: AudioToExpression, renderer: Renderer) -> None:
@@ -37,9 +37,9 @@ def render_coefficients(shape: Tensor, expression: Tensor, pose: Tensor, sizes: 
     """What the renderer's MLPs take, {alpha, beta, rho}, each of about unit deviation (3.2).
 
     Args:
-        shape: [..., n].
-        expression: [..., n].
-        pose: [..., 6].
+        shape: alpha [..., n], n at most S.
+        expression: beta [..., n], n at most E.
+        pose: rho [..., 6], as `Batch` has it.
         sizes: S and E, which shape and expression are padded to.
 
     Returns:
@@ -63,6 +63,6 @@ def keep_mask(
         learnable: eq. 5; else Table 6's naive mask of the lower half.
     """
     if learnable:
-        return face_mask(face, shape, expression[:, : face.sizes[2]], pose, size=size)
+        return learnable_mask(face, shape, expression[:, : face.sizes[2]], pose, size=size)
     rows = torch.arange(size, device=shape.device) < size // 2
     return rows.to(shape.dtype)[:, None].expand(len(shape), 1, size, size)

@@ -33,11 +33,11 @@ class RendererOptions:
     """The renderer from expressions to faces (3.2); its widths meet Table 7's numbers of parameters.
 
     Args:
-        widths: channels at 1/2, 1/4, 1/8 and 1/16.
+        widths: channels at 1/2, 1/4, 1/8 and 1/16, of d = 4 stages (4.1).
         stem: channels at full size.
         blocks: residual blocks of an FIA module, 1 to 3 in Table 7.
-        alignment: what brings the reference's texture into an FIA module (Table 7).
-        heads: attention heads of that.
+        alignment: what brings the reference's texture into an FIA module, Table 7's "reference module".
+        heads: attention heads of that; not printed.
     """
 
     widths: Sequence[int] = (128, 256, 512, 768)

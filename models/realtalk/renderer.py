@@ -3,7 +3,7 @@
 The paper prints no widths, but Table 7 prints sizes for one, two and three residual blocks a module. They differ by
 16.7 M parameters, as many as a residual block at each of four stages of 128, 256, 512 and 768 channels has. The 1 x 1
 convolutions of the steps up, the attention's inner width C and the width of the MLPs make up the rest: 53.0, 69.8 and
-86.6 M in all, and 82.6 and 99.6 M with flow and deformation.
+86.6 M in all, and 82.6 and 99.6 M with flow and deformation; Table 7 has 52.53, 69.24, 85.96, 82.94 and 98.79 M.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ ALIGNED_STAGES = 2  # the last two of the encoder's: 1/8 and 1/16
 
 
 class SharedEncoder(nn.Module):
-    """SE (eq. 6): d stages of two residual blocks, the first of which halves the resolution and widens.
+    """SE (eq. 6): d stages of two residual blocks (4.1), the first of which halves the resolution and widens.
 
     Args:
         stem: channels at full resolution.
@@ -120,7 +120,7 @@ class Renderer(nn.Module):
         widths: channels of the d stages; not printed, see above.
         stem: channels at full resolution.
         blocks: residual blocks of a FIA module, 2 in the paper.
-        reference: how texture is taken over; ``flow`` and ``deformation`` are Table 7's.
+        alignment: how the reference's texture is taken over; ``flow`` and ``deformation`` are Table 7's.
         heads: attention heads; not printed.
         mlp: width of the MLPs of the coefficients; not printed.
 
@@ -135,18 +135,18 @@ class Renderer(nn.Module):
         widths: Sequence[int] = (128, 256, 512, 768),
         stem: int = 64,
         blocks: int = 2,
-        reference: AlignmentKind = "attention",
+        alignment: AlignmentKind = "attention",
         heads: int = 8,
         mlp: int = 256,
     ) -> None:
         super().__init__()
-        _check(size, widths, heads, reference)
+        _check(size, widths, heads, alignment)
         self.encoder = SharedEncoder(stem, widths)
         modules, steps = [], []
         for level in range(len(widths), 0, -1):
             channels, below = widths[level - 1], widths[level - 2] if level > 1 else stem
             aligned = level > len(widths) - ALIGNED_STAGES
-            module = reference_module(reference, channels, size >> level, heads) if aligned else None
+            module = reference_module(alignment, channels, size >> level, heads) if aligned else None
             modules.append(FacialIdentityAlignment(channels, coefficients, hidden=mlp, blocks=blocks, reference=module))
             # Before the enlargement a 1 x 1 convolution gives the same as after it, at a quarter of the cost.
             steps.append(nn.Conv2d(channels, below, 1))
@@ -213,13 +213,13 @@ def blend(source: Tensor, drawn: Tensor, mask: Tensor) -> Tensor:
     return mask * source + (1 - mask) * drawn
 
 
-def _check(size: int, widths: Sequence[int], heads: int, reference: str) -> None:
+def _check(size: int, widths: Sequence[int], heads: int, alignment: str) -> None:
     step = 2 ** len(widths)
     if len(widths) < ALIGNED_STAGES or size < step or size % step:
         raise DubbenchError(
             f"a renderer of {len(widths)} stages draws no frames of {size} pixels; give a multiple of {step}"
         )
-    if reference == "attention" and any(width % heads or width % 4 for width in widths[-ALIGNED_STAGES:]):
+    if alignment == "attention" and any(width % heads or width % 4 for width in widths[-ALIGNED_STAGES:]):
         raise DubbenchError(
             f"widths {list(widths[-ALIGNED_STAGES:])} do not split among {heads} heads; choose multiples"
         )

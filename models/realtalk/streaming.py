@@ -21,6 +21,8 @@ from dubbench.models.realtalk.renderer import blend
 
 Image = NDArray[np.uint8]
 
+DRAWN_AT_ONCE = 4  # frames in one batch of the renderer, at most
+
 
 @dataclass(frozen=True)
 class StreamSettings:
@@ -30,7 +32,6 @@ class StreamSettings:
         size: side of the frames.
         frames: T of the audio-to-expression transformer.
         learnable: the mask of eq. 5; False masks the lower half.
-        drawn_at_once: frames that the renderer draws in one batch at most.
         precision: of autocast, or None.
         compile: backend of torch.compile for the renderer, or whether to compile it.
     """
@@ -38,7 +39,6 @@ class StreamSettings:
     size: int
     frames: int
     learnable: bool = True
-    drawn_at_once: int = 4
     precision: torch.dtype | None = None
     compile: bool | str = False
 
@@ -166,7 +166,7 @@ class DubbingStream:
         known, self._expressions = self._expressions, []
         for expressions in known:
             # Never across windows: a batch of another size rounds otherwise, and how input is cut would be seen.
-            for piece in torch.split(expressions, self.settings.drawn_at_once):
+            for piece in torch.split(expressions, DRAWN_AT_ONCE):
                 targets, hidden = [self._targets.popleft() for _ in piece], self._hidden
                 self._hidden = max(hidden - len(piece), 0)
                 if hidden < len(piece):

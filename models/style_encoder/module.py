@@ -1,4 +1,4 @@
-"""How the style encoder trains, and styles of prepared clips (PersonaTalk 4.2, Figure 5)."""
+"""How the style encoder trains, and styles of prepared clips (PersonaTalk 4.2, 4.5, Figure 5)."""
 
 from typing import TYPE_CHECKING
 
@@ -82,6 +82,7 @@ class StyleEncoder(DubbingModel):
                 f"stretches of {frames} frames with a gap of {gap} make no pair; take 2 or more and a gap from 0 on"
             )
         self.held_face = HeldFace(self, geometry, vertices)
+        # No pictures are decoded, so their size is of no account.
         self.window = Window(frames=2 * frames + gap, references=0, size=64, geometry=geometry, pictures=0)
         self.batch_size, self.iterations = batch_size, iterations
         self.network = StyleNetwork(components, width=width, layers=layers, heads=heads, dropout=dropout)
@@ -167,7 +168,6 @@ def embed(
     model: StyleEncoder,
     clip: "PreparedClip",
     part: tuple[float, float] = (0.0, 1.0),
-    frames: int | None = None,
     hop: int | None = None,
 ) -> Tensor:
     """Styles of the stretches of a clip, side by side as in StyleSim.
@@ -176,11 +176,10 @@ def embed(
         model: in eval mode.
         clip: with geometry of the model's face model.
         part: begin and end of what is looked at, shares of the clip: a later part that training left out, for one.
-        frames: of a stretch, by default the model's.
         hop: frames from one stretch to the next, by default a stretch.
 
     Returns:
-        float32 [n, width] on the CPU; one stretch of all that is there where that is shorter than ``frames``.
+        float32 [n, width] on the CPU; one stretch of all that is there where that is shorter than the model's.
 
     Raises:
         DubbenchError: if the clip has no such geometry, or the part no two frames.
@@ -188,7 +187,7 @@ def embed(
     first, last = round(part[0] * len(clip)), round(part[1] * len(clip))
     if last - first < 2:
         raise DubbenchError(f"frames {first} to {last} of {clip.info.clip} hold no style; give a part of 2 or more")
-    length = min(frames or model.hparams["frames"], last - first)
+    length = min(model.hparams["frames"], last - first)
     expression = torch.from_numpy(read_geometry(clip, model.face.hash()).expression[first:last])
     stretches = expression.unfold(0, length, hop or length).transpose(1, 2)
     return model.styles(stretches.to(model.device)).float().cpu()

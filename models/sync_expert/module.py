@@ -17,18 +17,19 @@ from dubbench.models.sync_expert.losses import contrastive_loss, sync_loss
 from dubbench.models.sync_expert.networks import CROP, FACE_CROP, FRAMES, SyncNetwork
 
 CHANCE = 0.6931  # log 2: the binary cross-entropy of one who guesses
+RESTING = 1e-3  # a loss no further from chance than this has learnt nothing
 
 
 class SyncExpert(DubbingModel):
     """Tells whether five frames of lips and the speech around them belong together.
 
-    Every window of a clip's frames meets every other's speech: equal positions are in sync, positions 5 to 15 frames
-    apart off sync, and those between are left out, since they share frames.
+    Every five frames of a training window meet the speech of every other five: equal positions are in sync, positions 5
+    to 15 frames apart off sync, and those between are left out, since they share frames.
 
     Args:
         size: side of the aligned frames that this network judges; of the mouth region in face crops.
         crop: ``square`` judges aligned frames, as RADIO's; ``face`` G4G's face crops by its speech features.
-        frames: frames of a training window; 20 hold pairs up to 15 apart.
+        frames: frames of a training window; 20 hold 16 times five frames, up to 15 apart.
         crop_size: side of the grey crops.
         widths: channels of the lip network's stages.
         blocks: blocks of the lip network's stages.
@@ -161,19 +162,17 @@ class SyncLossStuck(L.Callback):
 
     Args:
         patience: batches in a row.
-        tolerance: distance from log 2 that counts as resting.
     """
 
-    def __init__(self, patience: int = 1000, tolerance: float = 1e-3) -> None:
+    def __init__(self, patience: int = 1000) -> None:
         self.patience = patience
-        self.tolerance = tolerance
         self.stuck: Tensor | int = 0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
         """Count on the device; look only now and then, since looking waits for the device."""
-        near = (trainer.callback_metrics["train_loss"] - CHANCE).abs() < self.tolerance
+        near = (trainer.callback_metrics["train_loss"] - CHANCE).abs() < RESTING
         self.stuck = (self.stuck + 1) * near
         if (batch_idx + 1) % min(self.patience, 100) == 0 and int(self.stuck) >= self.patience:
             rank_zero_warn(
@@ -184,7 +183,12 @@ class SyncLossStuck(L.Callback):
 
 
 def off_sync(count: int, device: torch.device | str = "cpu") -> Tensor:
-    """Pairs of windows that are 5 to 15 frames apart: bool [count, count]."""
+    """Pairs of windows that are 5 to 15 frames apart: bool [count, count].
+
+    RADIO 3.3 says "off-sync" and no more. Windows less than five frames apart share frames; 15 is the farthest that a
+    training window of 20 frames holds. Both are of one clip, so neither voice nor face can tell them from pairs in
+    sync.
+    """
     position = torch.arange(count, device=device)
     distance = (position[:, None] - position).abs()
     return (distance >= 5) & (distance <= 15)

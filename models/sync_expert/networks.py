@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dubbench.models.layers.se_resnet import SLOPE, AttentiveResNet, SpeechEncoder
+from dubbench.models.layers.se_resnet import REDUCTION, SLOPE, AttentiveResNet, SpeechEncoder
 from dubbench.models.losses import contrastive_scale
 from dubbench.models.sync_expert.losses import contrastive_loss, sync_loss, sync_probability
 
-FRAMES = 5
+FRAMES = 5  # i - 2 to i + 2 of eq. 4
 
 # The aligned square puts every mouth at one place, so a fixed box is about as tight as a detected one, and the same for
 # generated frames, where a detector would let the generator move the crop instead of the lips.
@@ -56,11 +56,14 @@ def crop_mouth(
 
 
 class ChannelSpatialAttention(nn.Module):
-    """Channel gates from mean and maximum, then spatial gates likewise (CBAM; Woo et al., 2018)."""
+    """Channel gates from mean and maximum, then spatial gates likewise (CBAM; Woo et al., 2018).
 
-    def __init__(self, channels: int, reduction: int = 8) -> None:
+    Supplement A names channel and spatial attention without a design.
+    """
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(channels // reduction, 4)
+        hidden = max(channels // REDUCTION, 4)
         self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, channels))
         self.spatial = nn.Conv2d(2, 1, 7, padding=3)
 
@@ -74,7 +77,10 @@ class ChannelSpatialAttention(nn.Module):
 
 
 class SyncNetwork(nn.Module):
-    """Embeds five grey mouth crops and the speech around their middle frame; both never negative.
+    """S_v and S_a: embed five grey mouth crops and the speech around their middle frame; both never negative.
+
+    S_a is RADIO's own audio encoder, which supplement A gives the same design; S_v is the same network with other
+    gates. Widths are not printed.
 
     Args:
         crop_size: side of the crops, 144 in the paper.
@@ -110,7 +116,9 @@ class SyncNetwork(nn.Module):
             nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Dropout(dropout), nn.Linear(9 * widths[-1], embedding)
         )
         self.speech = SpeechEncoder(speech_widths[-1], speech_widths, speech_blocks)
-        self.speech_out = nn.Sequential(nn.LeakyReLU(0.2), nn.Dropout(dropout), nn.Linear(speech_widths[-1], embedding))
+        self.speech_out = nn.Sequential(
+            nn.LeakyReLU(SLOPE), nn.Dropout(dropout), nn.Linear(speech_widths[-1], embedding)
+        )
         self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
 
     def embed_lips(self, crops: Tensor) -> Tensor:

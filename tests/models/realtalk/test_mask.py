@@ -19,7 +19,7 @@ from dubbench.datamodules.prepare.run import prepare
 from dubbench.face3d.model import LinearFaceModel, project
 from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
-from dubbench.models.realtalk.mask import face_mask, teeth_mask
+from dubbench.models.realtalk.mask import learnable_mask, teeth_mask
 from tests.face3d.models import face_model
 
 SIZE = 256
@@ -98,7 +98,7 @@ def test_mouth_and_jaw_of_real_frames_are_inside_and_the_eyes_never(
     face: LinearFaceModel, frames: tuple[Coefficients, Tensor]
 ) -> None:
     coefficients, points = frames
-    mask = face_mask(face, *coefficients, size=SIZE)
+    mask = learnable_mask(face, *coefficients, size=SIZE)
     assert mask.shape == (len(points), 1, SIZE, SIZE)
     assert set(mask.flatten().tolist()) == {0, 1}
     region = mask == 0
@@ -112,7 +112,7 @@ def test_mouth_and_jaw_of_real_frames_are_inside_and_the_eyes_never(
 def test_it_holds_for_turned_heads_too(yaw: float, face: LinearFaceModel, frames: tuple[Coefficients, Tensor]) -> None:
     coefficients = turned(frames[0], yaw, 0.1)
     points = landmarks(face, coefficients)
-    region = face_mask(face, *coefficients, size=SIZE) == 0
+    region = learnable_mask(face, *coefficients, size=SIZE) == 0
     seen = ((points >= 0) & (points < SIZE)).all(2)
     assert (inside(region, points) | ~seen)[:, LOWER_FACE].all(1).float().mean() >= 0.99
     assert not inside(region, points)[:, EYES].any()
@@ -160,7 +160,7 @@ def test_the_region_follows_the_predicted_expression(
     pose = pose * torch.tensor([0.0, 0, 0, 1, 1, 1]) - torch.tensor([0.0, 0, 0, 0, 30, 0.2])
     scale = float(pose[0, 5].exp())
     lowest = [lower_face_outline(landmarks(face, (shape, e, pose)))[..., 1].amax() for e in (expression, opened)]
-    before, after = (face_mask(face, shape, e, pose, size=SIZE)[0, 0] == 0 for e in (expression, opened))
+    before, after = (learnable_mask(face, shape, e, pose, size=SIZE)[0, 0] == 0 for e in (expression, opened))
     rows = [int(region.any(1).nonzero().max()) for region in (before, after)]
     assert abs(float(lowest[1] - lowest[0]) - 0.2 * scale) < 3
     assert abs(rows[1] - rows[0] - 0.2 * scale) < 4
@@ -173,13 +173,13 @@ def test_the_region_follows_the_predicted_expression(
 def test_a_mask_of_another_size_is_the_same_region(face: LinearFaceModel, frames: tuple[Coefficients, Tensor]) -> None:
     shape, expression, pose = frames[0]
     coefficients = shape[:3], expression[:3], pose[:3]
-    large, little = (face_mask(face, *coefficients, size=size) for size in (SIZE, SIZE // 4))
+    large, little = (learnable_mask(face, *coefficients, size=size) for size in (SIZE, SIZE // 4))
     assert ((large == 0) != fill(lower_face_outline(landmarks(face, coefficients)), SIZE)).sum() <= 3
     pooled = torch.nn.functional.avg_pool2d(large, 4)
     assert (pooled - little).abs().max() <= 0.75
     assert (pooled - little).abs().mean() < 0.02
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(face_mask(face, *coefficients, size=SIZE), large)
+        assert torch.equal(learnable_mask(face, *coefficients, size=SIZE), large)
 
 
 class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -201,6 +201,6 @@ def test_of_a_large_face_model_the_landmarks_alone_are_touched() -> None:
     large = LinearFaceModel.of(arrays, small.source)
     shape, expression, pose = torch.randn(1, 3), torch.randn(1, 4), torch.tensor([[0.0, 0, 0, 128, 160, 4.45]])
     with Largest() as largest:  # type: ignore[no-untyped-call]
-        mask = face_mask(large, shape, expression, pose, size=16)
-    assert torch.equal(mask, face_mask(small, shape, expression, pose, size=16))
+        mask = learnable_mask(large, shape, expression, pose, size=16)
+    assert torch.equal(mask, learnable_mask(small, shape, expression, pose, size=16))
     assert largest.size < many

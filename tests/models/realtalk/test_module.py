@@ -16,7 +16,7 @@ from dubbench.datamodules.windows import Place, read_windows
 from dubbench.errors import DubbenchError
 from dubbench.models.base import load_model
 from dubbench.models.losses import PerceptualLoss
-from dubbench.models.realtalk.mask import face_mask, teeth_mask
+from dubbench.models.realtalk.mask import learnable_mask, teeth_mask
 from dubbench.models.realtalk.module import RealTalk
 from dubbench.models.realtalk.networks import stages_of
 from dubbench.models.two_stages import required
@@ -85,7 +85,7 @@ def test_frames_keep_the_source_outside_the_mask(root: Path) -> None:
     shape, expression, pose = (
         required(field)[:, model.window.pictured].flatten(0, 1) for field in (batch.shape, batch.expression, batch.pose)
     )
-    mask = face_mask(FACE, shape, expression, pose, size=32)
+    mask = learnable_mask(FACE, shape, expression, pose, size=32)
     assert 0 < mask.mean() < 1
     outside = mask.expand(2, 3, 32, 32) == 1
     assert torch.equal(fake.flatten(0, 1)[outside], batch.frames.flatten(0, 1)[outside])

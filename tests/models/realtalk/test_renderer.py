@@ -19,8 +19,8 @@ TABLE_7 = [
     ({"blocks": 1}, 52.53),
     ({"blocks": 2}, 69.24),
     ({"blocks": 3}, 85.96),
-    ({"reference": "flow"}, 82.94),
-    ({"reference": "deformation"}, 98.79),
+    ({"alignment": "flow"}, 82.94),
+    ({"alignment": "deformation"}, 98.79),
 ]
 
 
@@ -51,7 +51,7 @@ def test_sizes_are_those_of_table_7(options: dict[str, Any], millions: float) ->
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_drawing_from_kept_features_is_drawing_from_pictures(kind: str) -> None:
-    net, (masked, reference, coefficients) = small(reference=kind).eval(), example()
+    net, (masked, reference, coefficients) = small(alignment=kind).eval(), example()
     batches = []
     net.encoder.register_forward_hook(lambda module, images, features: batches.append(len(images[0])))
     whole = net(masked, reference, coefficients)
@@ -68,7 +68,7 @@ def test_drawing_from_kept_features_is_drawing_from_pictures(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_frames_do_not_mix_and_each_input_counts(kind: str) -> None:
-    net, inputs = small(reference=kind).eval(), example(4, 4)
+    net, inputs = small(alignment=kind).eval(), example(4, 4)
     drawn = net(*inputs)
     assert drawn.shape == (4, 3, SIZE, SIZE)
     assert drawn.abs().max() < 1
@@ -82,7 +82,7 @@ def test_frames_do_not_mix_and_each_input_counts(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_parameter_learns(kind: str) -> None:
-    net, inputs = small(reference=kind), example()
+    net, inputs = small(alignment=kind), example()
     net(*inputs).square().sum().backward()
     silent = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert not silent
@@ -90,7 +90,7 @@ def test_every_parameter_learns(kind: str) -> None:
 
 @torch.no_grad()
 def test_the_reference_is_looked_at_at_a_sixteenth_and_an_eighth() -> None:
-    flow = small(reference="flow")
+    flow = small(alignment="flow")
     _, reference, _ = example()
     assert [feature.shape[1:] for feature in flow.encode_reference(reference)] == [(128, 2, 2), (96, 4, 4)]
     keys = small().encode_reference(reference)
