@@ -75,9 +75,9 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(1)
     with torch.inference_mode():
-        ratio = max(measure(count, given.rounds, False) for count in (1, 2, 3, 4))
+        ratio = max(measure(count, given.rounds, backward=False) for count in (1, 2, 3, 4))
     for count in (1, 4):
-        measure(count, given.rounds, True)
+        measure(count, given.rounds, backward=True)
     print(f"highest forward ratio {ratio:.2f} (at most {LIMIT})")
     return int(ratio > LIMIT)
 

@@ -89,8 +89,17 @@ def bare(path: Path, out: Path, transforms: NDArray[np.float64], size: int, mesh
 
 def whole(path: Path, out: Path, size: int) -> PreparedClip:
     """What `prepare` does for a clip."""
-    options = PrepareOptions("folder", size, 0.0, "one", {"mesh": face_mesh().backend})
-    job = PrepareJob(RawClip(out.name, "speaker", path), "train", path.parent, out.parent, options, 0)
+    options = PrepareOptions(
+        dataset="folder", size=size, smooth=0.0, faces="one", versions={"mesh": face_mesh().backend}
+    )
+    job = PrepareJob(
+        raw=RawClip(out.name, "speaker", path),
+        split="train",
+        root=path.parent,
+        out=out.parent,
+        options=options,
+        number=0,
+    )
     outcome = prepare_clip(job, lambda frames: None)
     if outcome.info is None:
         raise SystemExit(f"{path}: {outcome.reason}")
@@ -114,7 +123,7 @@ def ratio(path: Path, folder: Path, rounds: int, size: int) -> float:
     ratios = []
     for k in range(rounds):
         ours = timed(lambda k=k: whole(path, folder / f"clip{k}", size))  # type: ignore[misc]  # mypy#12557
-        theirs = timed(lambda: bare(path, folder / "bare.mp4", transforms, size, mesh))
+        theirs = timed(lambda: bare(path, folder / "bare.mp4", transforms=transforms, size=size, mesh=mesh))
         ratios.append(ours / theirs)
         print(
             f"{path.name}: prepare {1000 * ours / len(transforms):.1f} ms a frame, "

@@ -19,7 +19,7 @@ from dubbench import __version__
 from dubbench.datamodules.batch import Window
 from dubbench.errors import DubbenchError, misfit
 from dubbench.face3d.model import LinearFaceModel
-from dubbench.models.geometry_model import HeldFace
+from dubbench.models.held_face import HeldFace
 from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
 

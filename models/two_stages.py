@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from dubbench.datamodules.batch import Batch
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss, AdversarialModel
-from dubbench.models.geometry_model import HeldFace
+from dubbench.models.held_face import HeldFace
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.losses import PerceptualLoss, weighted
 from dubbench.models.options import TwoStageOptim

@@ -50,6 +50,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         (["prepare", "--dataset", "gird", "--root", ".", "--out", "x"], 1, "gird"),
         (["eval", "--dataset", "grid"], 1, "there is nothing to score"),
         (["eval", "--model", "radio_tiny", "--dataset", "grid"], 1, "--model and --ckpt_path go together"),
+        (["eval", "--videos", ".", "--model.size", "96", "--dataset", "grid"], 1, "--model.size is a model's option"),
         (["eval", "--model", "radio_tiny", "--ckpt_path", "no.ckpt", "--dataset", "grid"], 1, "no checkpoint no.ckpt"),
         (["leaderboard", "nowhere"], 1, "nowhere"),
         (["compare", "nowhere.csv", "nowhere"], 1, "nowhere"),

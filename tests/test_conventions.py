@@ -8,7 +8,7 @@ import pytest
 
 from tests import ROOT
 
-FOLDERS = ("dubbench", "models", "datamodules", "metrics")
+FOLDERS = ("dubbench", "models", "datamodules", "metrics", "benchmarks")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 # Library calls whose arguments are one list, such as sizes or modules, or whose order is torch's own.
 LISTS = {"nn.Sequential", "expand", "view", "torch.rand", "format", "pool.submit"}
@@ -23,7 +23,7 @@ ORDERED |= {
     "super().redirect_request",
 }
 # Kernels that numba compiles: they are called from compiled code, where a wrapper object would cost what it saves.
-ORDERED |= {"_draw", "_nearest", "_colour", "_identify"}
+ORDERED |= {"_draw", "_nearest", "_colour", "_identify", "bare", "barest"}
 # Library methods whose name says what their only argument switches.
 SWITCHES = {"requires_grad_", "set_visible", "set_fastpath_enabled", "train", "getattr"}
 

@@ -1,18 +1,24 @@
 """The door: help and verbs that need no network load nothing heavy, and Ctrl-C while loading is one line."""
 
+import argparse
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from dubbench import commands
+from dubbench.board.videos import How
 from dubbench.cli import VERBS, main
+from dubbench.dubbing.clips import Span
+from dubbench.figures.strip import MARGIN
 from tests import ROOT, boards
 
 HEAVY = ["torch", "torchvision", "lightning", "torchmetrics", "mediapipe", "transformers", "librosa", "pandas", "scipy"]
@@ -51,6 +57,27 @@ def test_help_loads_nothing_heavy() -> None:
     calls = [["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
     calls += [[verb, action, "--help"] for verb, actions in ACTIONS.items() for action in actions]
     assert {words: said for words, said in loaded(*calls).items() if said != (0, [])} == {}
+
+
+def test_choices_are_those_of_what_the_verbs_drive() -> None:
+    """They are written out in the verbs, since what has them is slow to load."""
+    choices = {
+        ("dub", "--length"): set(Span.RULES),
+        ("figure", "--zoom"): set(MARGIN),
+        ("leaderboard", "--videos"): set(get_args(How)),
+    }
+    found = {}
+    for verb, option in choices:
+        parser = argparse.ArgumentParser()
+        import_module(f"dubbench.commands.{verb}").add_arguments(parser)
+        inner = [
+            each for action in parser._actions if isinstance(action.choices, dict) for each in action.choices.values()
+        ]
+        actions = [action for each in (parser, *inner) for action in each._actions]
+        found[verb, option] = {
+            choice for action in actions if option in action.option_strings for choice in action.choices or ()
+        }
+    assert found == choices
 
 
 def test_wrong_words_load_nothing_heavy() -> None:

@@ -63,6 +63,9 @@ def _make(options: argparse.Namespace) -> int:
         rows = [row for row in rows if row.label in wanted]
     if options.without_ground_truth:
         rows = [row for row in rows if row.method != GROUND_TRUTH]
+    for row in rows:
+        for reason in row.refused.values():
+            say(reason)
     names = [key for name in options.questions for key in OF_PAPERS.get(name, (name,))]
     study = make(
         rows,
@@ -77,9 +80,6 @@ def _make(options: argparse.Namespace) -> int:
     print(f"{study.page}: {len(study.methods)} methods ({', '.join(study.methods)}), {len(study.clips)} clips")
     print(f"each of {options.raters} raters sees {study.per_rater} videos; give everybody another rater number")
     print(f"{study.key} says whose videos they are: keep it, and keep it from the raters")
-    for row in rows:
-        for reason in row.refused.values():
-            say(reason)
     if study.left_out:
         print(f"{len(study.left_out)} clips that not every method has are left out: {', '.join(study.left_out[:5])}")
     if study.encoded:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dubbench.media import SAMPLES_PER_FRAME
-from dubbench.models.geometry_model import UNIT
+from dubbench.models.held_face import UNIT
 from dubbench.models.layers.positions import positional_encoding
 
 

@@ -12,7 +12,7 @@ from dubbench.datamodules.batch import Batch, Window
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss
 from dubbench.models.base import lower_half
-from dubbench.models.geometry_model import UNIT, Geometry, HeldFace
+from dubbench.models.held_face import UNIT, Geometry, HeldFace
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.options import Adversarial, TwoStageOptim

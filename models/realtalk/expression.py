@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from dubbench.errors import DubbenchError
 from dubbench.face3d.model import LinearFaceModel
 from dubbench.media import SAMPLES_PER_FRAME
-from dubbench.models.geometry_model import UNIT
+from dubbench.models.held_face import UNIT
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.layers.positions import positional_encoding
 

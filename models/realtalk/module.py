@@ -14,7 +14,7 @@ from dubbench.datamodules.geometry import read_geometry
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss
 from dubbench.models.base import faces_among, lower_half
-from dubbench.models.geometry_model import Geometry, HeldFace
+from dubbench.models.held_face import Geometry, HeldFace
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.options import Adversarial, TwoStageOptim

@@ -12,7 +12,7 @@ from dubbench.datamodules.batch import Batch, Window
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
-from dubbench.models.geometry_model import Geometry, HeldFace
+from dubbench.models.held_face import Geometry, HeldFace
 from dubbench.models.style_encoder.networks import StyleNetwork, pair_loss, triplet_accuracy
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ HEAVY = (
         ("import dubbench.metrics", ("torch", "numpy", *HEAVY)),
         ("from dubbench.metrics import DEFINITIONS; assert len(DEFINITIONS) > 20", ("torch", "numpy", *HEAVY)),
         ("from dubbench.protocols.protocol import load; assert load('first_frame').hash", ("torch", *HEAVY)),
-        ("from dubbench.metrics.common.options import SYNC_RULES", ("torch", "numpy", *HEAVY)),
+        ("from dubbench.metrics.common.options import SyncRule", ("torch", "numpy", *HEAVY)),
         ("from dubbench.metrics import csim, lmd, lpips, ms_ssim, mse, psnr, ssim", HEAVY),
         ("from dubbench.metrics import Suite, score; assert Suite(['psnr', 'lmd', 'fid']).metrics[1] == 'lmd'", HEAVY),
     ],

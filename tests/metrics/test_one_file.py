@@ -153,3 +153,52 @@ def test_a_wrong_file_is_a_sentence(
     video = str(corpus / f"{CLIP}.mkv")
     assert main(["score", "--pred", video, "--target", video, "--metrics", "mae", "--device", "cpu"]) == 1
     assert words in capsys.readouterr().err
+
+
+LOUDNESS = '''"""Loudness of the speech."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dubbench.metrics.catalogue import Definition
+from dubbench.metrics.common.clips import Clip, ClipMetric, ClipStream
+from dubbench.metrics.common.frames import Frames
+
+DEFINITIONS = (
+    Definition(
+        name="loudness",
+        text="root mean square of the speech",
+        unit="1",
+        better="",
+        version=1,
+        needs="speech",
+    ),
+)
+
+
+class Loudness(ClipStream):
+    def __init__(self, clip: Clip) -> None:
+        self.value = float(np.sqrt(np.mean(np.square(clip.speech, dtype=np.float64))))
+
+    def look(self, image: object, boxes: object, to_256: object) -> None:
+        pass
+
+    def add(self, frames: Frames) -> None:
+        pass
+
+    def finish(self) -> Mapping[str, float]:
+        return {"loudness": self.value, "peak": 1.0}
+
+
+COMPUTE: dict[str, ClipMetric] = {"loudness": Loudness}
+'''
+
+
+def test_a_value_that_no_definition_names_is_refused(
+    add: Callable[[str], None], corpus: Path, theirs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add(LOUDNESS)
+    words = ["score", "--pred", str(theirs / f"{CLIP}.mkv"), "--target", str(corpus / f"{CLIP}.mkv"), "--device", "cpu"]
+    assert main([*words, "--metrics", "loudness"]) == 1
+    assert "a metric gives a value peak that no definition names" in capsys.readouterr().out

@@ -94,6 +94,11 @@ def test_score_fails_the_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "failed, 1 of 1 clip" in capsys.readouterr().out
 
 
+def test_ids_without_a_corpus_are_unique() -> None:
+    names = ["a.mp4", "a.avi", "a.mp4.mp4", "b.mkv"]
+    assert ids_of(names) == {"a.mp4": "a.mp4", "a.avi": "a.avi", "a.mp4.mp4": "a.mp4.mp4", "b.mkv": "b"}
+
+
 @pytest.mark.parametrize("verb", ["strip", "study"])
 def test_what_shows_videos_refuses(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     theirs = twins(tmp_path / "theirs")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dubbench.models.geometry_model import UNIT
+from dubbench.models.held_face import UNIT
 from dubbench.models.layers.overlap import overlapping
 from dubbench.models.layers.positions import positional_encoding
 from dubbench.models.personatalk.geometry import (
