@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from dubbench.models.realtalk.options import RendererOptions
 from dubbench.models.realtalk.renderer import Renderer
 
 LIMIT = 1.3
@@ -74,7 +75,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    renderer = Renderer(options.size, alignment=options.reference).eval().requires_grad_(False)
+    renderer = Renderer(options.size, options=RendererOptions(alignment=options.reference)).eval().requires_grad_(False)
     renderer = renderer.to(memory_format=torch.channels_last)
     masked, reference = (torch.rand(1, 3, options.size, options.size) * 2 - 1 for _ in range(2))
     coefficients = torch.randn(1, 150)

@@ -104,22 +104,7 @@ class G4G(AdversarialModel):
         )
         self.batch_size, self.iterations = batch_size, iterations
         self.build(
-            Generator(
-                mouth=size,
-                widths=networks.widths,
-                channels=networks.channels,
-                dim=networks.dim,
-                hidden=networks.hidden,
-                alignment_blocks=networks.alignment_blocks,
-                decoder_blocks=networks.decoder_blocks,
-                landmark_widths=networks.landmark_widths,
-                speech_widths=networks.speech_widths,
-                speech_blocks=networks.speech_blocks,
-                blend_widths=networks.blend_widths,
-                alignment=alignment,
-                supervision=supervision,
-                fusion=fusion,
-            ),
+            Generator(size, networks, alignment=alignment, supervision=supervision, fusion=fusion),
             lambda: losses.LeastSquaresLoss(losses.Discriminators(self.adversarial.widths, FRAMES)),
             {
                 "attribute": attribute_weight,

@@ -12,6 +12,7 @@ from dubbench.face.crops import crop_shape, mouth_region
 from dubbench.models.g4g.adaptive_affine import adaptive_affine
 from dubbench.models.g4g.alignment import POSITIONS, InterModality, IntraModality, LandmarkEncoder, PictureEncoder
 from dubbench.models.g4g.fusion import BlendNet, composite
+from dubbench.models.g4g.options import NetworkOptions
 from dubbench.models.layers.residual import ResidualBlock
 from dubbench.models.layers.se_resnet import SpeechEncoder
 
@@ -119,16 +120,7 @@ class Generator(nn.Module):
 
     Args:
         mouth: side m of the mouth region, 256 in the paper; a multiple of 32. A crop is 13/8 m x 10/8 m.
-        widths: channels at the resolution and at its half.
-        channels: of F_s and F_ref, 256 in eq. 11.
-        dim: d of eqs. 1 to 4, a multiple of 16.
-        hidden: channels of the intra-modality alignment, and width of the deformation's layers.
-        alignment_blocks: residual blocks of the intra-modality alignment.
-        decoder_blocks: residual blocks of the decoder.
-        landmark_widths: channels of the landmark encoder.
-        speech_widths: channels of the audio encoder's stages.
-        speech_blocks: blocks of these stages.
-        blend_widths: channels of the blend network.
+        sizes: of its networks.
         alignment: false for Table 2's "w/o alignment".
         supervision: false for Table 2's "w/o supervision".
         fusion: false for Table 2's "w/o fusion".
@@ -140,43 +132,27 @@ class Generator(nn.Module):
     def __init__(
         self,
         mouth: int = 256,
-        widths: Sequence[int] = (64, 128),
-        channels: int = 256,
-        dim: int = 512,
-        hidden: int = 512,
-        alignment_blocks: int = 3,
-        decoder_blocks: int = 3,
-        landmark_widths: Sequence[int] = (32, 128),
-        speech_widths: Sequence[int] = (32, 64, 128, 256),
-        speech_blocks: Sequence[int] = (3, 4, 6, 3),
-        blend_widths: Sequence[int] = (32, 64, 128),
+        sizes: NetworkOptions | None = None,
+        *,
         alignment: bool = True,
         supervision: bool = True,
         fusion: bool = True,
     ) -> None:
         super().__init__()
-        stages = (widths, landmark_widths, blend_widths, speech_widths, speech_blocks)
-        if tuple(map(len, stages)) != (2, 2, 3, 4, 4):
-            raise DubbenchError(
-                "widths and landmark_widths are two numbers, blend_widths three, speech_widths and speech_blocks four; "
-                f"these are {', '.join(str(list(numbers)) for numbers in stages)}"
-            )
-        if dim % POSITIONS or dim < POSITIONS or mouth % 32:
-            raise DubbenchError(
-                f"a mouth of {mouth} pixels and features of {dim} cannot be divided as the networks do; give multiples "
-                f"of 32 and {POSITIONS}"
-            )
+        sizes = sizes or NetworkOptions()
+        _check(mouth, sizes)
+        dim, channels = sizes.dim, sizes.channels
         self.mouth, self.height, self.width, self.dim = mouth, *crop_shape(mouth), dim
-        self.audio_encoder = SpeechEncoder(dim, speech_widths, speech_blocks, BANDS)
-        self.source_encoder = PictureEncoder(3, widths, channels, dim)
-        self.reference_encoder = PictureEncoder(3 * REFERENCES, widths, channels, dim)
+        self.audio_encoder = SpeechEncoder(dim, sizes.speech_widths, sizes.speech_blocks, BANDS)
+        self.source_encoder = PictureEncoder(3, sizes.widths, channels, dim)
+        self.reference_encoder = PictureEncoder(3 * REFERENCES, sizes.widths, channels, dim)
         # Table 2's "w/o alignment" (4.6): without AdaIN nothing is left that landmarks would be used for.
-        self.landmark_encoder = LandmarkEncoder(landmark_widths, dim) if alignment else None
-        self.intra = IntraModality(dim, hidden, alignment_blocks, alignment)
+        self.landmark_encoder = LandmarkEncoder(sizes.landmark_widths, dim) if alignment else None
+        self.intra = IntraModality(dim, sizes.hidden, sizes.alignment_blocks, alignment)
         self.inter = InterModality(dim)
-        self.deformation = Deformation(2 * dim, channels, hidden)
-        self.decoder = Decoder(widths, channels, decoder_blocks, supervision)
-        self.blend = BlendNet(blend_widths) if fusion else None
+        self.deformation = Deformation(2 * dim, channels, sizes.hidden)
+        self.decoder = Decoder(sizes.widths, channels, sizes.decoder_blocks, supervision)
+        self.blend = BlendNet(sizes.blend_widths) if fusion else None
 
     def occlude(self, frames: Tensor) -> Tensor:
         """Frames [..., 3, H, W] with the mouth region, the face's lower half, set to zero."""
@@ -263,3 +239,18 @@ class Generator(nn.Module):
         filled = frames.to(generated.dtype, copy=True)
         filled[..., rows, columns] = generated[..., rows, columns]
         return filled
+
+
+def _check(mouth: int, sizes: NetworkOptions) -> None:
+    """Raise `DubbenchError` where sizes do not go together."""
+    stages = (sizes.widths, sizes.landmark_widths, sizes.blend_widths, sizes.speech_widths, sizes.speech_blocks)
+    if tuple(map(len, stages)) != (2, 2, 3, 4, 4):
+        raise DubbenchError(
+            "widths and landmark_widths are two numbers, blend_widths three, speech_widths and speech_blocks four; "
+            f"these are {', '.join(str(list(numbers)) for numbers in stages)}"
+        )
+    if sizes.dim % POSITIONS or sizes.dim < POSITIONS or mouth % 32:
+        raise DubbenchError(
+            f"a mouth of {mouth} pixels and features of {sizes.dim} cannot be divided as the networks do; give "
+            f"multiples of 32 and {POSITIONS}"
+        )

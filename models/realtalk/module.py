@@ -139,15 +139,7 @@ class RealTalk(TwoStageModel):
                     history=transformer.history_prior,
                     dropout=transformer.dropout,
                 ),
-                Renderer(
-                    size=size,
-                    coefficients=shapes + expressions + 6,
-                    widths=renderer.widths,
-                    stem=renderer.stem,
-                    blocks=renderer.blocks,
-                    alignment=renderer.alignment,
-                    heads=renderer.heads,
-                ),
+                Renderer(size, shapes + expressions + 6, renderer),
             ),
             lambda: AdversarialLoss(Discriminator(size, self.adversarial.widths), self.adversarial.r1_gamma),
             {

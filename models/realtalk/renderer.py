@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from dubbench.errors import DubbenchError
 from dubbench.models.layers.residual import ResidualBlock, group_norm
-from dubbench.models.realtalk.alignment import AlignmentKind, ReferenceModule, reference_module
+from dubbench.models.realtalk.alignment import ReferenceModule, reference_module
+from dubbench.models.realtalk.options import RendererOptions
 
 ALIGNED_STAGES = 2  # the last two of the encoder's: 1/8 and 1/16
 
@@ -117,11 +118,7 @@ class Renderer(nn.Module):
     Args:
         size: side S of the frames, a multiple of 2 ** d.
         coefficients: length of [shape, expression, pose]: 80 + 64 + 6 in the paper.
-        widths: channels of the d stages; not printed, see above.
-        stem: channels at full resolution.
-        blocks: residual blocks of a FIA module, 2 in the paper.
-        alignment: how the reference's texture is taken over; ``flow`` and ``deformation`` are Table 7's.
-        heads: attention heads; not printed.
+        options: of its networks.
         mlp: width of the MLPs of the coefficients; not printed.
 
     Raises:
@@ -132,21 +129,19 @@ class Renderer(nn.Module):
         self,
         size: int = 256,
         coefficients: int = 150,
-        widths: Sequence[int] = (128, 256, 512, 768),
-        stem: int = 64,
-        blocks: int = 2,
-        alignment: AlignmentKind = "attention",
-        heads: int = 8,
+        options: RendererOptions | None = None,
         mlp: int = 256,
     ) -> None:
         super().__init__()
-        _check(size, widths, heads, alignment)
+        options = options or RendererOptions()
+        widths, stem, blocks, heads = options.widths, options.stem, options.blocks, options.heads
+        _check(size, widths, heads, options.alignment)
         self.encoder = SharedEncoder(stem, widths)
         modules, steps = [], []
         for level in range(len(widths), 0, -1):
             channels, below = widths[level - 1], widths[level - 2] if level > 1 else stem
             aligned = level > len(widths) - ALIGNED_STAGES
-            module = reference_module(alignment, channels, size >> level, heads) if aligned else None
+            module = reference_module(options.alignment, channels, size >> level, heads) if aligned else None
             modules.append(FacialIdentityAlignment(channels, coefficients, hidden=mlp, blocks=blocks, reference=module))
             # Before the enlargement a 1 x 1 convolution gives the same as after it, at a quarter of the cost.
             steps.append(nn.Conv2d(channels, below, 1))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dubbench.cli import main
 from dubbench.errors import DubbenchError
+from dubbench.models.realtalk.options import RendererOptions
 from dubbench.models.realtalk.renderer import Renderer
 from dubbench.models.sync_expert.module import SyncExpert
 from dubbench.training.onnx_export import export
@@ -19,7 +20,7 @@ SIZE = 32
 
 def renderer() -> tuple[nn.Module, dict[str, Tensor], list[str]]:
     torch.manual_seed(0)
-    net = Renderer(SIZE, 20, (16, 32), 8, blocks=1)
+    net = Renderer(SIZE, 20, RendererOptions(widths=(16, 32), stem=8, blocks=1))
     return net, inputs(2), ["frames"]
 
 

@@ -10,6 +10,7 @@ from dubbench.errors import DubbenchError
 from dubbench.face.crops import crop_shape, mouth_region
 from dubbench.models.g4g.adaptive_affine import adaptive_affine
 from dubbench.models.g4g.networks import Generator, GeneratorOutput, References
+from dubbench.models.g4g.options import NetworkOptions
 
 MOUTH = 32
 HEIGHT, WIDTH = crop_shape(MOUTH)
@@ -17,7 +18,6 @@ HEIGHT, WIDTH = crop_shape(MOUTH)
 
 def small(**options: Any) -> Generator:  # noqa: ANN401
     sizes: dict[str, Any] = {
-        "mouth": MOUTH,
         "widths": (4, 8),
         "channels": 8,
         "dim": 32,
@@ -29,7 +29,8 @@ def small(**options: Any) -> Generator:  # noqa: ANN401
         "speech_blocks": (1, 1, 1, 1),
         "blend_widths": (4, 8, 8),
     }
-    return Generator(**{**sizes, **options}).eval()
+    sizes |= {name: options.pop(name) for name in sizes if name in options}
+    return Generator(options.pop("mouth", MOUTH), NetworkOptions(**sizes), **options).eval()
 
 
 def inputs(count: int, clips: int = 1) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from dubbench.errors import DubbenchError
 from dubbench.models.realtalk.alignment import ReferenceAttention, ReferenceDeformation, ReferenceFlow
+from dubbench.models.realtalk.options import RendererOptions
 from dubbench.models.realtalk.renderer import AdaIN, FacialIdentityAlignment, Renderer, blend
 
 SIZE, COEFFICIENTS = 32, 20
@@ -24,10 +25,16 @@ TABLE_7 = [
 ]
 
 
+def built(**options: Any) -> Renderer:  # noqa: ANN401
+    """A renderer of options of both kinds: its own, and those of its networks."""
+    own = {name: options.pop(name) for name in ("size", "coefficients", "mlp") if name in options}
+    return Renderer(options=RendererOptions(**options), **own)
+
+
 def small(**options: Any) -> Renderer:  # noqa: ANN401
     """A narrow renderer whose reference modules start from no zeros."""
     torch.manual_seed(0)
-    net = Renderer(SIZE, COEFFICIENTS, (24, 48, 96, 128), 16, **options)
+    net = built(size=SIZE, coefficients=COEFFICIENTS, **{"widths": (24, 48, 96, 128), "stem": 16, **options})
     for name, parameter in net.named_parameters():
         if name.endswith(("flow.weight", "offsets.weight")):
             nn.init.normal_(parameter, std=0.02)
@@ -44,7 +51,7 @@ def example(frames: int = 4, references: int = 2) -> tuple[Tensor, Tensor, Tenso
 @pytest.mark.parametrize(("options", "millions"), TABLE_7)
 def test_sizes_are_those_of_table_7(options: dict[str, Any], millions: float) -> None:
     with torch.device("meta"):
-        net = Renderer(**options)
+        net = built(**options)
     assert sum(p.numel() for p in net.parameters()) / 1e6 == pytest.approx(millions, rel=0.03)
 
 
@@ -217,4 +224,4 @@ def test_memory_layout_and_precision_do_not_matter() -> None:
 )
 def test_sizes_that_do_not_go_together_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(DubbenchError, match=message), torch.device("meta"):
-        Renderer(**options)
+        built(**options)
