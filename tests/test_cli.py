@@ -61,6 +61,8 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         ),
         (["fit", "--model", "g4g_tiny", "--model.size", "60", "--dataset", "grid"], 1, "take a multiple of 8"),
         (["fit", "--model", "radio", "--model.optim.lr", "fast", "--dataset", "grid"], 2, "lr"),
+        (["fit"], 1, "--model and --dataset are missing; see --help"),
+        (["validate", "--model", "radio_tiny", "--dataset", "grid"], 1, "--ckpt_path is missing"),
         (["fit", "--model", "radio", "--dataset", "grid", "--lr", "1"], 2, "unrecognized arguments: --lr"),
         (["eval", "--dataset", "grid", "--videos", ".", "--model.optim.lr=1", "2"], 2, "unrecognized arguments: 2"),
         (["eval", "--dataset", "grid", "--videos", ".", "--data.val_windows", "few"], 2, "val_windows"),

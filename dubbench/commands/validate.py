@@ -2,7 +2,7 @@
 
 import argparse
 
-from dubbench.training.common_options import CONSTRUCTORS, add_common_options
+from dubbench.training.common_options import CONSTRUCTORS, add_common_options, check_given
 
 __all__ = ["CONSTRUCTORS", "add_arguments", "run"]
 
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure; raises as LightningCLI, the model and the data do."""
+    check_given(options, "model", "dataset", "ckpt_path")
     from dubbench.training import lightning_cli
 
     if options.help_all:

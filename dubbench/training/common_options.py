@@ -5,6 +5,8 @@ These options are declared for ``--help``; `dubbench.training.lightning_cli` rea
 
 import argparse
 
+from dubbench.errors import DubbenchError
+
 CONSTRUCTORS = ("--model.", "--data.", "--dataset.", "--trainer.")
 
 
@@ -21,5 +23,22 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     add("--seed_everything", metavar="N", help="of weights, batches and references (default: 0)")
     add("--trainer", metavar="FILE", help="YAML file of the trainer's options")
     add("--config", "-c", metavar="FILE", help="YAML file of all options, such as a run's config.yaml")
-    add("--print_config", nargs="?", metavar="skip_default", help="print what all options are as YAML, and stop")
+    add(
+        "--print_config",
+        nargs="?",
+        const="",
+        metavar="skip_default",
+        help="print what all options are as YAML, and stop",
+    )
     add("--help_all", action="store_true", help="list the options of --model NAME, the data and the trainer, and stop")
+
+
+def check_given(options: argparse.Namespace, *names: str) -> None:
+    """See that options that no run can do without are on the command line, unless a config may hold them.
+
+    Raises:
+        DubbenchError: if one is not.
+    """
+    missing = [f"--{name}" for name in names if getattr(options, name) is None]
+    if missing and not (options.config or options.help_all or options.print_config is not None):
+        raise DubbenchError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; see --help")
