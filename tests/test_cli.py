@@ -87,6 +87,11 @@ def test_wrong_input_is_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_class_tells_its_options_without_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "--model.help", "dubbench.models.radio.module.Radio"]) == 0
+    assert "--model.optim.lr" in capsys.readouterr().out
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"dubbench {__version__}\n"

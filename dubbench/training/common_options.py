@@ -40,5 +40,6 @@ def check_given(options: argparse.Namespace, *names: str) -> None:
         DubbenchError: if one is not.
     """
     missing = [f"--{name}" for name in names if getattr(options, name) is None]
-    if missing and not (options.config or options.help_all or options.print_config is not None):
+    asks = options.help_all or options.print_config is not None or any(word.endswith(".help") for word in options.words)
+    if missing and not (options.config or asks):
         raise DubbenchError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; see --help")
