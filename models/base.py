@@ -191,6 +191,11 @@ class DubbingModel(L.LightningModule):
         raise DubbenchError(f"{type(self).__name__} generates no frames, so there is nothing to dub or score")
 
     @property
+    def aligned_size(self) -> int:
+        """Side of the frames that `dub` gives; a window of face crops has the mouth region's instead."""
+        return len(self.paste_mask())
+
+    @property
     def generates_frames(self) -> bool:
         """Whether there is a `dub`: a sync expert and a style encoder have none."""
         return type(self).dub is not DubbingModel.dub

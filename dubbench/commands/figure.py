@@ -8,27 +8,15 @@ from pathlib import Path
 from dubbench.core.config_names import names
 from dubbench.errors import DubbenchError
 
-KINDS = {
-    "attention": "where patches of RADIO's lower half look in the reference (its Figure 5)",
-    "robustness": "one clip dubbed with several references, and the spread of each metric (RADIO's Figure 4)",
-    "strip": "frames of several methods on one clip, a row a method",
-    "styles": "speaking styles in the plane by t-SNE (PersonaTalk's Figure 5)",
-}
 OF_THE_VERB = ("kind", "words", "constructors")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the kinds of figures, each with the options that its module's ``make`` takes."""
     kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
-    declare: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-        "attention": _attention_options,
-        "robustness": _robustness_options,
-        "strip": _strip_options,
-        "styles": _styles_options,
-    }
-    for name, summary in KINDS.items():
+    for name, (summary, declare) in KINDS.items():
         kind = kinds.add_parser(name, help=summary, description=summary)
-        declare[name](kind)
+        declare(kind)
         kind.add_argument("--out", required=True, type=Path, metavar="PNG")
 
 
@@ -96,6 +84,17 @@ def _add_clip(parser: argparse.ArgumentParser) -> None:
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
+
+
+KINDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "attention": ("where patches of RADIO's lower half look in the reference (its Figure 5)", _attention_options),
+    "robustness": (
+        "one clip dubbed with several references, and the spread of each metric (RADIO's Figure 4)",
+        _robustness_options,
+    ),
+    "strip": ("frames of several methods on one clip, a row a method", _strip_options),
+    "styles": ("speaking styles in the plane by t-SNE (PersonaTalk's Figure 5)", _styles_options),
+}
 
 
 def run(options: argparse.Namespace) -> int:

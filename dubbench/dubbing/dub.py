@@ -95,7 +95,7 @@ def dub(
     _check(model, checkpoint, video, audio, out=out, options=options)
     layout, about = layout_of(video), probe(video)
     mark = None if options.mark is None else drawn_text(options.mark, layout.width, layout.height)
-    side = len(model.paste_mask())
+    side = model.aligned_size
     digests = {"video": sha256(video), "audio": sha256(audio), "checkpoint": sha256(checkpoint)}
     with FaceMesh(max_faces=FACES) as mesh:
         identity: dict[str, Any] = {

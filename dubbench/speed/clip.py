@@ -36,14 +36,9 @@ def find_clip(root: Path, name: str | None, frames: int) -> PreparedClip:
     return PreparedClip(root, name)
 
 
-def side(model: DubbingModel) -> int:
-    """Side of the aligned frames that a model gives; a window of face crops has the mouth region's."""
-    return len(model.paste_mask())
-
-
 def demo_clip_of(model: DubbingModel) -> Path:
     """The demo clip, prepared as a model wants it; coefficients mean nothing but to a trained model's face model."""
-    return demo_clip(side(model), model.window.geometry, model.face_model)
+    return demo_clip(model.aligned_size, model.window.geometry, model.face_model)
 
 
 def demo_clip(size: int, geometry: str = "", face: LinearFaceModel | None = None) -> Path:

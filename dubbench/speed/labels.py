@@ -8,7 +8,6 @@ import torch
 from dubbench import __version__
 from dubbench.core.files import sha256
 from dubbench.models.base import DubbingModel
-from dubbench.speed.clip import side
 
 
 def labels(
@@ -37,7 +36,7 @@ def labels(
         "device": processor(device),
         "precision": precision,
         "compile": compiler,
-        "size": str(side(model)),
+        "size": str(model.aligned_size),
         "threads": str(torch.get_num_threads()),
         "weights": sha256(checkpoint)[:12] if checkpoint else f"fresh, seed {seed}",
         "torch": str(torch.__version__),

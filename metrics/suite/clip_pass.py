@@ -18,7 +18,7 @@ from dubbench.metrics.common.clips import Box, Clip, ClipStream, Image, NoValue
 from dubbench.metrics.common.features import write_features
 from dubbench.metrics.common.frames import Frames
 from dubbench.metrics.suite.code import MetricCode
-from dubbench.metrics.suite.frame_values import score
+from dubbench.metrics.suite.frame_values import frame_values
 
 NO_FACE = "no frame shows a face in both the video and its ground truth"
 
@@ -74,7 +74,7 @@ class ClipPass(AbstractContextManager["ClipPass"]):
     @torch.inference_mode()
     def add(self, frames: Frames) -> None:
         """Take the crops of some frames."""
-        for name, values in score(frames, self._metrics, self._networks).items():
+        for name, values in frame_values(frames, self._metrics.values(), self._networks).items():
             self._sums[name] += float(values.sum())
             self._counts[name] += len(values)
         for stream in self._streams.values():

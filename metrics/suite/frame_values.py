@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dubbench.metrics.common.frames import Frames
-from dubbench.metrics.suite.code import metric_code
+from dubbench.metrics.suite.code import MetricCode, metric_code
 
 OF_FRAMES = ("pixels", "landmarks", "crops", "faces")
 
@@ -23,7 +23,11 @@ def score(frames: Frames, names: Iterable[str], networks: Mapping[str, Any] | No
     Returns:
         By name, float64 values: [N] for pixels and crops, else one for each frame that has what is needed.
     """
-    metrics = [metric_code(name) for name in names]
+    return frame_values(frames, [metric_code(name) for name in names], networks or {})
+
+
+def frame_values(frames: Frames, metrics: Iterable[MetricCode], networks: Mapping[str, Any]) -> dict[str, Tensor]:
+    """`score` with metrics that are at hand, as a clip's pass has them for all its frames."""
     chosen = [metric for metric in metrics if metric.definition.needs in OF_FRAMES]
     portions = frames.pixels() if any(metric.definition.needs == "pixels" for metric in chosen) else []
     found: dict[str, Tensor] = {}
@@ -34,5 +38,5 @@ def score(frames: Frames, names: Iterable[str], networks: Mapping[str, Any] | No
         elif needs == "landmarks":
             found[name] = metric.compute(*frames.pairs)
         else:
-            found[name] = metric.compute(frames, (networks or {}).get(metric.definition.network))
+            found[name] = metric.compute(frames, networks.get(metric.definition.network))
     return found
