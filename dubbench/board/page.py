@@ -1,6 +1,7 @@
 """A leaderboard as one HTML file that works from disk: no server, no network, nothing beside it but videos."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,15 +11,19 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from dubbench import __version__
-from dubbench.board import claims, words
+from dubbench.board import claims, curves, words
+from dubbench.board.curves import ClipCurves, clip_curves
+from dubbench.board.entries import TIMING
 from dubbench.board.plots import colours, speeds_of, spreads, tradeoffs
-from dubbench.board.ranking import Group
+from dubbench.board.ranking import LEADING, Group
 from dubbench.board.significance import DEFINITION
 from dubbench.board.videos import ClipVideos, How, Shelf
 from dubbench.core.files import write_text
 from dubbench.metrics.catalogue import Better
 from dubbench.results.numbers import ARROWS, decimals, millions, number, p_value
 from dubbench.speed import report as speed_report
+
+SCRIPTS = ("page.js", "player.js", "links.js")
 
 
 @dataclass(frozen=True)
@@ -108,13 +113,17 @@ class Section:
         columns: metrics.
         lines: rows, those of the methods in the order of the first leading metric.
         order: that metric; empty where nothing is ranked.
+        leading: how many of the columns keep their place longer than the count of parameters does.
         remarks: what a reader must know.
         lacking: metrics without any value, and the reason.
         absent: how many metrics these are.
         failures: row, clip, metric where it is one, and the reason.
+        unshown: row, clip and why its video is there and cannot be shown.
         missing: clips that the protocol names and that were not scored, and why.
         tests: metric, row, best, difference, its unit, p, corrected p, clips and verdict.
         videos: clips to play.
+        curves: of the mouths in these clips.
+        unrecorded: rows that lack the curve of a clip.
         tradeoffs: plots of quality against speed.
         source: where its times come from.
         spreads: plots of clips.
@@ -127,13 +136,17 @@ class Section:
     columns: tuple[PageColumn, ...]
     lines: tuple[Line, ...]
     order: str
+    leading: int
     remarks: tuple[str, ...]
     lacking: tuple[tuple[str, str], ...]
     absent: int
     failures: tuple[tuple[str, str, str, str], ...]
+    unshown: tuple[tuple[str, str, str], ...]
     missing: tuple[tuple[str, str], ...]
     tests: tuple[tuple[str, ...], ...]
     videos: tuple[ClipVideos, ...]
+    curves: tuple[ClipCurves, ...]
+    unrecorded: tuple[str, ...]
     tradeoffs: tuple[Markup, ...]
     source: str
     spreads: tuple[Markup, ...]
@@ -149,10 +162,11 @@ def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_repor
         how: what becomes of the videos, see `dubbench.board.videos.Shelf`.
         count: clips to show of each group.
     """
-    shelf = Shelf(path, how, count)
+    shelf = Shelf(path, how, count, sum(len(group.entries) for group in groups))
     shades = colours(groups)
     sections = [
-        section(f"g{index}", group, speeds=speeds, shelf=shelf, shades=shades) for index, group in enumerate(groups, 1)
+        section(key, group, speeds=speeds, shelf=shelf, shades=shades)
+        for key, group in zip(_keys(groups), groups, strict=True)
     ]
     corpora = {
         dataset: ([own for own in sections if own.group.labels["dataset"] == dataset], claims.blocks(dataset))
@@ -164,6 +178,9 @@ def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_repor
         corpora=corpora,
         sections=sections,
         definitions=[(metric, words.heading(metric), *words.definition(metric)) for metric in shown],
+        opening=curves.DEFINITION,
+        unit=curves.UNIT,
+        unrecorded=curves.ABSENT,
         significance=DEFINITION,
         mark=claims.MARK,
         speeds=_speeds(speeds),
@@ -171,10 +188,19 @@ def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_repor
         claimed=speed_report.printed_speeds() if speeds else [],
         version=__version__,
         style=Markup(_file("page.css")),
-        script=Markup(_file("page.js")),
+        script=Markup("".join(map(_file, SCRIPTS))),
     )  # fmt: skip
     write_text(path, text)
     shelf.sweep()
+
+
+def _keys(groups: Sequence[Group]) -> list[str]:
+    """Names of the tables in links: what a table is of, so that a link holds on a page with more results."""
+    keys: list[str] = []
+    for group in groups:
+        key = re.sub(r"[^A-Za-z0-9_-]+", "-", "-".join(("table", *group.labels.values())))
+        keys.append(key if key not in keys else f"{key}-{len(keys) + 1}")
+    return keys
 
 
 def _file(name: str) -> str:
@@ -191,6 +217,8 @@ def section(
     indices = sorted(
         range(len(named)), key=lambda index: (not named[index][1].end, ranks.get(index, len(named)), index)
     )
+    videos = shelf.fill(group)
+    drawn = [clip_curves(group, shown.clip, driving=shown.driving, count=shelf.most) for shown in videos]
     failures = [(name, clip, "", reason) for name, entry in named for clip, reason in entry.failed.items()]
     failures += [
         (name, clip, words.heading(metric), reason)
@@ -203,16 +231,22 @@ def section(
         group=group,
         title=words.title(group),
         apart=words.apart(group),
-        columns=tuple(_column(group, metric) for metric in group.metrics),
+        columns=tuple(_column(group, metric) for metric in words.by_weight(group.metrics)),
         lines=tuple(_line(group, index, shades) for index in indices),
         order=order,
+        leading=sum(metric in (*LEADING, TIMING) for metric in group.metrics),
         remarks=tuple(words.remarks(group)),
         lacking=tuple(words.lacking(group)),
         absent=len({metric for entry in group.entries for metric in entry.absent}),
         failures=tuple(failures),
+        unshown=tuple(
+            (group.names[index], shown.clip, why) for shown in videos for index, why in shown.unshown.items()
+        ),
         missing=tuple({clip: why for entry in group.entries for clip, why in entry.missing.items()}.items()),
         tests=tuple(_tests(group)),
-        videos=tuple(shelf.fill(group)),
+        videos=tuple(videos),
+        curves=tuple(drawn),
+        unrecorded=tuple(_unrecorded(group, videos, drawn)),
         tradeoffs=tuple(tradeoffs(group, speeds, shades)),
         source=f"Times from {speeds_of(group, speeds)[1]}",
         spreads=tuple(spreads(group, shades)),
@@ -243,7 +277,7 @@ def _line(group: Group, index: int, shades: Mapping[str, str]) -> Line:
         colour=shades[group.names[index]],
         clips=words.scored(entry),
         lacks=bool(entry.failures),
-        cells=tuple(_cell(group, index, metric) for metric in group.metrics),
+        cells=tuple(_cell(group, index, metric) for metric in words.by_weight(group.metrics)),
         parameters=words.parameters(entry),
         count=entry.facts.get("parameters", ""),
         checkpoint=entry.facts.get("checkpoint_sha256", ""),
@@ -260,7 +294,7 @@ def _cell(group: Group, index: int, metric: str) -> Cell:
     return Cell(
         value=value,
         sort="" if row is None or math.isnan(row.value) else repr(row.value).replace("inf", "Infinity"),
-        limits=words.span(row),
+        limits=words.span(row, "–" if row and row.ci_low >= 0 else " to "),
         rank=rank if rank <= 2 else 0,
         test=told,
         alike=test is not None and test.alike,
@@ -280,14 +314,28 @@ def _tests(group: Group) -> list[tuple[str, ...]]:
     return found
 
 
-def _clips(section: Section) -> list[dict[str, list[str]]]:
-    """Videos and what stands in for them, in the order of the lines."""
+def _unrecorded(group: Group, videos: Sequence[ClipVideos], drawn: Sequence[ClipCurves]) -> list[str]:
+    """Rows without a curve on a clip that they were scored on."""
+    pairs = list(zip(videos, drawn, strict=True))
+    return [
+        name
+        for index, (name, entry) in enumerate(zip(group.names, group.entries, strict=True))
+        if any(not curves.rows[index] and shown.clip not in entry.failed for shown, curves in pairs)
+    ]
+
+
+def _clips(section: Section) -> list[dict[str, object]]:
+    """What the player shows of each clip, in the order of the lines."""
+    order = [line.index for line in section.lines]
     return [
         {
-            "urls": [shown.urls[line.index] for line in section.lines],
-            "notes": [shown.notes[line.index] for line in section.lines],
+            "clip": shown.clip,
+            "ratio": round(shown.ratio, 4),
+            **{name: [getattr(shown, name)[index] for index in order] for name in ("urls", "notes", "posters")},
+            **{name: getattr(drawn, name) for name in ("width", "top", "grid", "speaker", "source")},
+            **{name: [getattr(drawn, name)[index] for index in order] for name in ("rows", "told")},
         }
-        for shown in section.videos
+        for shown, drawn in zip(section.videos, section.curves, strict=True)
     ]
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
+from dubbench.board import curves, posters
 from dubbench.board.entries import Entry
 from dubbench.board.ranking import Group
 from dubbench.core.files import atomic, inside, sha256
 from dubbench.core.tables import read_csv
 from dubbench.errors import DubbenchError
-from dubbench.media.container import opened
+from dubbench.media import MediaError
+from dubbench.media.container import Image, opened
 from dubbench.results.videos import Matches, match, names_below
 
 How = Literal["copy", "link", "none"]
@@ -36,26 +38,34 @@ class ClipVideos:
         driving: the clip whose speech drives it; empty where it is its own.
         urls: by index of the row in its group; empty where there is no video.
         notes: why there is none.
+        posters: the picture that stands for each until it plays, as a data URI; empty where there is no video.
+        ratio: width over height of the pictures.
+        unshown: by index, why a video that is there cannot be shown.
     """
 
     clip: str
     driving: str
     urls: tuple[str, ...]
     notes: tuple[str, ...]
+    posters: tuple[str, ...]
+    ratio: float
+    unshown: Mapping[int, str]
 
 
 class Shelf:
     """Finds the videos of rows, and puts them within reach of a page."""
 
-    def __init__(self, page: Path, how: How, count: int) -> None:
+    def __init__(self, page: Path, how: How, count: int, rows: int) -> None:
         """Make the shelf of a page.
 
         Args:
             page: the file of the page.
             how: copy the videos into ``<page>_files`` beside it, link them where they lie, or show none.
             count: clips to show of a group.
+            rows: of all groups; times ``count``, ``most``, they say how much of the page a video's poster may take.
         """
         self.page, self.how, self.count = page, how, count
+        self.most = max(1, rows * count)
         self.folder = page.with_name(f"{page.stem}_files")
         self._copies: dict[Path, str] = {}
         self._names: dict[Path, list[str]] = {}
@@ -74,7 +84,12 @@ class Shelf:
         driving = {clip: driver for entry in group.entries for clip, driver in _pairing(entry).items()}
         notes = {clip: [_note(folders, clip) for folders in found] for clip in chosen}
         return [
-            self._shown(clip, driving.get(clip, ""), list(zip(known[clip], notes[clip], group.entries, strict=True)))
+            self._shown(
+                clip,
+                driving.get(clip, ""),
+                rows=list(zip(known[clip], notes[clip], group.entries, strict=True)),
+                frame=curves.widest(group, clip, posters.FRAMES),
+            )
             for clip in chosen
         ]
 
@@ -86,13 +101,29 @@ class Shelf:
                 if COPY.fullmatch(path.name) and path.name not in kept:
                     path.unlink()
 
-    def _shown(self, clip: str, driving: str, rows: Sequence[tuple[Path | None, str, Entry]]) -> ClipVideos:
-        urls, notes = [], []
-        for path, lacking, entry in rows:
-            note = entry.failed.get(clip, lacking) if path is None else unplayable(path)
-            urls.append("" if note or path is None else self._url(path, entry.method, clip))
+    def _shown(
+        self, clip: str, driving: str, rows: Sequence[tuple[Path | None, str, Entry]], frame: int | None
+    ) -> ClipVideos:
+        urls, notes, pictures, unshown = [], [], [], {}
+        ratio = 0.0
+        for index, (path, lacking, entry) in enumerate(rows):
+            image, note = (None, entry.failed.get(clip, lacking)) if path is None else seen(path, frame)
+            if path is not None and image is None:
+                unshown[index] = note
+            if image is not None:
+                ratio = ratio or image.shape[1] / image.shape[0]
+            urls.append("" if image is None or path is None else self._url(path, entry.method, clip))
             notes.append(note)
-        return ClipVideos(clip, driving, tuple(urls), tuple(notes))
+            pictures.append("" if image is None else posters.poster(image, posters.ROOM // self.most))
+        return ClipVideos(
+            clip=clip,
+            driving=driving,
+            urls=tuple(urls),
+            notes=tuple(notes),
+            posters=tuple(pictures),
+            ratio=ratio or 1.0,
+            unshown=unshown,
+        )
 
     def _url(self, path: Path, method: str, clip: str) -> str:
         if self.how == "link":
@@ -140,6 +171,16 @@ def _pairing(entry: Entry) -> dict[str, str]:
     paths = [folder / "pairing.csv" for folder in entry.folders]
     lines = [line for path in paths if path.is_file() for line in read_csv(path, ("clip", "driving"))]
     return {line["clip"]: line["driving"] for line in lines}
+
+
+def seen(path: Path, frame: int | None) -> tuple[Image | None, str]:
+    """A frame that stands for a video, as `dubbench.board.posters.still` takes it; or why a browser cannot show it."""
+    if note := unplayable(path):
+        return None, note
+    try:
+        return posters.still(path, frame), ""
+    except MediaError as error:
+        return None, str(error)
 
 
 def unplayable(path: Path) -> str:

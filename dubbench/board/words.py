@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from dubbench.board.entries import TIMING, Entry
-from dubbench.board.ranking import Group
+from dubbench.board.ranking import LEADING, Group
 from dubbench.board.significance import Comparison
 from dubbench.metrics.catalogue import DEFINITIONS, Better
 from dubbench.results.numbers import decimals, directed, millions, p_value
@@ -33,16 +33,25 @@ def main_of(metrics: Iterable[str]) -> list[str]:
     return [name for name in (*MAIN, *others, TIMING) if name in asked]
 
 
+def by_weight(metrics: Iterable[str]) -> list[str]:
+    """Metrics in the order in which they keep their place where not all fit: those that lead, times, others, minor."""
+    asked = list(metrics)
+    main = main_of(asked)
+    first = [name for name in (*LEADING, TIMING) if name in main]
+    rest = [name for name in main if name not in first]
+    return [*first, *rest, *(name for name in asked if name not in main)]
+
+
 def short(row: Row | None) -> str:
     """A value with the decimals that its unit deserves; nothing for none."""
     return "" if row is None else decimals(row.value, row.unit)
 
 
-def span(row: Row | None) -> str:
+def span(row: Row | None, between: str = " to ") -> str:
     """The interval's two ends; nothing where there is none, or no width."""
     if row is None or math.isnan(row.ci_low) or row.ci_low == row.ci_high:
         return ""
-    return f"{decimals(row.ci_low, row.unit)} to {decimals(row.ci_high, row.unit)}"
+    return f"{decimals(row.ci_low, row.unit)}{between}{decimals(row.ci_high, row.unit)}"
 
 
 def heading(metric: str) -> str:

@@ -46,6 +46,7 @@ class ScoringJob:
         rules: the protocol.
         seed: draws a method's native references.
         prepared: the prepared clip that dubbers work on; None for videos that are only scored.
+        driver: the prepared clip whose speech it is, where that is another one.
     """
 
     footage: Footage
@@ -53,6 +54,7 @@ class ScoringJob:
     rules: Rules
     seed: int = 0
     prepared: PreparedClip | None = None
+    driver: PreparedClip | None = None
 
     @property
     def clip(self) -> PreparedClip:

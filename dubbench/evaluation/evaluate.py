@@ -64,7 +64,9 @@ def evaluate(
 
     ``out`` gets ``summary.csv`` (a row a method and metric), ``clips.csv`` (a row a method, clip and metric),
     ``run.json`` (everything the numbers depend on, and what failed why), ``pairing.csv`` under a cross protocol,
-    ``videos/<method>/<clip>.mp4`` with the driving speech, and ``parts/``, from which a run that was stopped goes on.
+    ``videos/<method>/<clip>.mp4`` with the driving speech, and ``parts/``, from which a run that was stopped goes on:
+    ``parts/<method>/<clip>.json`` has the clip's values and how far the mouth is open in each frame, see
+    `dubbench.results.rows.ClipResult`.
     Metrics whose pretrained file is not here have no row; ``run.json`` says why.
     Only timings differ between two runs.
 
@@ -213,7 +215,12 @@ def _job(name: str, run: Run, backend: str) -> tuple[ScoringJob, dict[str, Any]]
     footage = SourceFootage.find(clip, run.source_root)
     driver = PreparedClip(run.root, run.driving[name]) if run.driving else clip
     job = ScoringJob(
-        footage=footage, speech=_fitted(driver, clip.info.frames), rules=run.protocol, seed=run.seed, prepared=clip
+        footage=footage,
+        speech=_fitted(driver, clip.info.frames),
+        rules=run.protocol,
+        seed=run.seed,
+        prepared=clip,
+        driver=driver if run.driving else None,
     )
     stamp = {
         "clip": clip.info.as_dict(),

@@ -17,6 +17,7 @@ from dubbench.evaluation.crops import Geometry, aligned_faces, nearest_face
 from dubbench.evaluation.footage import CHUNK, Faces
 from dubbench.evaluation.landmark_cache import Face
 from dubbench.face.landmarks import FaceMesh, points_68
+from dubbench.face.opening import mouth_opening
 from dubbench.face.warp import warp
 from dubbench.media import MediaError
 from dubbench.media.container import Image
@@ -26,7 +27,7 @@ from dubbench.metrics.common.frames import Frames, Truth
 from dubbench.metrics.csim import face_crop, five_points
 from dubbench.metrics.suite import Suite
 from dubbench.metrics.suite.clip_pass import ClipPass
-from dubbench.results.rows import GROUND_TRUTH, INFORMATIVE, ClipResult
+from dubbench.results.rows import DRIVER, GROUND_TRUTH, INFORMATIVE, OPENING, ClipResult
 
 FEATURES = ".inception"
 
@@ -57,6 +58,7 @@ class CandidateScorer:
         self._crops: list[Image] = []
         self._faces: list[Image] = []
         self._points: list[NDArray[np.float64] | None] = []
+        self._opening: list[float | None] = []
 
     def __enter__(self) -> "CandidateScorer":
         """Start the candidate."""
@@ -126,6 +128,7 @@ class CandidateScorer:
                 self.fail(error)
             self.frames += len(self._crops)
             self.missed += int((~found).sum())
+            self._opening += mouth_opening(points, geometry.points[: len(points)], found)
         for kept in (self._crops, self._faces, self._points):
             kept.clear()
 
@@ -166,7 +169,17 @@ class CandidateScorer:
             missed=self.missed,
             values=values,
             notes=scores.notes,
+            curves={OPENING: self._opening, **self._driver()},
         )
+
+    def _driver(self) -> dict[str, list[float | None]]:
+        """For the ground truth, the opening of the mouth of whoever speaks, where that is another clip."""
+        driver = self.job.driver
+        if self.candidate.name != GROUND_TRUTH or driver is None:
+            return {}
+        indices = range(min(self.frames, driver.info.frames))
+        points = driver.points(indices)
+        return {DRIVER: mouth_opening(points, points, driver.detected(indices))}
 
     def _floor(self) -> dict[str, float]:
         """For the ground truth's video, the landmark distances that nothing but encoding and detecting again makes."""

@@ -15,6 +15,8 @@ from dubbench.results.numbers import number
 
 GROUND_TRUTH = "ground_truth"
 COPY_REFERENCE = "copy_reference"
+# Curves of a clip: of the row's own mouth, and beside the ground truth's of the clip whose speech drives it.
+OPENING, DRIVER = "opening", "driver"
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 BLOCK = 100
@@ -60,6 +62,9 @@ class ClipResult:
         values: mean over frames by metric; a metric without any frame is absent.
         failure: why the clip could not be scored, else empty; then there are no values.
         notes: by metric, why it has no value.
+        curves: by `OPENING` and `DRIVER`, a number a frame as `dubbench.face.opening` defines it, None without a face.
+            The driver's stands with the ground truth's, where another clip's speech drives this one. Nothing is
+            ranked by them, and results of earlier versions have none.
     """
 
     method: str
@@ -70,6 +75,7 @@ class ClipResult:
     values: dict[str, float] = field(default_factory=dict)
     failure: str = ""
     notes: dict[str, str] = field(default_factory=dict)
+    curves: dict[str, list[float | None]] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Write atomically as JSON; infinity is the text ``inf``."""
@@ -82,8 +88,12 @@ class ClipResult:
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
             fields["values"] = {key: float(value) for key, value in fields["values"].items()}
+            fields["curves"] = {
+                key: [None if value is None else float(value) for value in curve]
+                for key, curve in fields.get("curves", {}).items()
+            }
             return cls(**fields)
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
 
