@@ -10,7 +10,6 @@ from dubbench.board.entries import Entry
 from dubbench.board.ranking import Group
 from dubbench.core.files import inside
 from dubbench.errors import DubbenchError
-from dubbench.face.opening import DIGITS
 from dubbench.media import FPS
 from dubbench.results.rows import DRIVER, GROUND_TRUTH, OPENING, ClipResult
 
@@ -20,7 +19,8 @@ DEFINITION = (
 )
 UNIT = "% of the distance of the outer eye corners"
 ABSENT = "their results are older than these curves, or incomplete; dubbench eval into a new folder records them"
-SCALE = 10**DIGITS
+# What is recorded has four decimals, so nothing is rounded here.
+SCALE = 10_000
 PERCENT = SCALE // 100
 # The highest line is at a multiple of this, and never below it: a still mouth looks still.
 STEP = 5 * PERCENT
@@ -66,8 +66,7 @@ def clip_curves(group: Group, clip: str, driving: str, count: int) -> ClipCurves
     """
     found = [_recorded(entry, clip) for entry in group.entries]
     rows = [curves.get(OPENING, ()) for curves in found]
-    truths = [each for entry, each in zip(group.entries, found, strict=True) if entry.method == GROUND_TRUTH and each]
-    truth = truths[0] if truths else {}
+    truth = _truth(group, clip)
     source: Curve = truth.get(OPENING, ()) if driving else ()
     speaker: Curve = truth.get(DRIVER if driving else OPENING, ())
     every = [*rows, source, speaker]
@@ -89,11 +88,21 @@ def clip_curves(group: Group, clip: str, driving: str, count: int) -> ClipCurves
     )
 
 
-def widest(group: Group, clip: str, most: int) -> int | None:
-    """The frame, among the first ``most``, where the source's mouth is open widest; None where nothing is recorded."""
-    truth = next((entry for entry in group.entries if entry.method == GROUND_TRUTH), None)
-    curve = _recorded(truth, clip).get(OPENING, ())[:most] if truth else ()
-    return max((frame for frame, value in enumerate(curve) if value is not None), key=lambda k: curve[k], default=None)
+def widest(group: Group, clip: str, driving: str, most: int) -> int | None:
+    """The frame, among the first ``most``, where the mouth of whoever speaks is open widest.
+
+    Args:
+        group: the rows.
+        clip: id.
+        driving: id of the clip whose speech drives it; empty where it is its own.
+        most: frames to look at.
+
+    Returns:
+        Its number; None where nothing is recorded.
+    """
+    curve = _truth(group, clip).get(DRIVER if driving else OPENING, ())[:most]
+    known = [(value, -frame) for frame, value in enumerate(curve) if value is not None]
+    return -max(known)[1] if known else None
 
 
 def path(curve: Curve, most: int, *, area: bool = False) -> str:
@@ -135,6 +144,11 @@ def _thinned(points: list[tuple[int, int | None]], most: int) -> list[tuple[int,
         known = [up for _, up in run if up is not None]
         thinned.append((run[len(run) // 2][0], round(sum(known) / len(known)) if known else None))
     return thinned
+
+
+def _truth(group: Group, clip: str) -> Mapping[str, Curve]:
+    found = (_recorded(entry, clip) for entry in group.entries if entry.method == GROUND_TRUTH)
+    return next((curves for curves in found if curves), {})
 
 
 def _recorded(entry: Entry, clip: str) -> Mapping[str, Curve]:

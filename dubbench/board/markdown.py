@@ -103,7 +103,8 @@ def _tests(group: Group) -> Iterator[list[str]]:
             if standing.best is not None:
                 unit = group.entries[index].rows[metric].unit
                 words = [group.names[index], heading(metric), group.names[standing.best]]
-                numbers = [decimals(test.difference, unit), p_value(test.p) or test.note, p_value(test.adjusted)]
+                difference = decimals(test.difference, unit, metric)
+                numbers = [difference, p_value(test.p) or test.note, p_value(test.adjusted)]
                 yield [*map(escaped, [*words, *numbers]), str(test.clips)]
 
 

@@ -33,7 +33,7 @@ class Cell:
     Attributes:
         value: as text; empty for none.
         sort: with all digits, to sort by; empty for none.
-        limits: the interval's two ends; empty for none.
+        limits: the interval's two ends with "to" between them; empty for none.
         rank: 1 or 2 where it is marked as best or second best, else 0.
         test: what the comparison with the best says.
         alike: whether it cannot be told from the best.
@@ -294,7 +294,7 @@ def _cell(group: Group, index: int, metric: str) -> Cell:
     return Cell(
         value=value,
         sort="" if row is None or math.isnan(row.value) else repr(row.value).replace("inf", "Infinity"),
-        limits=words.span(row, "–" if row and row.ci_low >= 0 else " to "),
+        limits=words.span(row),
         rank=rank if rank <= 2 else 0,
         test=told,
         alike=test is not None and test.alike,
@@ -308,7 +308,7 @@ def _tests(group: Group) -> list[tuple[str, ...]]:
         for index, test in standing.comparisons.items():
             best = group.names[standing.best or 0]
             unit = group.entries[index].rows[metric].unit
-            numbers = (decimals(test.difference, unit), p_value(test.p), p_value(test.adjusted))
+            numbers = (decimals(test.difference, unit, metric), p_value(test.p), p_value(test.adjusted))
             verdict = test.note or ("not distinguishable" if test.alike else "different")
             found.append((words.heading(metric), group.names[index], best, *numbers, str(test.clips), verdict))
     return found

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dubbench.board.entries import ENDS, TIMING
 from dubbench.board.ranking import Group
-from dubbench.board.words import BETTER, better, directed_heading, heading
+from dubbench.board.words import BETTER, better, directed_heading, heading, short
 from dubbench.results.numbers import decimals
 from dubbench.results.rows import COPY_REFERENCE, is_pooled
 from dubbench.speed import report as speed_report
@@ -113,7 +113,6 @@ def _tradeoff(group: Group, metric: str, times: Mapping[int, float], source: str
     ends = [end for row in found.values() for end in (row.ci_low, row.value, row.ci_high) if math.isfinite(end)]
     x = Scale.over([times[index] for index in found], LEFT, WIDTH - RIGHT, log=True)
     y = Scale.over(ends, HEIGHT - BOTTOM, TOP)
-    unit = next(iter(found.values())).unit
     parts = [_across(x, HEIGHT - BOTTOM, TOP), _up(y)]
     at = {index: (x(times[index]), y(row.value)) for index, row in found.items()}
     named = _named(group, metric, at)
@@ -124,14 +123,12 @@ def _tradeoff(group: Group, metric: str, times: Mapping[int, float], source: str
             bar = Markup('<path class="bar" d="M{:.1f} {:.1f}V{:.1f}"/>').format(across, y(row.ci_low), y(row.ci_high))
         mark = Markup('<g class="c{}"><title>{}</title>{}<circle cx="{:.1f}" cy="{:.1f}" r="4.5"/>{}</g>')
         name = group.names[index]
-        told = f"{name}: {times[index]:.3g} ms a frame, {heading(metric)} {decimals(row.value, unit)}"
+        told = f"{name}: {times[index]:.3g} ms a frame, {heading(metric)} {short(row)}"
         parts.append(mark.format(shades[name], told, bar, across, up, named.get(index, "")))
     down = directed_heading(metric, group.entries)
     parts.append(Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">ms a frame ← faster</text>').format(
         (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6))  # fmt: skip
-    told = "; ".join(
-        f"{group.names[index]} {decimals(row.value, unit)} at {times[index]:.3g} ms" for index, row in found.items()
-    )
+    told = "; ".join(f"{group.names[index]} {short(row)} at {times[index]:.3g} ms" for index, row in found.items())
     return _figure(f"{down} against speed", f"Times from {source}. {told}.", parts, HEIGHT)
 
 
@@ -177,7 +174,7 @@ def _spread(
     for line, (index, values) in enumerate(shown.items()):
         name, top = group.names[index], TOP + STRIP * line
         parts.append(_strip(x, name, shade=shades[name], top=top, values=values, dots=dots))
-        told.append(f"{name} median {decimals(float(np.median(values)), unit)} of {len(values)} clips")
+        told.append(f"{name} median {decimals(float(np.median(values)), unit, metric)} of {len(values)} clips")
     more = len(group.standings[metric].ranks) - sum(not group.entries[index].end for index in shown)
     left = f" {more} more methods are not drawn." if more > 0 else ""
     name = f"{directed_heading(metric, group.entries)} clip by clip"

@@ -1,11 +1,9 @@
 """Small still pictures that stand for videos until they play, as part of the page."""
 
 from base64 import b64encode
+from collections import deque
 from itertools import islice
 from pathlib import Path
-
-import cv2
-import numpy as np
 
 from dubbench.media import FPS
 from dubbench.media.container import Image
@@ -29,15 +27,14 @@ def still(path: Path, frame: int | None) -> Image:
     """
     if frame is None:
         frame = round(probe(path).duration * FPS / 2)
-    last: Image | None = None
-    for last in islice(read_frames(path), min(frame + 1, FRAMES)):
-        pass
-    assert last is not None  # a readable video has a frame
-    return last
+    return deque(islice(read_frames(path), min(frame + 1, FRAMES)), maxlen=1)[0]
 
 
 def poster(image: Image, room: int) -> str:
     """A picture as a data URI of a JPEG, the widest that takes ``room`` characters at most, or the narrowest."""
+    import cv2
+    import numpy as np
+
     text = ""
     for width in WIDTHS:
         height, own = image.shape[:2]

@@ -88,7 +88,7 @@ class Shelf:
                 clip,
                 driving.get(clip, ""),
                 rows=list(zip(known[clip], notes[clip], group.entries, strict=True)),
-                frame=curves.widest(group, clip, posters.FRAMES),
+                frame=curves.widest(group, clip, driving=driving.get(clip, ""), most=posters.FRAMES),
             )
             for clip in chosen
         ]

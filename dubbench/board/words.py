@@ -44,14 +44,14 @@ def by_weight(metrics: Iterable[str]) -> list[str]:
 
 def short(row: Row | None) -> str:
     """A value with the decimals that its unit deserves; nothing for none."""
-    return "" if row is None else decimals(row.value, row.unit)
+    return "" if row is None else decimals(row.value, row.unit, row.metric)
 
 
-def span(row: Row | None, between: str = " to ") -> str:
+def span(row: Row | None) -> str:
     """The interval's two ends; nothing where there is none, or no width."""
     if row is None or math.isnan(row.ci_low) or row.ci_low == row.ci_high:
         return ""
-    return f"{decimals(row.ci_low, row.unit)}{between}{decimals(row.ci_high, row.unit)}"
+    return " to ".join(decimals(end, row.unit, row.metric) for end in (row.ci_low, row.ci_high))
 
 
 def heading(metric: str) -> str:

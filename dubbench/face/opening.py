@@ -1,5 +1,7 @@
 """How far a mouth is open, frame by frame."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ DIGITS = 4
 
 
 def mouth_opening(
-    points: NDArray[np.floating], truth: NDArray[np.floating], found: NDArray[np.bool_]
+    points: NDArray[np.floating[Any]], truth: NDArray[np.floating[Any]], found: NDArray[np.bool_]
 ) -> list[float | None]:
     """Distance between the middles of the inner lips over the ground truth's distance of the outer eye corners.
 

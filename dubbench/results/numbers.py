@@ -7,6 +7,8 @@ from dubbench.metrics.catalogue import DEFINITIONS
 ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 # By unit; a tenth of a decibel or a hundredth of a pixel tells methods apart, other units have four.
 DECIMALS = {"dB": 2, "px@256": 3, "ms": 2, "frames/s": 2, "points": 2}
+# By metric, where its unit has too many.
+OF_METRIC = {"fid": 2, "sync_c": 3, "sync_d": 3, "av_offset": 2}
 PER_MILLE = 0.001
 
 
@@ -15,16 +17,17 @@ def number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def decimals(value: float, unit: str) -> str:
-    """A number for people, with the decimals that its unit deserves; nothing for NaN."""
+def decimals(value: float, unit: str, metric: str = "") -> str:
+    """A number for people, with the decimals that its metric or unit deserves; nothing for NaN."""
     if math.isnan(value):
         return ""
-    return f"{value:.{DECIMALS.get(unit, 4)}f}".replace("-inf", "-∞").replace("inf", "∞")
+    digits = OF_METRIC.get(metric, DECIMALS.get(unit, 4))
+    return f"{value:.{digits}f}".replace("-inf", "-∞").replace("inf", "∞")
 
 
 def of_metric(metric: str, value: float) -> str:
     """A metric's value for people."""
-    return decimals(value, DEFINITIONS[metric].unit if metric in DEFINITIONS else "")
+    return decimals(value, DEFINITIONS[metric].unit if metric in DEFINITIONS else "", metric)
 
 
 def directed(name: str, better: str) -> str:
