@@ -12,6 +12,8 @@ from dubbench.media.writer import VideoWriter
 from dubbench.results.rows import INFORMATIVE, ClipResult, Pooled, summarise, write_clips, write_summary
 
 LABELS = {"dataset": "grid", "protocol": "first_frame", "protocol_hash": "p1", "split_hash": "s1"}
+# By name, a number a frame.
+Curves = Mapping[str, list[float | None]]
 # By method and metric, a value a clip.
 Scores = Mapping[str, Mapping[str, NDArray[np.float64] | list[float]]]
 
@@ -26,6 +28,7 @@ def results(
     run: Mapping[str, Any] | None = None,
     methods: Mapping[str, Mapping[str, Any]] | None = None,
     pooled: Mapping[str, Pooled] | None = None,
+    curves: Mapping[str, Mapping[str, Curves]] | None = None,
     **labels: str,
 ) -> Path:
     """Write ``summary.csv``, ``clips.csv`` and ``run.json``; NaN is a clip without the value.
@@ -36,6 +39,7 @@ def results(
         run: more of ``run.json``.
         methods: more of ``run.json`` by method.
         pooled: metrics over all frames.
+        curves: by method and clip, how far mouths are open; they alone are worth a file in ``parts``.
         labels: instead of `LABELS`.
     """
     metrics = [
@@ -50,6 +54,9 @@ def results(
     wanted = [*metrics, *dict.fromkeys(metric for pool in (pooled or {}).values() for metric in pool.values)]
     write_summary(folder / "summary.csv", summarise(clips, wanted, {**LABELS, **labels}, 0, pooled))
     write_clips(folder / "clips.csv", clips, metrics)
+    for method, of_clips in (curves or {}).items():
+        for clip, own in of_clips.items():
+            ClipResult(method, clip, "f", 75, curves=dict(own)).write(folder / "parts" / method / f"{clip}.json")
     record = {
         "split": "test",
         "seed": 0,

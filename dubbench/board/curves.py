@@ -15,7 +15,7 @@ from dubbench.results.rows import DRIVER, GROUND_TRUTH, OPENING, ClipResult
 
 DEFINITION = (
     "distance between the middles of the inner lips (landmarks 62 and 66 of the 68) in a frame, over the ground "
-    "truth's distance of the outer eye corners in the same frame; under every video, over time. Nothing is ranked by it"
+    "truth's distance of the outer eye corners in the same frame; drawn over time under every video"
 )
 UNIT = "% of the distance of the outer eye corners"
 ABSENT = "their results are older than these curves, or incomplete; dubbench eval into a new folder records them"
