@@ -55,8 +55,8 @@ def results(
     write_summary(folder / "summary.csv", summarise(clips, wanted, {**LABELS, **labels}, 0, pooled))
     write_clips(folder / "clips.csv", clips, metrics)
     for method, of_clips in (curves or {}).items():
-        for clip, own in of_clips.items():
-            ClipResult(method, clip, "f", 75, curves=dict(own)).write(folder / "parts" / method / f"{clip}.json")
+        for clip, lines in of_clips.items():
+            ClipResult(method, clip, "f", 75, curves=dict(lines)).write(folder / "parts" / method / f"{clip}.json")
     record = {
         "split": "test",
         "seed": 0,

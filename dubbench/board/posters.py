@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 from dubbench.media import FPS
-from dubbench.media.container import Image
-from dubbench.media.video import probe, read_frames
+from dubbench.media.container import Image, Picture
+from dubbench.media.video import at_constant_rate, probe
 
 WIDTHS = (320, 240, 160, 96, 48)
 QUALITY = 75
@@ -27,7 +27,8 @@ def still(path: Path, frame: int | None) -> Image:
     """
     if frame is None:
         frame = round(probe(path).duration * FPS / 2)
-    return deque(islice(read_frames(path), min(frame + 1, FRAMES)), maxlen=1)[0]
+    until = deque(islice(at_constant_rate(path), min(frame + 1, FRAMES)), maxlen=1)
+    return Picture().rgb(until[0])
 
 
 def poster(image: Image, room: int) -> str:
