@@ -29,7 +29,7 @@ function visit() {
     if (names(group).includes(clip)) {
       players.get(group).show(clip);
       target = group.querySelector(".player");
-    } else lacking.push(`videos of the clip ${clip}${names(group).length ? ` (but of ${names(group).join(", ")})` : ""}`);
+    } else lacking.push(`videos of the clip ${clip}, only of ${names(group).join(", ") || "none"}`);
   }
   if (lacking.length) {
     note.textContent = `The link asks for what this page does not have: ${lacking.join("; ")}.`;

@@ -8,7 +8,7 @@ ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 # By unit; a tenth of a decibel or a hundredth of a pixel tells methods apart, other units have four.
 DECIMALS = {"dB": 2, "px@256": 3, "ms": 2, "frames/s": 2, "points": 2}
 # By metric, where its unit has too many.
-OF_METRIC = {"fid": 2, "sync_c": 3, "sync_d": 3, "av_offset": 2}
+OF_METRIC = {"mse": 1, "fid": 2, "sync_c": 3, "sync_d": 3, "av_offset": 2}
 PER_MILLE = 0.001
 
 

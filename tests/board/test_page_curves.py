@@ -88,7 +88,7 @@ def test_results_without_curves_make_a_page_that_says_so(tmp_path: Path) -> None
     assert "A method that hears" not in found.text()
     assert [("hidden" in box) for box in found.all("div") if box.get("class") == "curve"] == [True, True]
     curves = recorded()
-    del curves["good"]
+    del curves["good"]  # what lies there instead is damaged
     partly = results(tmp_path / "partly", TWO, curves=curves)
     videos(partly, list(TWO), clip_names(1), 0.4)
     (partly / "parts" / "good" / "s1").mkdir(parents=True)

@@ -216,7 +216,7 @@ def test_a_link_to_what_is_not_here_says_so(page: Any, address: str) -> None:  #
     page.get(f"{address}#clip=s9/gone&metric=nonsense")
     told = page.find_element("css selector", ".asked").text
     assert "the metric nonsense in this table" in told
-    assert f"videos of the clip s9/gone (but of {', '.join(CLIPS)})" in told
+    assert f"videos of the clip s9/gone, only of {', '.join(CLIPS)}" in told
     page.execute_script("location.hash = '#metric=lmd'")
     assert until(lambda: not page.find_element("css selector", ".asked").is_displayed())
 
