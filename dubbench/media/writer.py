@@ -19,7 +19,7 @@ from dubbench.media.container import ACCURATE_RND, FULL_CHR_H_INP, Image
 SMPTE170M = 6  # BT.601 in the numbering of ITU-T H.273
 SUBSAMPLE = int(Interpolation.AREA) | ACCURATE_RND | FULL_CHR_H_INP
 SPEECH_BITS = 96_000
-# Without x264's macroblock tree, which reads memory that was never written: with it one file in thirty came out otherwise.
+# Without x264's macroblock tree: it reads memory that was never written, and made one file in thirty otherwise.
 X264 = {"preset": "veryfast", "g": str(10 * FPS), "bf": "0", "mbtree": "0"}
 # Intra coding is for training, where ultrafast halves the time of every decode and costs 15 % more bytes.
 X264_INTRA = {**X264, "preset": "ultrafast", "g": "1"}
