@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dubbench.ablations.tables import find
+from dubbench.core.console import announce, command, ending, quiet, say
 from dubbench.errors import DubbenchError
 
 CONSTRUCTORS = ("--dataset.", "--data.", "--model.", "--trainer.")
@@ -40,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
         if value is not None and value < 1:
             raise DubbenchError(f"--{name} {value} leaves nothing to do; give 1 or more")
     tables = find(options.model, options.table)
+    announce(f"ablate {options.model} on {options.dataset}")
     from rich.console import Console
 
     from dubbench.ablations import report
@@ -58,10 +60,17 @@ def run(options: argparse.Namespace) -> int:
         trainer=options.constructors["--trainer."],
     )
     out = options.out or Path("runs") / f"ablate-{options.model}"
-    console = Console()
+    console = Console(quiet=quiet())
     study = Study(budget, out, console, on=options.device, limit=options.limit)
     outcomes = ablate(study, tables, options.protocol)
     report.write(out, outcomes, budget)
     report.show(outcomes, budget, console)
-    console.print(f"{out / 'ablation.csv'} and {out / 'ablation.md'} hold the same", soft_wrap=True)
+    for outcome in outcomes if quiet() else ():
+        if outcome.failure:
+            say(f"{outcome.variant.name} failed, {outcome.failure}")
+    ending(
+        output=f"{out}: ablation.csv and ablation.md hold this table, each variant's folder its run",
+        look=[f"{out / outcome.variant.name / 'error.txt'}" for outcome in outcomes if outcome.failure],
+        following=command("leaderboard", out / "results", "--html", out / "leaderboard.html"),
+    )
     return int(any(outcome.failure for outcome in outcomes))
