@@ -32,9 +32,16 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-def add_json(parser: argparse.ArgumentParser, what: str) -> None:
-    """Declare ``--json``, which prints one JSON document instead of tables and sentences."""
-    parser.add_argument("--json", action="store_true", help=f"print {what} as one JSON document, and nothing else")
+def add_json(parser: argparse.ArgumentParser, what: str, *, default: bool | str = False) -> None:
+    """Declare ``--json``, which prints one JSON document instead of tables and sentences.
+
+    Args:
+        parser: of a verb, or of an action of it.
+        what: is printed.
+        default: `argparse.SUPPRESS` for an action whose verb takes it as well.
+    """
+    said = f"print {what} as one JSON document, and nothing else"
+    parser.add_argument("--json", action="store_true", default=default, help=said)
 
 
 def call(verb: str, words: Sequence[str], summary: str = "", *, step: bool = False) -> int:
@@ -54,7 +61,8 @@ def call(verb: str, words: Sequence[str], summary: str = "", *, step: bool = Fal
     parser = _Parser(prog=f"dubbench {verb}", description=summary, allow_abbrev=not prefixes)
     module.add_arguments(parser)
     options, others = parser.parse_known_args(words)
-    quiet = bool(vars(options).pop("quiet", False))
+    if quiet := "quiet" in options:
+        del options.quiet
     options.words = [word for word in words if word != QUIET]
     options.constructors = _constructors(others, prefixes, parser)
     with speaking(quiet=quiet, step=step):

@@ -40,8 +40,8 @@ def run(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise DubbenchError(f"--{name} {value} leaves nothing to do; give 1 or more")
-    tables = find(options.model, options.table)
     announce(f"ablate {options.model} on {options.dataset}")
+    tables = find(options.model, options.table)
     from rich.console import Console
 
     from dubbench.ablations import report
@@ -71,6 +71,6 @@ def run(options: argparse.Namespace) -> int:
     ending(
         output=f"{out}: ablation.csv and ablation.md hold this table, each variant's folder its run",
         look=[f"{out / outcome.variant.name / 'error.txt'}" for outcome in outcomes if outcome.failure],
-        following=command("leaderboard", out / "results", "--html", out / "leaderboard.html"),
+        following=command(["leaderboard", out / "results", "--html", out / "leaderboard.html"]),
     )
     return int(any(outcome.failure for outcome in outcomes))

@@ -16,12 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions, each with its options."""
     add_json(parser, "the list")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    actions.add_parser("list", help="which files are here, by name and size (also without any ACTION)")
+    listing = actions.add_parser("list", help="which files are here, by name and size (also without any ACTION)")
+    add_json(listing, "the list", default=argparse.SUPPRESS)
     pull = actions.add_parser("pull", help="download and verify; a stopped download goes on where it was")
     pull.add_argument("names", nargs="*", metavar="NAME", help="of a file, as `dubbench assets` lists it")
     pull.add_argument("--all", action="store_true", help="every file that may be fetched")
     verify = actions.add_parser("verify", help="read every byte and compare sha256; exit 1 if a file is damaged")
     verify.add_argument("names", nargs="*", metavar="NAME", help="of a file; all that are here by default")
+    add_json(verify, "the list", default=argparse.SUPPRESS)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     found = store.status()
     _show(found, options.json)
     absent = [status.asset for status in found if status.state == "absent" and not status.asset.manual]
-    ending(following=command("assets", "pull", absent[0].name) if absent else "")
+    ending(following=command(["assets", "pull", absent[0].name]) if absent else "")
     return 0
 
 
@@ -94,7 +96,7 @@ def _pull(names: Sequence[str], everything: bool) -> int:
         else:
             report(f"{path} (licence of the weights: {store.get(name).licence})")
     if not failures:
-        ending(output=str(store.folders()[-1]), following=command("doctor"))
+        ending(output=str(store.folders()[-1]), following=command(["doctor"]))
     return _told(failures)
 
 

@@ -38,14 +38,14 @@ def run(options: argparse.Namespace) -> int:
             print_json({name: _document(name) for name in sorted(MODULES)})
         else:
             _list()
-        ending(following=[command("corpus", "NAME"), command("corpus", "NAME", "--root", "DIR")])
+        ending(following=[command(["corpus", "NAME"]), command(["corpus", "NAME", "--root", "DIR"])])
         return 0
     if options.root is None:
         if options.json:
             print_json({options.name: _document(options.name)})
         else:
             _describe(options.name, about_corpus(options.name))
-        ending(following=command("corpus", options.name, "--root", "DIR"))
+        ending(following=command(["corpus", options.name, "--root", "DIR"]))
         return 0
     if options.sample < 0:
         raise DubbenchError(f"--sample {options.sample} is too small; give 0 or more")
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         raise DubbenchError(f"{error.filename} cannot be looked at ({error.strerror})") from error
     _show(report, document=options.json)
     clips = Path("prepared") / options.name
-    ending(following=command("prepare", "--dataset", options.name, "--root", options.root, "--out", clips))
+    ending(following=command(["prepare", "--dataset", options.name, "--root", options.root, "--out", clips]))
     return 0
 
 

@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     ending(
         output=str(options.out),
         look=f"{options.out} beside {options.video}",
-        following=command("score", *pair, "--audio", options.audio, "--metrics", "sync_c", "sync_d", "av_offset"),
+        following=command(["score", *pair, "--audio", options.audio, "--metrics", "sync_c", "sync_d", "av_offset"]),
     )
     return 0
 

@@ -119,5 +119,5 @@ def _end(options: argparse.Namespace, done: Sequence[Path], tally: Counter[str],
         output=[f"{folder}: summary.csv, clips.csv, run.json, videos" for folder in done],
         look=[str(folder / "videos" / row) for folder in done for row in rows],
         reused=f"{tally['kept']} of {tally.total()} results were scored before" if tally["kept"] else "",
-        following=command("leaderboard", options.out, "--html", page, "--out", page.with_suffix(".csv")),
+        following=command(["leaderboard", options.out, "--html", page, "--out", page.with_suffix(".csv")]),
     )

@@ -32,6 +32,6 @@ def run(options: argparse.Namespace) -> int:
     weights = ["--ckpt_path", options.ckpt_path]
     ending(
         output=str(options.out),
-        following=command("dub", *weights, "--video", "VIDEO", "--audio", "SPEECH", "--out", "dubbed.mp4"),
+        following=command(["dub", *weights, "--video", "VIDEO", "--audio", "SPEECH", "--out", "dubbed.mp4"]),
     )
     return 0

@@ -112,5 +112,5 @@ def run(options: argparse.Namespace) -> int:
     report(str(options.out))
     strip = ["figure", "strip", "RESULTS", "--clip", getattr(options, "clip", "CLIP"), "--out", "strip.png"]
     study = ["study", "make", *getattr(options, "results", ()), "--out", "study"]
-    ending(look=str(options.out), following=command(*(study if options.kind == "strip" else strip)))
+    ending(look=str(options.out), following=command(study if options.kind == "strip" else strip))
     return 0

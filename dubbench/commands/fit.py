@@ -46,12 +46,12 @@ def _end(options: argparse.Namespace, run: "FinishedRun") -> None:
     following = ""
     if run.checkpoint is not None and options.model is None:
         following = command(
-            "dub", "--ckpt_path", run.checkpoint, "--video", "VIDEO", "--audio", "SPEECH", "--out", "O.mp4"
+            ["dub", "--ckpt_path", run.checkpoint, "--video", "VIDEO", "--audio", "SPEECH", "--out", "O.mp4"]
         )
     elif run.checkpoint is not None:
         words = [*for_scoring(options), "--ckpt_path", run.checkpoint]
         results = Path("results") / label(options.words, "--model")
-        following = command("eval", *words, "--out", results) if run.dubs else command("validate", *words)
+        following = command(["eval", *words, "--out", results]) if run.dubs else command(["validate", *words])
     ending(
         output=f"{run.out}: weights in checkpoints/last.ckpt, all options in config.yaml",
         look=f"tensorboard --logdir {run.out}" if run.logs else "",

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         from dubbench.board import paper_table
 
         paper_table.show(options.paper, folders)
-        ending(following="" if folders else command("leaderboard", "--paper", options.paper, "RESULTS"))
+        ending(following="" if folders else command(["leaderboard", "--paper", options.paper, "RESULTS"]))
         return 0
     if not folders:
         raise DubbenchError("there is nothing to put side by side; name folders that dubbench eval wrote")
@@ -84,8 +84,8 @@ def run(options: argparse.Namespace) -> int:
 def _end(options: argparse.Namespace, *, ranked: bool) -> None:
     """Say which files there are, and what one can look at."""
     written = [options.out] if ranked else []
-    page = command("leaderboard", *options.results, "--html", "leaderboard.html")
-    study = command("study", "make", *options.results, "--out", "study")
+    page = command(["leaderboard", *options.results, "--html", "leaderboard.html"])
+    study = command(["study", "make", *options.results, "--out", "study"])
     ending(
         output=[str(path) for path in (*written, options.tidy, options.markdown, options.html) if path],
         look=f"{options.html} in a browser" if options.html else "",

@@ -114,8 +114,8 @@ def _end(options: argparse.Namespace, made: "PrepareReport", fitted: "GeometryRe
         kept += [f"{fitted.skipped} clips were fitted before"] if fitted.skipped else []
     data = data_words(options.dataset, options.out)
     ways = {
-        "test": command("eval", "--videos", "DIR", *data),
-        "": command("fit", "--model", "radio_tiny", *data),
+        "test": command(["eval", "--videos", "DIR", *data]),
+        "": command(["fit", "--model", "radio_tiny", *data]),
     }
     ending(
         output=f"{options.out}: {clips}",

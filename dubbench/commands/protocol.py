@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         for name, rules in () if options.json else every.items():
             hashes = ", ".join(f"{rule.name} {rule.hash}" if len(rules) > 1 else rule.hash for rule in rules)
             console.print(f"{name:32}{hashes}")
-        ending(following=command("protocol", "fair"))
+        ending(following=command(["protocol", "fair"]))
         return 0
     rules = load_all(options.name)
     if options.json:
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
             report(f"{options.csv} lists {len(lines)} clips")
     corpora = list(dict.fromkeys(corpus for rule in rules for corpus in rule.clips)) or ["DATASET"]
     words = ["eval", "--videos", "DIR", "--dataset", corpora[0], "--protocol", options.name]
-    ending(output=str(options.csv or ""), following=command(*words))
+    ending(output=str(options.csv or ""), following=command(words))
     return 0
 
 

@@ -131,10 +131,10 @@ def _end(options: argparse.Namespace, report: "ScoreReport") -> None:
     ending(
         output=f"{written}: values, definitions and versions" if written else "",
         following=[
-            *([command("assets", "pull", *wanted)] if wanted else []),
-            *([] if options.json else [command(*words, "--json", "scores.json")]),
+            *([command(["assets", "pull", *wanted])] if wanted else []),
+            *([] if options.json else [command([*words, "--json", "scores.json"])]),
         ]
-        or command("protocol"),
+        or command(["protocol"]),
     )
 
 

@@ -94,5 +94,7 @@ def run(options: argparse.Namespace) -> int:
         print_json(lines)
     elif not quiet():
         report.show([path])
-    ending(output=str(path), following=command("leaderboard", options.out, "--html", options.out / "leaderboard.html"))
+    ending(
+        output=str(path), following=command(["leaderboard", options.out, "--html", options.out / "leaderboard.html"])
+    )
     return 0

@@ -88,7 +88,7 @@ def _make(options: argparse.Namespace) -> int:
     ending(
         output=f"{options.out} for the raters, {study.key} for nobody but you",
         look=f"{study.page} in a browser",
-        following=command("study", "score", "ANSWERS", "--key", study.key, "--out", "scores.csv"),
+        following=command(["study", "score", "ANSWERS", "--key", study.key, "--out", "scores.csv"]),
     )
     return 0
 

@@ -30,5 +30,5 @@ def run(options: argparse.Namespace) -> int:
     lightning_cli.validate(options.words)
     if options.model is not None and options.ckpt_path is not None:
         weights = ["--ckpt_path", options.ckpt_path]
-        ending(following=command("eval", *for_scoring(options), *weights, "--out", Path("results") / name))
+        ending(following=command(["eval", *for_scoring(options), *weights, "--out", Path("results") / name]))
     return 0

@@ -8,7 +8,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ def ending(
                 print(f"{label + ':':9}{line}", file=sys.stderr)
 
 
-def command(*words: object) -> str:
+def command(words: Iterable[object]) -> str:
     """A command line of ours that a shell takes as it stands."""
     return shlex.join(["dubbench", *map(str, words)])
 

@@ -95,7 +95,7 @@ class Steps(Progress):
         """A task tells its first line after a while, and its end only if it told one before."""
         last = self._told.get(task.id)
         if last is None:
-            return now >= (task.start_time or now) + EVERY
+            return task.start_time is not None and now >= task.start_time + EVERY
         return now >= last + EVERY or (task.finished and last != inf)
 
 

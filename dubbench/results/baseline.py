@@ -197,7 +197,7 @@ def compare(
         DubbenchError: if a file is missing or malformed.
     """
     actual = read_results(folders)
-    again = command("compare", baseline, *folders)
+    again = command(["compare", baseline, *folders])
     if not baseline.is_file() and not accepting:
         raise DubbenchError(f"there is no baseline {baseline}; if these results shall be it:  {again} --accept")
     golden = read_baseline(baseline) if baseline.is_file() else {}

@@ -275,7 +275,7 @@ def test_wrong_words_are_one_sentence(
 ) -> None:
     more = ["--dataset", "grid", "--out", str(tmp_path / "out")]
     steps = [] if "--steps" in words else ["--steps", "1"]
-    assert main(["ablate", *words, *steps, *more]) == 1
+    assert main(["ablate", *words, *steps, *more, "--quiet"]) == 1
     told = capsys.readouterr().err
     assert sentence in told
     assert len(told.strip().splitlines()) == 1

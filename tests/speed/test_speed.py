@@ -317,7 +317,7 @@ def test_leaderboard_of_speeds_alone(root: Path, tmp_path: Path, capsys: pytest.
 def test_wrong_input_is_one_sentence(
     model: str, words: list[str], sentence: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert speed(root, tmp_path / "out", model, *words) == 1
+    assert speed(root, tmp_path / "out", model, *words, "--quiet") == 1
     told = capsys.readouterr().err
     assert sentence in told
     assert len(told.strip().splitlines()) == 1
