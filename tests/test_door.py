@@ -107,7 +107,6 @@ def test_long_verbs_say_what_begins_before_they_load_anything_heavy(tmp_path: Pa
         "export x.ckpt": ["export", *weights, "--out", "o.onnx"],
         "ablate radio on grid": ["ablate", "--model", "radio", "--dataset", "grid", "--steps", "1"],
         "figure strip": ["figure", "strip", "results", "--clip", "a", "--out", "o.png"],
-        "study of results": ["study", "make", "results", "--out", "study"],
     }
     barred = f"""
 import json, sys
