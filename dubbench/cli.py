@@ -107,6 +107,10 @@ def _answer(error: BaseException) -> int | None:
         return _say(
             f"the disk is full{where}; free some space and give the same command again: it goes on where it was"
         )
+    if isinstance(error, ImportError) and error.name and error.name.partition(".")[0] != __package__:
+        return _say(
+            f"{error.name} cannot be loaded ({error}); `dubbench doctor` says what is missing and how to get it"
+        )
     # jsonargparse wraps what a model's constructor says of settings that do not go together.
     told = beneath(error, DubbenchError) if isinstance(error, DubbenchError | ValueError) else None
     return None if told is None else _say(str(told))

@@ -78,7 +78,7 @@ def assets() -> Iterator[Finding]:
 
         found = store.status()
     except ImportError as error:
-        yield Finding(topic="assets", text=f"cannot be looked for: {error}", state="broken", name="assets")
+        yield Finding(topic="assets", text=f"cannot be looked for: {error}", state="broken")
         return
     here = [status.asset.name for status in found if status.state == "here"]
     yield Finding(topic="assets", text=f"{len(here)} of {len(found)} are here", facts={"here": here})

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from dubbench import __version__
@@ -28,17 +29,21 @@ def gpu() -> Iterator[Finding]:
     """The GPUs, and whether the installed torch can use them; only where there is one is torch asked itself."""
     found, build = _nvidia(), torch_build()
     built = " ".join(f"{name} {version}" for name, version in build.items()) or "the CPU alone"
+    here = find_spec("torch") is not None
     facts = {"gpus": found, "torch_built_for": build}
     if not found and not Path("/dev/nvidiactl").exists():
         yield Finding(
             topic="GPU",
-            text=f"none; torch is built for {built}",
+            text=f"none; torch is built for {built}" if here else "none",
             state="limited",
             cost="full-size methods take weeks to train; tiny ones, scores and dubbing do well",
             facts=facts,
         )
         return
     text = "; ".join(found) or "an NVIDIA driver without nvidia-smi"
+    if not here:
+        yield Finding(topic="GPU", text=text, facts=facts)
+        return
     usable, said = imported("import torch; print(torch.cuda.device_count())") if build else (True, "0")
     if usable and said != "0":
         yield Finding(topic="GPU", text=f"{text}; torch (built for {built}) uses {said}", facts=facts)

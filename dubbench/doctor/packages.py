@@ -43,6 +43,7 @@ def packages() -> Iterator[Finding]:
                 state="broken",
                 name=name,
                 remedy=f"pip install '{name}{wanted}'",
+                cost="what needs its other versions may stop or give other numbers",
             )
     yield from _missing(missing)
     if "torch" not in missing:
@@ -112,7 +113,7 @@ def _missing(names: list[str]) -> Iterator[Finding]:
             topic=TOPIC,
             text=f"missing: {', '.join(others)}",
             state="missing",
-            name=" ".join(others),
+            name=f"{len(others)} more packages" if len(others) > 2 else " and ".join(others),
             cost="verbs that need them stop",
             remedy="pip install dubbench",
             essential=True,
@@ -143,11 +144,14 @@ def _torch() -> Iterator[Finding]:
 
 
 def _required(extra: str = "") -> Iterator[tuple[str, str]]:
-    """Name and versions of each package that dubbench, or an extra of it, asks for."""
+    """Name and versions of each package that dubbench, or an extra of it, asks for.
+
+    A checkout that was never installed does not say; then it is those whose cost is known.
+    """
     try:
         lines = metadata.requires("dubbench") or []
     except metadata.PackageNotFoundError:
-        return
+        lines = list(COSTS)
     for line in lines:
         needed, _, condition = line.partition(";")
         of_extra = re.search(r"extra\s*==\s*['\"]([\w-]+)", condition)

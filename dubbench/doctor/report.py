@@ -22,10 +22,14 @@ def text(found: Sequence[Finding]) -> str:
     """One screen, 80 columns wide."""
     lines: list[str] = []
     topic = ""
-    for finding in found:
+    for finding, after in zip(found, [*found[1:], None], strict=True):
         head = "" if finding.topic == topic else finding.topic
         topic = finding.topic
-        lines += _wrapped(head, _of_asset(finding) if finding.topic == "assets" and finding.name else _said(finding))
+        if topic == "assets" and finding.name:
+            lines += _wrapped(head, _of_asset(finding))
+        else:
+            told_below = after is not None and (after.topic, after.remedy) == (topic, finding.remedy)
+            lines += _wrapped(head, _said(finding, "" if told_below else finding.remedy))
     return "\n".join([*lines, "", *wrap(_verdict(found), WIDTH)])
 
 
@@ -39,10 +43,10 @@ def document(found: Sequence[Finding]) -> dict[str, Any]:
     return {"facts": facts, "not_fine": wrong, "works": not any(finding.stops_work for finding in found)}
 
 
-def _said(finding: Finding) -> str:
-    remedy = f"; to get it: {finding.remedy}" if finding.remedy else ""
+def _said(finding: Finding, remedy: str) -> str:
+    way_out = f"; remedy: {remedy}" if remedy else ""
     cost = f": {finding.cost}" if finding.cost else ""
-    return f"{finding.text}{cost}{remedy}"
+    return f"{finding.text}{cost}{way_out}"
 
 
 def _of_asset(finding: Finding) -> str:
