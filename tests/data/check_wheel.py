@@ -56,13 +56,13 @@ def main() -> None:
         held = {entry for entry in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in entry}
         if held != wanted:
             sys.exit(f"wheel and checkout differ: missing {sorted(wanted - held)}, more {sorted(held - wanted)}")
-        bare = subprocess.run([python, "-m", "dubbench", "doctor"], cwd=folder, capture_output=True, text=True)
-        if bare.returncode != 1 or "torch is missing" not in bare.stdout or "Traceback" in bare.stderr:
-            sys.exit(f"with nothing but the wheel, dubbench doctor ended with {bare.returncode}: {bare.stderr}")
         # The dependencies are those that the tests use; what is tried is whether the wheel needs the checkout.
         venv.create(folder / "env", system_site_packages=False, with_pip=True)
         python = folder / "env" / "bin" / "python"
         call(str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel), cwd=folder)
+        bare = subprocess.run([str(python), "-m", "dubbench", "doctor"], cwd=folder, capture_output=True, text=True)
+        if bare.returncode != 1 or "torch is missing" not in bare.stdout or "Traceback" in bare.stderr:
+            sys.exit(f"with nothing but the wheel, dubbench doctor ended with {bare.returncode}: {bare.stderr}")
         site = call(sys.executable, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
         own = call(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
         # A plain path: the .pth files of that folder, one of which names the checkout, are not read through it.
