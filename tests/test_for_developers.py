@@ -54,6 +54,8 @@ def test_issue_templates_ask_for_something() -> None:
     for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*_*.yml"):
         form = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert any(field.get("validations", {}).get("required") for field in form["body"]), path.name
+        if path.name != "new_method.yml":
+            assert "Output of `dubbench doctor`" in [field["attributes"]["label"] for field in form["body"]], path.name
 
 
 def test_the_citation_is_of_this_version() -> None:
