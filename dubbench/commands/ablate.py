@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
     ending(
         output=f"{out}: ablation.csv and ablation.md hold this table, each variant's folder its run",
         look=[f"{out / outcome.variant.name / 'error.txt'}" for outcome in outcomes if outcome.failure],
+        reused=f"{len(study.kept)} of {len(study.trainings)} trainings were done before" if study.kept else "",
         following=command(["leaderboard", out / "results", "--html", out / "leaderboard.html"]),
     )
     return int(any(outcome.failure for outcome in outcomes))

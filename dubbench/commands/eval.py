@@ -117,7 +117,7 @@ def _end(options: argparse.Namespace, done: Sequence[Path], tally: Counter[str],
     page = options.out / "leaderboard.html"
     ending(
         output=[f"{folder}: summary.csv, clips.csv, run.json, videos" for folder in done],
-        look=[str(folder / "videos" / row) for folder in done for row in rows],
+        look=[str(videos) for folder in done for row in rows if (videos := folder / "videos" / row).is_dir()],
         reused=f"{tally['kept']} of {tally.total()} results were scored before" if tally["kept"] else "",
         following=command(["leaderboard", options.out, "--html", page, "--out", page.with_suffix(".csv")]),
     )

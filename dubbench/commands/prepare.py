@@ -113,15 +113,15 @@ def _end(options: argparse.Namespace, made: "PrepareReport", fitted: "GeometryRe
         failures += [options.out / FAILURES] if fitted.failures else []
         kept += [f"{fitted.skipped} clips were fitted before"] if fitted.skipped else []
     data = data_words(options.dataset, options.out)
-    ways = {
-        "test": command(["eval", "--videos", "DIR", *data]),
-        "": command(["fit", "--model", "radio_tiny", *data]),
-    }
+    from dubbench.datamodules.clip import read_manifest
+
+    trains = "train" in set(read_manifest(options.out)["split"])
+    following = ["fit", "--model", "radio_tiny", *data] if trains else ["eval", "--videos", "DIR", *data]
     ending(
         output=f"{options.out}: {clips}",
         look=[f"{path}: why each clip of it failed" for path in failures],
         reused=kept,
-        following=ways.get(options.split, ways[""]),
+        following=command(following),
     )
 
 

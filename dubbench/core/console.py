@@ -6,6 +6,7 @@ to the standard error: first signs of life, progress, what comes next, and what 
 
 import json
 import math
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,8 +48,11 @@ def say(sentence: str) -> None:
 
 
 def announce(what: str) -> None:
-    """Say on the standard error what begins, before anything that takes a second to load."""
-    if not quiet():
+    """Say on the standard error what begins, before anything that takes a second to load.
+
+    The processes that a training on several devices starts say nothing.
+    """
+    if not quiet() and os.environ.get("LOCAL_RANK", "0") == "0":
         print(f"{what}: loading ...", file=sys.stderr, flush=True)
 
 

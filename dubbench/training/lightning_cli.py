@@ -230,10 +230,14 @@ class CLI(LightningCLI):
 
 
 def fit(words: Sequence[str]) -> FinishedRun | None:
-    """Train as the words of a command line say; gives nothing if that is only tried out, by ``fast_dev_run``."""
+    """Train as the words of a command line say.
+
+    Returns:
+        What the training left; None if it was only tried out, by ``fast_dev_run``, and on all processes but the first.
+    """
     with _as_loud_as_the_verb():
         cli = CLI("fit", list(words))
-    if cli.dry:
+    if cli.dry or not cli.trainer.is_global_zero:
         return None
     checkpoint = cli.out / CHECKPOINT
     done = batches(cli.trainer)
@@ -247,10 +251,10 @@ def fit(words: Sequence[str]) -> FinishedRun | None:
     )
 
 
-def validate(words: Sequence[str]) -> None:
-    """Measure as the words of a command line say."""
+def validate(words: Sequence[str]) -> CLI:
+    """Measure as the words of a command line say; the losses are the trainer's metrics."""
     with _as_loud_as_the_verb():
-        CLI("validate", list(words))
+        return CLI("validate", list(words))
 
 
 @contextmanager
