@@ -58,6 +58,9 @@ def test_what_comes_next_works_from_clips_to_the_leaderboard(
     assert main([*again, "--split", "split.csv", "--faces", "largest"]) == 0
     told = capsys.readouterr()
     assert "3 clips were prepared before" in told.err
+    assert main([*again, "--split", "split.csv", "--faces", "largest", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["prepared"], made["finished_before"], made["failures"], made["geometry"]) == (0, 3, [], None)
     (fit,) = following(told.err)
     assert fit == ["fit", "--model", "radio_tiny", "--dataset", "folder", "--dataset.root", "clips"]
     short = [*TINY, *CPU, "--data.windows_per_epoch", "2", "--model.batch_size", "2", "--model.iterations", "2"]
