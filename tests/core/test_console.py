@@ -46,15 +46,15 @@ def test_bars_are_drawn_on_terminals_alone(
 def test_without_a_terminal_a_long_step_says_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
     seconds = [0.0]
     with counted("prepare ", "clips, {task.fields[failed]} failed", get_time=lambda: seconds[0]) as progress:
-        task = progress.add_task("", total=8, completed=2, before=2, failed=0)
-        for place in range(6):
+        task = progress.add_task("", total=7, completed=2, before=2, failed=0)
+        for place in range(5):
             seconds[0] += 20
             progress.update(task, advance=1, failed=place, refresh=True)
     # Not before half a minute has gone, then at most twice a minute, and at the end.
     assert capsys.readouterr().err.splitlines() == [
-        "prepare: 4 of 8 clips, 1 failed, 0:00:40 gone, about 0:01:20 left",
-        "prepare: 6 of 8 clips, 3 failed, 0:01:20 gone, about 0:00:40 left",
-        "prepare: 8 of 8 clips, 5 failed, 0:02:00 gone",
+        "prepare: 4 of 7 clips, 1 failed, 0:00:40 gone, about 0:01:00 left",
+        "prepare: 6 of 7 clips, 3 failed, 0:01:20 gone, about 0:00:20 left",
+        "prepare: 7 of 7 clips, 4 failed, 0:01:40 gone",
     ]
 
 
