@@ -65,61 +65,17 @@ class Portrait:
         return np.asarray(cv2.cvtColor(cut, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-_GROUP = "data/images/t1.jpg"
-PORTRAITS = (
-    Portrait(
-        speaker="astronaut",
-        package="skimage",
-        file="data/astronaut.png",
-        centre=(224, 123),
-        width=93,
-        voice="f2",
-        pitch=55,
-        rate=150,
-    ),
-    Portrait(
-        speaker="cards",
-        package="insightface",
-        file=_GROUP,
-        centre=(118, 339),
-        width=112,
-        voice="f4",
-        pitch=60,
-        rate=160,
-    ),
-    Portrait(
-        speaker="chips",
-        package="insightface",
-        file=_GROUP,
-        centre=(512, 353),
-        width=106,
-        voice="m3",
-        pitch=40,
-        rate=155,
-    ),
-    Portrait(
-        speaker="smile",
-        package="insightface",
-        file=_GROUP,
-        centre=(1172, 345),
-        width=96,
-        voice="f1",
-        pitch=70,
-        rate=150,
-        gap=0.5,
-    ),
-    Portrait(
-        speaker="standing",
-        package="insightface",
-        file=_GROUP,
-        centre=(315, 221),
-        width=96,
-        voice="f3",
-        pitch=45,
-        rate=145,
-    ),
+ASTRONAUT = Portrait(
+    speaker="astronaut",
+    package="skimage",
+    file="data/astronaut.png",
+    centre=(224, 123),
+    width=93,
+    voice="f2",
+    pitch=55,
+    rate=165,
 )
-"""Four of the group photograph's six faces: of the others one laughs and one turns away; their lips do not close."""
+"""Eileen Collins, NASA's photograph of 1993, in the public domain."""
 
 _DISTRIBUTIONS = {"skimage": "scikit-image", "insightface": "insightface"}
 

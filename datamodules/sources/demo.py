@@ -1,4 +1,4 @@
-"""The demo corpus, made on the spot: real photographs that speak espeak-ng's sentences.
+"""The demo corpus, made on the spot: one real photograph that speaks espeak-ng's sentences in three languages.
 
 ``<speaker>/<sentence>.mp4`` (320 x 320, 25 fps, speech) and beside it ``<speaker>/<sentence>.viseme.csv`` with the
 columns ``frame,opening``: how far the lips are open in that frame, 0 closed to 1 as in "ah".
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dubbench.core.files import write_json, write_text
 from dubbench.core.progress import tracked
-from dubbench.datamodules.demo.portraits import PORTRAITS, SIZE, Portrait
+from dubbench.datamodules.demo.portraits import ASTRONAUT, SIZE, Portrait
 from dubbench.datamodules.sources import RawClip
 from dubbench.datamodules.sources.about import About
 from dubbench.errors import DubbenchError
@@ -24,10 +24,10 @@ LAYOUT = "<speaker>/<sentence>.mp4; an empty or new folder is filled"
 ABOUT = About(
     title="demo",
     paper="made by this package",
-    obtain="Nothing: dubbench prepare --dataset demo --root NEW_FOLDER makes it from photographs that come with Python "
-    "packages and from espeak-ng (pip install 'dubbench[demo]').",
-    licence="that of the packages that carry the photographs: scikit-image and insightface",
-    size="30 clips of 5 speakers",
+    obtain="Nothing: dubbench prepare --dataset demo --root NEW_FOLDER makes it from a photograph that comes with "
+    "scikit-image and from espeak-ng (pip install 'dubbench[demo]').",
+    licence="public domain (a photograph of NASA's)",
+    size="24 clips of 1 speaker",
     fps=(25.0,),
     frames=((320, 320),),
     crop="square around the head",
@@ -37,17 +37,35 @@ ABOUT = About(
     labels="a .viseme.csv a clip: how far the lips are open",
     label=".viseme.csv",
 )
-VERSION = 1
+VERSION = 2
 MARKER = "demo.json"
 SENTENCES = {
     "de-1": ("de", "Am Abend laufen wir oft vom Bahnhof zum alten Markt."),
+    "de-2": ("de", "Mein Bruder fährt im August mit dem Boot über den Fluss."),
+    "de-3": ("de", "Um acht Uhr kommt der blaue Bus aus Hamburg an."),
+    "de-4": ("de", "Meine Mutter mag warme Suppe und frisches Brot."),
+    "de-5": ("de", "Oben am Berg blüht der alte Apfelbaum."),
+    "de-6": ("de", "Habt ihr morgen Abend Zeit für uns?"),
+    "de-7": ("de", "Vater malt am Fenster ein buntes Bild vom Wald."),
+    "de-8": ("de", "Am Ofen wartet ein warmer Apfelkuchen."),
     "en-1": ("en-us", "The bold boy put a small apple above the wall."),
     "en-2": ("en-us", "My father warms the big room before we all move out."),
+    "en-3": ("en-us", "Please bring me a bottle of water from the farm."),
+    "en-4": ("en-us", "Five brown birds flew over the empty beach."),
+    "en-5": ("en-us", "We may have to open the window before lunch."),
+    "en-6": ("en-us", "Tom bought a map of Paris for his mother."),
+    "en-7": ("en-us", "Nobody heard the marvellous opera in the park."),
+    "en-8": ("en-us", "Both of them came home after the match."),
+    "en-9": ("en-us", "A warm bath and a book, what more could I want?"),
     "es-1": ("es", "Mi abuelo compra pan y fruta para toda la familia."),
-    "fr-1": ("fr", "Ma petite amie part au bord de la mer avec vous."),
-    "it-1": ("it", "La mamma prepara una buona pasta per tutti i bambini."),
+    "es-2": ("es", "Por la mañana bebo un vaso de agua fría."),
+    "es-3": ("es", "La ventana abierta da a una plaza muy amplia."),
+    "es-4": ("es", "Mañana vamos a ver el mar con mi hermana."),
+    "es-5": ("es", "El tambor y la flauta abren la fiesta."),
+    "es-6": ("es", "Pablo no puede abrir la puerta verde."),
+    "es-7": ("es", "Bajo el árbol duerme un perro blanco."),
 }
-"""Language and text of each sentence; every speaker says them all."""
+"""Language and text of each sentence."""
 
 
 def find(root: Path) -> Iterator[RawClip]:
@@ -57,9 +75,8 @@ def find(root: Path) -> Iterator[RawClip]:
         DubbenchError: as `make`.
     """
     make(root, seed=int(_marker(root).get("seed", 0)))
-    for portrait in PORTRAITS:
-        for sentence in SENTENCES:
-            yield RawClip(f"{portrait.speaker}/{sentence}", portrait.speaker, _video(root, portrait, sentence))
+    for sentence in SENTENCES:
+        yield RawClip(f"{ASTRONAUT.speaker}/{sentence}", ASTRONAUT.speaker, _video(root, ASTRONAUT, sentence))
 
 
 def make(root: Path, seed: int = 0) -> None:
@@ -78,17 +95,13 @@ def make(root: Path, seed: int = 0) -> None:
         raise DubbenchError(f"{root} holds a demo corpus of another version or seed; remove it or name a new folder")
     if not found and root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DubbenchError(f"{root} is no demo corpus and not empty; name a new folder for it")
-    wanted = [(p, s) for p in PORTRAITS for s in SENTENCES if not _video(root, p, s).is_file()]
+    wanted = [sentence for sentence in SENTENCES if not _video(root, ASTRONAUT, sentence).is_file()]
     if not wanted:
         return
     write_json(root / MARKER, ours)
-    faces: dict[str, TalkingFace] = {}
-    for portrait, sentence in tracked(wanted, "Making the demo corpus", transient=True):
-        if portrait.speaker not in faces:
-            faces[portrait.speaker] = talking_face(portrait)
-        make_clip(
-            _video(root, portrait, sentence), portrait, face=faces[portrait.speaker], sentence=sentence, seed=seed
-        )
+    face = talking_face(ASTRONAUT)
+    for sentence in tracked(wanted, "Making the demo corpus", transient=True):
+        make_clip(_video(root, ASTRONAUT, sentence), ASTRONAUT, face=face, sentence=sentence, seed=seed)
 
 
 def talking_face(portrait: Portrait) -> "TalkingFace":

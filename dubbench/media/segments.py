@@ -21,6 +21,7 @@ from dubbench.core.files import atomic
 from dubbench.media import FPS, MediaError
 from dubbench.media.container import opened, video_stream
 from dubbench.media.planes import Layout, Planes, as_frame, as_planes
+from dubbench.media.writer import X264
 
 # Suffix: name of the container, and options that keep clock and chance out of its bytes and its index in front.
 CONTAINERS = {
@@ -93,7 +94,7 @@ class PlaneWriter:
 def _x264(crf: int) -> dict[str, str]:
     """Options of x264; with more than 8 bits a rate factor of 0 is not lossless, a quantiser of 0 always is."""
     quality = {"crf": str(crf)} if crf else {"qp": "0"}
-    return {**quality, "preset": "veryfast", "g": str(10 * FPS), "bf": "0"}
+    return {**quality, **X264}
 
 
 class Stored:

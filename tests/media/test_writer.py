@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dubbench.media import MediaError
 from dubbench.media.audio import read_speech, write_speech
 from dubbench.media.video import IndexedVideo, VideoWriter, probe, read_frames
-from tests import ROOT
+from tests import ROOT, talking
 from tests.media.conftest import clicks, number, onsets, picture
 
 
@@ -67,6 +67,18 @@ def test_equal_frames_give_equal_bytes(tmp_path: Path) -> None:
     for intra in (True, False):
         files = [write(tmp_path / f"{i}.mp4", frames, intra=intra, speech=speech).read_bytes() for i in range(2)]
         assert files[0] == files[1]
+
+
+def test_the_bytes_do_not_depend_on_what_lay_in_memory_before(tmp_path: Path) -> None:
+    """x264's macroblock tree made one file in thirty otherwise, when other work lay between."""
+    frames = list(talking.frames("ann/one"))
+    talking.write(tmp_path / "other.mkv", frames)
+    files = set()
+    for _ in range(40):
+        other = list(read_frames(tmp_path / "other.mkv"))
+        files.add(write(tmp_path / "a.mp4", frames, crf=18).read_bytes())
+        del other
+    assert len(files) == 1
 
 
 def test_speech_lies_under_its_frames(tmp_path: Path) -> None:
