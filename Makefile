@@ -7,10 +7,8 @@ BIN = $(VENV)/bin
 setup: $(BIN)/dubbench
 
 $(BIN)/dubbench: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
-	touch $@
+	@$(PYTHON) .ci/install.py $(VENV)
+	@touch $@
 
 demo: setup
 	$(BIN)/dubbench demo

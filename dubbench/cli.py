@@ -31,7 +31,23 @@ VERBS = {
     "compare": "check results against a baseline; exit 1 unless all are as they were",
     "assets": "pretrained files: list, pull, verify",
     "demo": "all of the above on a corpus made on the spot",
+    "doctor": "what is installed, what is missing, what that costs; to paste into an issue",
 }
+FIRST = {
+    "score two videos of yours": "dubbench score --pred dubbed.mp4 --target source.mp4",
+    "see everything at work, on a corpus made on the spot": "dubbench demo",
+    "prepare a corpus and train a method on it": (
+        "dubbench prepare --dataset grid --root GRID --out prepared/grid && "
+        "dubbench fit --model radio_tiny --dataset grid"
+    ),
+    "score a method, or a folder of videos (--videos DIR), under a protocol": (
+        "dubbench eval --model radio_tiny --ckpt_path runs/radio_tiny/checkpoints/last.ckpt --dataset grid "
+        "--protocol fair --out results/radio_tiny"
+    ),
+    "rank results on a page": "dubbench leaderboard results/radio_tiny --html leaderboard.html",
+    "see what is missing here, and how to get it": "dubbench doctor",
+}
+USAGE = 2
 INTERRUPTED = 130
 STOPPED = "interrupted; the same command goes on where it was"
 
@@ -44,12 +60,21 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0 well, 1 a told error, 2 a usage error, 130 interrupted."""
     words = list(sys.argv[1:] if args is None else args)
     try:
-        return _run(words)
+        return _run(words) if words else _first()
     except BaseException as error:
         status = _answer(error)
         if status is None:
             raise
         return status
+
+
+def _first() -> int:
+    """Say what one does first. The status is that of wrong usage, for a script whose verb went missing."""
+    print("dubbench trains, scores and ranks methods that give a video other speech. What one does first:\n")
+    for wish, line in FIRST.items():
+        print(f"  {wish}\n    {line}")
+    print("\n`dubbench --help` lists all verbs, `dubbench VERB --help` what each takes.")
+    return USAGE
 
 
 def _run(words: list[str]) -> int:
@@ -81,6 +106,10 @@ def _answer(error: BaseException) -> int | None:
         where = f" while writing {error.filename}" if error.filename else ""
         return _say(
             f"the disk is full{where}; free some space and give the same command again: it goes on where it was"
+        )
+    if isinstance(error, ImportError) and error.name and error.name.partition(".")[0] != __package__:
+        return _say(
+            f"{error.name} cannot be loaded ({error}); `dubbench doctor` says what is missing and how to get it"
         )
     # jsonargparse wraps what a model's constructor says of settings that do not go together.
     told = beneath(error, DubbenchError) if isinstance(error, DubbenchError | ValueError) else None

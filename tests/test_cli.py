@@ -70,7 +70,6 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         (["speed", "--model", "radoi"], 1, "no model is called 'radoi'; there are g4g, "),
         (["speed", "--model", "g4g_tiny", "--model.size", "60"], 1, "take a multiple of 8"),
         (["dubb"], 2, "invalid choice"),
-        ([], 2, "VERB"),
     ],
 )
 def test_wrong_input_is_one_sentence(

@@ -94,6 +94,39 @@ def test_reading_verbs_load_nothing_heavy(tmp_path: Path) -> None:
     assert {words: said for words, said in loaded(*calls, cwd=tmp_path).items() if said != (0, [])} == {}
 
 
+def test_long_verbs_say_what_begins_before_they_load_anything_heavy(tmp_path: Path) -> None:
+    pair, weights = ["--model", "radio_tiny", "--dataset", "grid"], ["--ckpt_path", "x.ckpt"]
+    calls = {
+        "prepare grid from videos": ["prepare", "--dataset", "grid", "--root", "videos", "--out", "clips"],
+        "fit radio_tiny on grid": ["fit", *pair],
+        "validate radio_tiny on grid": ["validate", *pair, *weights],
+        "eval radio_tiny on grid under fair": ["eval", *pair, *weights, "--protocol", "fair"],
+        "score a.mp4 against b.mp4": ["score", "--pred", "a.mp4", "--target", "b.mp4"],
+        "dub a.mp4 with b.wav": ["dub", *weights, "--video", "a.mp4", "--audio", "b.wav", "--out", "o.mp4"],
+        "speed of radio_tiny": ["speed", "--model", "radio_tiny"],
+        "export x.ckpt": ["export", *weights, "--out", "o.onnx"],
+        "ablate radio on grid": ["ablate", "--model", "radio", "--dataset", "grid", "--steps", "1"],
+        "figure strip": ["figure", "strip", "results", "--clip", "a", "--out", "o.png"],
+    }
+    barred = f"""
+import json, sys
+from dubbench.cli import main
+class Barred:
+    def find_spec(self, name, path=None, target=None):
+        if name in {HEAVY}:
+            raise SystemExit("heavy")
+sys.meta_path.insert(0, Barred())
+for line in sys.stdin:
+    main(json.loads(line))
+"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    lines = "".join(json.dumps(words) + "\n" for words in calls.values())
+    run = subprocess.run(
+        [sys.executable, "-c", barred], input=lines, capture_output=True, text=True, env=env, cwd=tmp_path
+    )
+    assert run.stderr.splitlines() == [line for what in calls for line in (f"{what}: loading ...", "dubbench: heavy")]
+
+
 def test_ctrl_c_while_loading_is_one_line_though_a_library_catches_it(tmp_path: Path) -> None:
     (tmp_path / "lightning.py").write_text(
         "import time\nfrom pathlib import Path\n"
@@ -104,7 +137,7 @@ def test_ctrl_c_while_loading_is_one_line_though_a_library_catches_it(tmp_path: 
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dubbench.cli import run; run()"
     )
-    words = [sys.executable, "-c", code, "eval", "--dataset", "grid", "--videos", str(tmp_path)]
+    words = [sys.executable, "-c", code, "eval", "--dataset", "grid", "--videos", str(tmp_path), "--quiet"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=tmp_path)
     while not (tmp_path / "here").is_file():

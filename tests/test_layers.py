@@ -29,6 +29,7 @@ ORDER = [
     "figures",
     "study",
     "ablations",
+    "doctor",
     "commands",
     "cli",
     "__main__",

@@ -26,6 +26,7 @@ def run(study: Study, tables: Sequence[Ablation], protocol: str | None = None) -
         table.name: [Outcome(table, *each) for each in variants(table, study.budget.tiny).items()] for table in tables
     }
     every = [outcome for outcomes in rows.values() for outcome in outcomes]
+    study.expect(tables, every)
     for table in tables:
         study.train_experts(table)
     for outcome in every:

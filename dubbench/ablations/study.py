@@ -124,7 +124,14 @@ class Study:
         self.device = device(on)
         self.failures: dict[str, str] = {}
         self.scored: dict[str, list[str]] = {}
+        self.trainings: list[str] = []
+        self.kept: set[str] = set()
         self._claim()
+
+    def expect(self, tables: Iterable[Ablation], rows: Iterable[Outcome]) -> None:
+        """Be told all that will be trained, so that each training can say which of how many it is."""
+        judges = [config for table in tables for config in self._experts(table).values()]
+        self.trainings = list(dict.fromkeys([*judges, *(row.variant.name for row in rows)]))
 
     def train_experts(self, table: Ablation) -> None:
         """Train the judges that a table's variants learn from or are scored by; raises as ``dubbench fit`` does."""
@@ -142,9 +149,9 @@ class Study:
     def score(self, rows: Sequence[Outcome], rules: Protocol) -> None:
         """Score each row of a table, then write all that went well as one results folder, and fill its columns."""
         judges = self._judges(rows[0].table)
-        for outcome in rows:
+        for place, outcome in enumerate(rows, 1):
             name = outcome.variant.name
-            self.console.rule(f"score {name} ({rules.name})", align="left")
+            self.console.rule(f"score {name} under {rules.name} ({place} of {len(rows)})", align="left")
             self._do(outcome, "score", lambda outcome: self._score([outcome.variant.name], rules, judges))
         good = [outcome for outcome in rows if not outcome.failure]
         if not good:
@@ -198,8 +205,10 @@ class Study:
     def _fit(self, name: str, model: list[str], steps: int, batch_size: int | None) -> None:
         done = self.out / name / "trained.json"
         if done.is_file() and self._weights(name).is_file():
+            self.kept.add(name)
             return
-        self.console.rule(f"train {name}", align="left")
+        place = f" ({self.trainings.index(name) + 1} of {len(self.trainings)})" if name in self.trainings else ""
+        self.console.rule(f"train {name}{place}", align="left")
         run = {"seed_everything": self.budget.seed, "out": self.out / name, "ckpt_path": "last"}
         size = {} if batch_size is None else {"batch_size": batch_size}
         words = [*model, *self._data(), *_options("--data.", size), *_options("--model.", {"iterations": steps})]
@@ -234,7 +243,7 @@ class Study:
         """Losses on held-out windows, by name."""
         run = {"ckpt_path": self._weights(name), "seed_everything": self.budget.seed}
         words = [*words, *self.budget.model, *self._data(), *_options("--", run), *self._trainer()]
-        cli = lightning_cli.CLI("validate", words)
+        cli = lightning_cli.validate(words)
         return {key: float(value) for key, value in cli.trainer.callback_metrics.items()}
 
     def _timed(self, name: str, words: list[str]) -> dict[str, float]:

@@ -11,27 +11,62 @@ it declares ``CONSTRUCTORS``, the prefixes of such options, and finds the words 
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
+
+from dubbench.core.console import speaking
+
+QUIET = "--quiet"
 
 
-def call(verb: str, words: Sequence[str], summary: str = "") -> int:
+class _Parser(argparse.ArgumentParser):
+    """A parser with what all verbs and their actions take."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(**kwargs)
+        # Suppressed, so that an action which does not say it leaves what its verb says.
+        self.add_argument(
+            QUIET,
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="say nothing but errors, and what is asked for",
+        )
+
+
+def add_json(parser: argparse.ArgumentParser, what: str, *, default: bool | str = False) -> None:
+    """Declare ``--json``, which prints one JSON document instead of tables and sentences.
+
+    Args:
+        parser: of a verb, or of an action of it.
+        what: is printed.
+        default: `argparse.SUPPRESS` for an action whose verb takes it as well.
+    """
+    said = f"print {what} as one JSON document, and nothing else"
+    parser.add_argument("--json", action="store_true", default=default, help=said)
+
+
+def call(verb: str, words: Sequence[str], summary: str = "", *, step: bool = False) -> int:
     """Parse the words after a verb and run it.
 
     Args:
         verb: name of its module here.
         words: of the command line.
         summary: what it does, for ``--help``.
+        step: it is a step of another verb: it shows how far it is, but not where things are nor what comes next.
 
     Returns:
         The exit status.
     """
     module = import_module(f"dubbench.commands.{verb}")
     prefixes: tuple[str, ...] = getattr(module, "CONSTRUCTORS", ())
-    parser = argparse.ArgumentParser(prog=f"dubbench {verb}", description=summary, allow_abbrev=not prefixes)
+    parser = _Parser(prog=f"dubbench {verb}", description=summary, allow_abbrev=not prefixes)
     module.add_arguments(parser)
     options, others = parser.parse_known_args(words)
-    options.words = list(words)
+    if quiet := "quiet" in options:
+        del options.quiet
+    options.words = [word for word in words if word != QUIET]
     options.constructors = _constructors(others, prefixes, parser)
-    return int(module.run(options))
+    with speaking(quiet=quiet, step=step):
+        return int(module.run(options))
 
 
 def _constructors(

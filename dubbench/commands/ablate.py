@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dubbench.ablations.tables import find
+from dubbench.core.console import announce, command, ending, quiet, say
 from dubbench.errors import DubbenchError
 
 CONSTRUCTORS = ("--dataset.", "--data.", "--model.", "--trainer.")
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise DubbenchError(f"--{name} {value} leaves nothing to do; give 1 or more")
+    announce(f"ablate {options.model} on {options.dataset}")
     tables = find(options.model, options.table)
     from rich.console import Console
 
@@ -58,10 +60,18 @@ def run(options: argparse.Namespace) -> int:
         trainer=options.constructors["--trainer."],
     )
     out = options.out or Path("runs") / f"ablate-{options.model}"
-    console = Console()
+    console = Console(quiet=quiet())
     study = Study(budget, out, console, on=options.device, limit=options.limit)
     outcomes = ablate(study, tables, options.protocol)
     report.write(out, outcomes, budget)
     report.show(outcomes, budget, console)
-    console.print(f"{out / 'ablation.csv'} and {out / 'ablation.md'} hold the same", soft_wrap=True)
+    for outcome in outcomes if quiet() else ():
+        if outcome.failure:
+            say(f"{outcome.variant.name} failed, {outcome.failure}")
+    ending(
+        output=f"{out}: ablation.csv and ablation.md hold this table, each variant's folder its run",
+        look=[f"{out / outcome.variant.name / 'error.txt'}" for outcome in outcomes if outcome.failure],
+        reused=f"{len(study.kept)} of {len(study.trainings)} trainings were done before" if study.kept else "",
+        following=command(["leaderboard", out / "results", "--html", out / "leaderboard.html"]),
+    )
     return int(any(outcome.failure for outcome in outcomes))

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from dubbench.commands import add_json
 from dubbench.errors import DubbenchError
 
 
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --accept: runs with other seeds or thread counts, whose spread gives every row its tolerance",
     )
     parser.add_argument("--markdown", type=Path, help="file to write the differences to, as a Markdown table")
+    add_json(parser, "every row with its verdict")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,4 +39,5 @@ def run(options: argparse.Namespace) -> int:
         accepting=options.accept,
         repeats=options.repeats,
         markdown=options.markdown,
+        document=options.json,
     )

@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
-from dubbench.core.console import widened
+from dubbench.commands import add_json
+from dubbench.core.console import announce, command, ending, print_json, widened
 from dubbench.datamodules.corpus_check import SAMPLE, CorpusReport, about_corpus, check, layout
 from dubbench.datamodules.sources import MODULES
 from dubbench.datamodules.sources.about import About
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample", type=int, default=SAMPLE, metavar="N", help="clips of it to open, 0 for none (%(default)s)"
     )
+    add_json(parser, "what is known of a corpus, of all, or of the folder")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,19 +34,35 @@ def run(options: argparse.Namespace) -> int:
     if options.name is None:
         if options.root is not None:
             raise DubbenchError("name the corpus that --root holds; `dubbench corpus` lists them")
-        _list()
+        if options.json:
+            print_json({name: _document(name) for name in sorted(MODULES)})
+        else:
+            _list()
+        ending(following=[command(["corpus", "NAME"]), command(["corpus", "NAME", "--root", "DIR"])])
         return 0
     if options.root is None:
-        _describe(options.name, about_corpus(options.name))
+        if options.json:
+            print_json({options.name: _document(options.name)})
+        else:
+            _describe(options.name, about_corpus(options.name))
+        ending(following=command(["corpus", options.name, "--root", "DIR"]))
         return 0
     if options.sample < 0:
         raise DubbenchError(f"--sample {options.sample} is too small; give 0 or more")
+    announce(f"corpus {options.name} in {options.root}")
     try:
         report = check(options.name, options.root, options.sample)
     except OSError as error:
         raise DubbenchError(f"{error.filename} cannot be looked at ({error.strerror})") from error
-    _show(report)
+    _show(report, document=options.json)
+    clips = Path("prepared") / options.name
+    ending(following=command(["prepare", "--dataset", options.name, "--root", options.root, "--out", clips]))
     return 0
+
+
+def _document(name: str) -> dict[str, object]:
+    """What ``--json`` prints of a corpus."""
+    return {**asdict(about_corpus(name)), "layout": layout(name)}
 
 
 def _list() -> None:
@@ -57,9 +76,7 @@ def _list() -> None:
     for name in sorted(MODULES):
         about = about_corpus(name)
         table.add_row(*map(Text, (name, about.size, rates(about), pixels(about), about.speech)))
-    console = widened(NARROWEST)
-    console.print(table)
-    console.print("`dubbench corpus NAME` says how to obtain one, and with --root DIR whether a folder holds it.")
+    widened(NARROWEST).print(table)
 
 
 def _describe(name: str, about: About) -> None:
@@ -78,7 +95,6 @@ def _describe(name: str, about: About) -> None:
         "speaker": about.speaker,
         "split": about.split,
         "labels": about.labels,
-        "next": f"dubbench corpus {name} --root DIR, then dubbench prepare --dataset {name} --root DIR --out DIR",
     }
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
@@ -100,15 +116,18 @@ def pixels(about: About) -> str:
     return " or ".join(f"{width} x {height}" for width, height in about.frames) or "differ"
 
 
-def _show(report: CorpusReport) -> None:
-    for line in report.facts:
+def _show(report: CorpusReport, *, document: bool) -> None:
+    if document:
+        print_json(asdict(report))
+    for line in () if document else report.facts:
         print(_printable(line))
-    for line in report.warnings:
+    for line in () if document else report.warnings:
         print(_printable(f"warning: {line}"))
     sys.stdout.flush()
     if report.fault:
         raise DubbenchError(_printable(report.fault))
-    print("usable, with the warnings above" if report.warnings else "usable")
+    if not document:
+        print("usable, with the warnings above" if report.warnings else "usable")
 
 
 def _printable(line: str) -> str:

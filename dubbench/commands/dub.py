@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dubbench.core.config_names import class_of_model
-from dubbench.core.console import say
+from dubbench.core.console import announce, command, ending, report, say
 from dubbench.core.devices import PRECISIONS, autocast_type, device
 from dubbench.core.files import no_room
-from dubbench.core.progress import counted
 from dubbench.errors import DubbenchError
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
         DubbenchError: if an option cannot be used, the disk is full, or as `dubbench.dubbing.dub.dub` does.
     """
     face = _face(options.face)
+    announce(f"dub {options.video} with {options.audio}")
     from dubbench.dubbing.dub import DubOptions, dub
     from dubbench.media import FPS
     from dubbench.models.base import load_model
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         keep=options.keep,
     )
     try:
-        report = dub(
+        made = dub(
             model.to(where).eval(),
             checkpoint=options.ckpt_path,
             video=options.video,
@@ -94,9 +94,15 @@ def run(options: argparse.Namespace) -> int:
             f"no room left to write {options.out} and its work folder; make room and give the same command again, it "
             "goes on where it was"
         ) from error
-    without = f", {report.faceless} of them without the face and untouched" if report.faceless else ""
-    length = f"{report.frames} frames ({report.frames / FPS:.1f} s)"
-    print(f"{options.out}: {length}{without}, dubbed in {report.seconds:.0f} s")
+    without = f", {made.faceless} of them without the face and untouched" if made.faceless else ""
+    length = f"{made.frames} frames ({made.frames / FPS:.1f} s)"
+    report(f"{options.out}: {length}{without}, dubbed in {made.seconds:.0f} s")
+    pair = ["--pred", options.out, "--target", options.video, "--length", "prefix"]
+    ending(
+        output=str(options.out),
+        look=f"{options.out} beside {options.video}",
+        following=command(["score", *pair, "--audio", options.audio, "--metrics", "sync_c", "sync_d", "av_offset"]),
+    )
     return 0
 
 
@@ -129,7 +135,9 @@ def _check_name(name: str | None, model: "DubbingModel", path: Path) -> None:
 
 @contextmanager
 def _shown(step: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how a step over frames goes, on a terminal."""
+    """Show how a step over frames goes."""
+    from dubbench.core.progress import counted
+
     with counted(f"{step:8}", "frames") as progress:
         task = progress.add_task("", total=total or None)
         yield lambda frames: progress.update(task, advance=frames, refresh=True)

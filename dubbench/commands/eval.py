@@ -1,9 +1,14 @@
 """``dubbench eval``: score a checkpoint of ours, or anybody's videos, under a named protocol."""
 
 import argparse
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from dubbench.commands import add_json
 from dubbench.core.config_names import label, names
+from dubbench.core.console import announce, command, ending, print_json, quiet
 from dubbench.errors import DubbenchError
 
 CONSTRUCTORS = ("--model.", "--data.", "--dataset.")
@@ -30,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=int, metavar="N", help="score only the first clips of the split")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
     add("--seed", type=int, default=0, help="seed of references and intervals (%(default)s)")
+    add_json(parser, "the rows of every summary.csv")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.model is not None and options.videos is not None and options.method is not None:
         raise DubbenchError("--method names one row, but --model and --videos make two; score them one after the other")
+    what = options.method or options.model or options.videos
+    announce(f"eval {what} on {label(options.words, '--dataset')} under {options.protocol}")
     from lightning import seed_everything
 
     from dubbench.board import screen
@@ -70,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     data.check_corpus()
     videos = {options.method or options.videos.resolve().name: options.videos} if options.videos else {}
     rules = load_all(options.protocol)
-    networks = experts(options.sync_expert, options.style_encoder, where)
+    networks, tally = experts(options.sync_expert, options.style_encoder, where), Counter[str]()
     done = [
         evaluate(
             data.root,
@@ -85,8 +93,31 @@ def run(options: argparse.Namespace) -> int:
             limit=options.limit,
             device=str(where),
             networks=networks,
+            tally=tally,
         )
         for protocol in rules
     ]
-    screen.show(done)
+    if options.json:
+        _print(done)
+    elif not quiet():
+        screen.show(done)
+    _end(options, done, tally, [*models, *videos])
     return 0
+
+
+def _print(done: Sequence[Path]) -> None:
+    """Print the rows of results folders as JSON."""
+    from dubbench.results.rows import read_summary
+
+    print_json({str(folder): [asdict(row) for row in read_summary(folder)] for folder in done})
+
+
+def _end(options: argparse.Namespace, done: Sequence[Path], tally: Counter[str], rows: Sequence[str]) -> None:
+    """Say where the values and the videos are, and how they are ranked."""
+    page = options.out / "leaderboard.html"
+    ending(
+        output=[f"{folder}: summary.csv, clips.csv, run.json, videos" for folder in done],
+        look=[str(videos) for folder in done for row in rows if (videos := folder / "videos" / row).is_dir()],
+        reused=f"{tally['kept']} of {tally.total()} results were scored before" if tally["kept"] else "",
+        following=command(["leaderboard", options.out, "--html", page, "--out", page.with_suffix(".csv")]),
+    )

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from dubbench.core.console import announce, command, ending, report
 from dubbench.errors import DubbenchError
 
 
@@ -20,11 +21,17 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.out.suffix != ".onnx":
         raise DubbenchError(f"--out {options.out} does not end in .onnx; give a file that does")
+    announce(f"export {options.ckpt_path}")
     from dubbench.models.base import load_model
     from dubbench.training.onnx_export import axes, export
 
     network, inputs, outputs = load_model(options.ckpt_path).exportable()
     difference = export(network, inputs, outputs, options.out)
     sides = ", ".join(f"{name} {axes(tensor)}" for name, tensor in inputs.items())
-    print(f"{options.out}: {sides} -> {', '.join(outputs)}; differs from PyTorch by {difference:.1e} at most")
+    report(f"{options.out}: {sides} -> {', '.join(outputs)}; differs from PyTorch by {difference:.1e} at most")
+    weights = ["--ckpt_path", options.ckpt_path]
+    ending(
+        output=str(options.out),
+        following=command(["dub", *weights, "--video", "VIDEO", "--audio", "SPEECH", "--out", "dubbed.mp4"]),
+    )
     return 0

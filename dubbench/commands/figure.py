@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from dubbench.core.config_names import names
+from dubbench.core.console import announce, command, ending, report
 from dubbench.errors import DubbenchError
 
 OF_THE_VERB = ("kind", "words", "constructors")
@@ -106,6 +107,10 @@ def run(options: argparse.Namespace) -> int:
     if options.out.suffix.lower() != ".png":
         raise DubbenchError(f"{options.out} does not end in .png, which is what figures are written as")
     chosen = {name: value for name, value in vars(options).items() if name not in OF_THE_VERB}
+    announce(f"figure {options.kind}")
     import_module(f"dubbench.figures.{options.kind}").make(**chosen)
-    print(options.out)
+    report(str(options.out))
+    strip = ["figure", "strip", "RESULTS", "--clip", getattr(options, "clip", "CLIP"), "--out", "strip.png"]
+    study = ["study", "make", *getattr(options, "results", ()), "--out", "study"]
+    ending(look=str(options.out), following=command(study if options.kind == "strip" else strip))
     return 0

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from dubbench.core.console import announce, command, ending, quiet
 from dubbench.errors import DubbenchError
 
 
@@ -38,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.clips < 1:
         raise DubbenchError(f"--clips is {options.clips}; give at least 1, or --videos none")
+    if options.html:
+        announce(f"leaderboard of {', '.join(map(str, options.results))}")
     from dubbench.board.entries import collect, expanded
     from dubbench.board.ranking import grouped
     from dubbench.board.screen import show_groups
@@ -51,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
         from dubbench.board import paper_table
 
         paper_table.show(options.paper, folders)
+        ending(following="" if folders else command(["leaderboard", "--paper", options.paper, "RESULTS"]))
         return 0
     if not folders:
         raise DubbenchError("there is nothing to put side by side; name folders that dubbench eval wrote")
@@ -71,5 +75,19 @@ def run(options: argparse.Namespace) -> int:
         from dubbench.board.page import write_page
 
         write_page(options.html, groups, speeds, how=options.videos, count=options.clips)
-    show_groups(groups, folders)
+    if not quiet():
+        show_groups(groups, folders)
+    _end(options, ranked=bool(entries))
     return 0
+
+
+def _end(options: argparse.Namespace, *, ranked: bool) -> None:
+    """Say which files there are, and what one can look at."""
+    written = [options.out] if ranked else []
+    page = command(["leaderboard", *options.results, "--html", "leaderboard.html"])
+    study = command(["study", "make", *options.results, "--out", "study"])
+    ending(
+        output=[str(path) for path in (*written, options.tidy, options.markdown, options.html) if path],
+        look=f"{options.html} in a browser" if options.html else "",
+        following=study if options.html and ranked else "" if options.html else page,
+    )

@@ -1,11 +1,20 @@
 """``dubbench prepare``: turn a folder of talking video into aligned clips."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dubbench.commands import add_json
+from dubbench.core.config_names import data_words
+from dubbench.core.console import announce, command, ending, print_json, report
 from dubbench.core.locks import claimed
 from dubbench.datamodules.sources import MODULES
 from dubbench.errors import DubbenchError
+
+if TYPE_CHECKING:
+    from dubbench.datamodules.prepare.geometry import GeometryReport
+    from dubbench.datamodules.prepare.run import PrepareReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="the face model's file or folder (its place among the assets)",
     )
+    add_json(parser, "what was done, and each failure with its reason,")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,21 +61,68 @@ def run(options: argparse.Namespace) -> int:
         DubbenchError: if an option or the corpus cannot be used.
         KeyboardInterrupt: if it was interrupted, with what that means.
     """
+    announce(f"prepare {options.dataset} from {options.root}")
     from dubbench.datamodules.prepare.run import prepare
 
     settings = {name: getattr(options, name) for name in ("size", "workers", "smooth", "faces", "split", "limit")}
     try:
         _check_geometry(options)
-        report = prepare(options.dataset, options.root, options.out, **settings)
-        failed = f"{report.failed} failed" + (f" (see {options.out / 'failures.csv'})" if report.failed else "")
-        print(f"{options.out}: {report.done} prepared, {report.skipped} finished before, {failed}", flush=True)
-        there = report.done + report.skipped > 0
-        if there and options.geometry:
-            there = _fit(options)
+        made, fitted = prepare(options.dataset, options.root, options.out, **settings), None
+        if not options.json:
+            failed = f"{made.failed} failed" + (f" (see {options.out / 'failures.csv'})" if made.failed else "")
+            report(f"{options.out}: {made.done} prepared, {made.skipped} finished before, {failed}")
+        if made.done + made.skipped and options.geometry:
+            fitted = _fit(options)
     except KeyboardInterrupt as stop:
         sentence = "stopped; finished clips are kept, the same command goes on from here"
         raise KeyboardInterrupt(sentence) from stop
-    return 0 if there else 1
+    if options.json:
+        print_json(_document(options.out, made, fitted))
+    last = fitted or made
+    if not last.done + last.skipped:
+        return 1
+    _end(options, made, fitted)
+    return 0
+
+
+def _document(out: Path, made: "PrepareReport", fitted: "GeometryReport | None") -> dict[str, object]:
+    """What ``--json`` prints."""
+    return {
+        "out": out,
+        "prepared": made.done,
+        "finished_before": made.skipped,
+        "failures": [asdict(failure) for failure in made.failures],
+        "geometry": fitted
+        and {
+            "fitted": fitted.done,
+            "finished_before": fitted.skipped,
+            "failures": [asdict(failure) for failure in fitted.failures],
+            "guess": fitted.guess,
+        },
+    }
+
+
+def _end(options: argparse.Namespace, made: "PrepareReport", fitted: "GeometryReport | None") -> None:
+    """Say where the clips are and how to go on."""
+    clips = f"{made.done + made.skipped} clips, listed in manifest.parquet"
+    failures = [options.out / "failures.csv"] if made.failed else []
+    kept = [f"{made.skipped} clips were prepared before"] if made.skipped else []
+    if fitted is not None:
+        from dubbench.datamodules.prepare.geometry import FAILURES
+
+        failures += [options.out / FAILURES] if fitted.failures else []
+        kept += [f"{fitted.skipped} clips were fitted before"] if fitted.skipped else []
+    data = data_words(options.dataset, options.out)
+    from dubbench.datamodules.clip import read_manifest
+
+    trains = "train" in set(read_manifest(options.out)["split"])
+    following = ["fit", "--model", "radio_tiny", *data] if trains else ["eval", "--videos", "DIR", *data]
+    ending(
+        output=f"{options.out}: {clips}",
+        look=[f"{path}: why each clip of it failed" for path in failures],
+        reused=kept,
+        following=command(following),
+    )
 
 
 def _check_geometry(options: argparse.Namespace) -> None:
@@ -80,13 +137,14 @@ def _check_geometry(options: argparse.Namespace) -> None:
         raise DubbenchError("--geometry_file wants --geometry beside it: mesh, ict or bfm")
 
 
-def _fit(options: argparse.Namespace) -> bool:
-    """Fit the face model to every clip; returns whether any clip has geometry now."""
+def _fit(options: argparse.Namespace) -> "GeometryReport":
+    """Fit the face model to every clip."""
     from dubbench.datamodules.prepare.geometry import FAILURES, prepare_geometry
 
     with claimed(options.out, "prepare"):
-        report = prepare_geometry(options.out, options.geometry, options.workers, options.geometry_file)
-    failed = f"{len(report.failures)} failed" + (f" (see {options.out / FAILURES})" if report.failures else "")
-    how = f"{options.geometry} (first guess: {report.guess})" if report.guess else options.geometry
-    print(f"{options.out}: {report.done} fitted with {how}, {report.skipped} finished before, {failed}")
-    return report.done + report.skipped > 0
+        fitted = prepare_geometry(options.out, options.geometry, options.workers, options.geometry_file)
+    failed = f"{len(fitted.failures)} failed" + (f" (see {options.out / FAILURES})" if fitted.failures else "")
+    how = f"{options.geometry} (first guess: {fitted.guess})" if fitted.guess else options.geometry
+    if not options.json:
+        report(f"{options.out}: {fitted.done} fitted with {how}, {fitted.skipped} finished before, {failed}")
+    return fitted

@@ -5,7 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dubbench.commands import add_json
 from dubbench.core.config_names import names
+from dubbench.core.console import command, ending, print_json, report
 from dubbench.core.files import write_text
 from dubbench.core.tables import as_csv
 from dubbench.errors import DubbenchError
@@ -24,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", nargs="?", help="a protocol's short name or YAML file; without one, all are listed")
     parser.add_argument("--csv", type=Path, help="write the clips that it asks for, with what drives each")
+    add_json(parser, "choices, hashes and clips")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,21 +41,39 @@ def run(options: argparse.Namespace) -> int:
     if options.name is None:
         if options.csv:
             raise DubbenchError("--csv writes the clips of one protocol; name it")
-        for name in names("protocol"):
-            rules = load_all(name)
+        every = {name: load_all(name) for name in names("protocol")}
+        if options.json:
+            print_json({name: {rule.name: rule.hash for rule in rules} for name, rules in every.items()})
+        for name, rules in () if options.json else every.items():
             hashes = ", ".join(f"{rule.name} {rule.hash}" if len(rules) > 1 else rule.hash for rule in rules)
             console.print(f"{name:32}{hashes}")
+        ending(following=command(["protocol", "fair"]))
         return 0
     rules = load_all(options.name)
-    for rule in rules:
+    if options.json:
+        print_json([_document(rule) for rule in rules])
+    for rule in () if options.json else rules:
         _show(rule, console)
     if options.csv:
         lines = [line for rule in rules for line in clips(rule)]
         if not lines:
             raise DubbenchError(f"{options.name} lists no clip by name, so there is nothing to write")
         write_text(options.csv, as_csv(COLUMNS, lines))
-        console.print(f"{options.csv} lists {len(lines)} clips")
+        if not options.json:
+            report(f"{options.csv} lists {len(lines)} clips")
+    corpora = list(dict.fromkeys(corpus for rule in rules for corpus in rule.clips)) or ["DATASET"]
+    words = ["eval", "--videos", "DIR", "--dataset", corpora[0], "--protocol", options.name]
+    ending(output=str(options.csv or ""), following=command(words))
     return 0
+
+
+def _document(rule: Protocol) -> dict[str, object]:
+    """What ``--json`` prints of a protocol."""
+    return {
+        **asdict(rule),
+        "hash": rule.hash,
+        "listed": [dict(zip(COLUMNS, line, strict=True)) for line in clips(rule)],
+    }
 
 
 def clips(rule: Protocol) -> list[tuple[str, ...]]:

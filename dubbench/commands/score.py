@@ -5,16 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
+from dubbench.core.console import announce, command, ending, print_json
 from dubbench.core.devices import device
-from dubbench.core.progress import tracked
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.protocols.protocol import Protocol, load
 
 if TYPE_CHECKING:
+    from dubbench.evaluation.score_report import ScoreReport
     from dubbench.metrics.suite import Suite
 
 BASE = "first_frame"
+STANDARD_OUTPUT = Path("-")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics", nargs="+", choices=DEFINITIONS, metavar="NAME", help=f"some of {', '.join(DEFINITIONS)} (all)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write values, definitions and versions")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const=STANDARD_OUTPUT,
+        type=Path,
+        metavar="FILE",
+        help="write values, definitions and versions; without FILE print them, and no table",
+    )
     parser.add_argument(
         "--length",
         choices=get_args(choices["length"]),
@@ -70,8 +79,10 @@ def run(options: argparse.Namespace) -> int:
         raise DubbenchError("--audio goes with a single video; the videos of a folder bring their own sound")
     if options.frames_minimum < 2:
         raise DubbenchError(f"--frames_minimum is {options.frames_minimum}; FID takes at least 2 frames a side")
+    announce(f"score {options.pred} against {options.target}")
     from rich.console import Console
 
+    from dubbench.core.progress import tracked
     from dubbench.evaluation.pairs import PRED, match
     from dubbench.evaluation.score_pairs import score_pairs
     from dubbench.evaluation.score_report import ScoreReport
@@ -96,10 +107,35 @@ def run(options: argparse.Namespace) -> int:
     scores = score_pairs(pairs, suite, rules, speech=speech, source_root=options.source_root)
     scores.results += [ClipResult(PRED, clip, "", failure=refusal) for clip, refusal in pairing.refused.items()]
     report = ScoreReport(pairing, scores.results, scores.pooled, suite=suite, rules=rules, backend=scores.backend)
-    report.show(Console())
-    if options.json:
-        report.write(options.json)
-    return 0 if any(not result.failure for result in scores.results if result.method == PRED) else 1
+    if options.json == STANDARD_OUTPUT:
+        print_json(report.document())
+    else:
+        report.show(Console())
+        if options.json:
+            report.write(options.json)
+    if all(result.failure for result in scores.results if result.method == PRED):
+        return 1
+    _end(options, report)
+    return 0
+
+
+def _end(options: argparse.Namespace, report: "ScoreReport") -> None:
+    """Say where the values are, and what would give more of them."""
+    from dubbench.assets import store
+
+    missing = [status.asset for status in store.status() if status.state == "absent" and not status.asset.manual]
+    reasons = " ".join(report.suite.absent.values())
+    wanted = [asset.name for asset in missing if asset.name in reasons]
+    written = options.json if options.json and options.json != STANDARD_OUTPUT else None
+    words = ["score", "--pred", options.pred, "--target", options.target]
+    ending(
+        output=f"{written}: values, definitions and versions" if written else "",
+        following=[
+            *([command(["assets", "pull", *wanted])] if wanted else []),
+            *([] if options.json else [command([*words, "--json", "scores.json"])]),
+        ]
+        or command(["protocol"]),
+    )
 
 
 def _suite(options: argparse.Namespace) -> "Suite":

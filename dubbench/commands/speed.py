@@ -4,7 +4,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from dubbench.commands import add_json
 from dubbench.core.config_names import label
+from dubbench.core.console import announce, command, ending, print_json, quiet
 from dubbench.core.devices import PRECISIONS, autocast_type, device
 from dubbench.errors import DubbenchError
 
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of speed.csv; rows of the same method, device and precision are replaced (%(default)s)",
     )
+    add_json(parser, "the rows that were measured")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
             raise DubbenchError(f"--{name} {getattr(options, name)} leaves nothing to time; give 1 or more")
     if options.clip is not None and options.root is None:
         raise DubbenchError("--clip names a clip of a prepared folder; give that with --root")
+    announce(f"speed of {options.method or options.model}")
     from lightning import seed_everything
 
     from dubbench.models.base import read_checkpoint
@@ -84,5 +88,13 @@ def run(options: argparse.Namespace) -> int:
         checkpoint=options.ckpt_path,
         seed=options.seed,
     )
-    report.show([report.record(options.out, report.lines(speed, told))])
+    lines = report.lines(speed, told)
+    path = report.record(options.out, lines)
+    if options.json:
+        print_json(lines)
+    elif not quiet():
+        report.show([path])
+    ending(
+        output=str(path), following=command(["leaderboard", options.out, "--html", options.out / "leaderboard.html"])
+    )
     return 0

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dubbench.core.console import say
+from dubbench.core.console import announce, command, ending, quiet, report, say
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH
 from dubbench.study.questions import OF_PAPERS, QUESTIONS
 
@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _make(options: argparse.Namespace) -> int:
+    announce(f"study of {', '.join(map(str, options.results))}")
     from dubbench.figures.shown import shown
     from dubbench.study.make import make
 
@@ -77,25 +78,33 @@ def _make(options: argparse.Namespace) -> int:
         seed=options.seed,
         title=options.title,
     )
-    print(f"{study.page}: {len(study.methods)} methods ({', '.join(study.methods)}), {len(study.clips)} clips")
-    print(f"each of {options.raters} raters sees {study.per_rater} videos; give everybody another rater number")
-    print(f"{study.key} says whose videos they are: keep it, and keep it from the raters")
+    report(f"{study.page}: {len(study.methods)} methods ({', '.join(study.methods)}), {len(study.clips)} clips")
+    report(f"each of {options.raters} raters sees {study.per_rater} videos; give everybody another rater number")
+    report(f"{study.key} says whose videos they are: keep it, and keep it from the raters")
     if study.left_out:
-        print(f"{len(study.left_out)} clips that not every method has are left out: {', '.join(study.left_out[:5])}")
+        report(f"{len(study.left_out)} clips that not every method has are left out: {', '.join(study.left_out[:5])}")
     if study.encoded:
-        print(f"{study.encoded} videos were encoded again, since not every browser would play them")
+        report(f"{study.encoded} videos were encoded again, since not every browser would play them")
+    ending(
+        output=f"{options.out} for the raters, {study.key} for nobody but you",
+        look=f"{study.page} in a browser",
+        following=command(["study", "score", "ANSWERS", "--key", study.key, "--out", "scores.csv"]),
+    )
     return 0
 
 
 def _score(options: argparse.Namespace) -> int:
+    announce(f"study scores of {', '.join(map(str, options.answers))}")
     from rich.console import Console
 
-    from dubbench.study import report
+    from dubbench.study import report as tables
     from dubbench.study.answers import gather, read_key
     from dubbench.study.score import estimates
 
     gathered = gather(options.answers, read_key(options.key))
     found = estimates(gathered.ratings, gathered.questions, gathered.methods, options.seed)
-    report.write(options.out, found)
-    report.show(found, gathered, Console())
+    tables.write(options.out, found)
+    if not quiet():
+        tables.show(found, gathered, Console())
+    ending(output=str(options.out))
     return 0

@@ -53,6 +53,14 @@ def read(kind: str, value: str) -> dict[str, Any]:
     return contents
 
 
+def data_words(dataset: str, root: Path | str) -> list[str]:
+    """Words that name a prepared folder to `fit` and `eval`; its root only where the dataset's config has another."""
+    words = ["--dataset", dataset]
+    if dataset in names("data") and Path(read("data", dataset)["init_args"]["root"]) == Path(root):
+        return words
+    return [*words, "--dataset.root", str(root)]
+
+
 def variants() -> dict[str, dict[str, Any]]:
     """Model configs that the tables of ``configs/ablation`` make, by name: the method's own, changed."""
     found: dict[str, dict[str, Any]] = {}

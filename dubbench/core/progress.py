@@ -1,25 +1,112 @@
-"""How long steps show how far they are: on the standard error, and only where that is a terminal."""
+"""How long steps show how far they are, on the standard error: bars on a terminal, elsewhere a line now and then."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from datetime import timedelta
+from math import inf
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    GetTimeCallable,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from dubbench.core.console import quiet
 
 T = TypeVar("T")
 
+# Seconds. The window of the estimates holds several clips of a minute each, and forgets those that were kept.
+EVERY, REDRAWN, ESTIMATED_OVER = 30.0, 0.1, 600.0
 
-def tracked(items: Sequence[T], label: str, *, transient: bool = False) -> Iterable[T]:
+
+class _Left(ProgressColumn):
+    """The time left."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        seconds = _left(task)
+        return Text("-:--:--" if seconds is None else _clock(seconds), style="progress.remaining")
+
+
+class Steps(Progress):
+    """Bars where a terminal is, drawn when told to refresh; elsewhere a line at most every 30 seconds."""
+
+    def __init__(
+        self,
+        *columns: ProgressColumn,
+        line: Callable[[Task], str],
+        auto_refresh: bool = False,
+        transient: bool = False,
+        get_time: GetTimeCallable | None = None,
+    ) -> None:
+        """Show steps; nothing where a verb is quiet.
+
+        Args:
+            columns: of the bars.
+            line: what is said of a task where no terminal is.
+            auto_refresh: draw again ten times a second, in a thread.
+            transient: the bars go away at the end.
+            get_time: gives seconds.
+        """
+        screen = Console(stderr=True)
+        self._lines = not screen.is_terminal and not quiet()
+        self._line = line
+        self._told: dict[TaskID, float] = {}
+        self._drawn = -REDRAWN
+        super().__init__(
+            *columns,
+            console=screen,
+            auto_refresh=auto_refresh and screen.is_terminal,
+            speed_estimate_period=ESTIMATED_OVER,
+            transient=transient,
+            get_time=get_time,
+            disable=quiet() or not screen.is_terminal,
+        )
+
+    def due(self) -> bool:
+        """Whether a refresh would show anything now."""
+        now = self.get_time()
+        return any(self._line_due(task, now) for task in self.tasks) if self._lines else now >= self._drawn + REDRAWN
+
+    def refresh(self) -> None:
+        """Draw the bars, or say the lines, unless that was done a moment ago."""
+        now = self.get_time()
+        for task in self.tasks if self._lines else ():
+            if self._line_due(task, now):
+                self._told[task.id] = inf if task.finished else now
+                self.console.print(self._line(task), markup=False, highlight=False, soft_wrap=True)
+        if now >= self._drawn + REDRAWN:
+            self._drawn = now
+            super().refresh()
+
+    def _line_due(self, task: Task, now: float) -> bool:
+        """A task tells its first line after a while, and its end only if it told one before."""
+        last = self._told.get(task.id)
+        if last is None:
+            return task.start_time is not None and now >= task.start_time + EVERY
+        return now >= last + EVERY or (task.finished and last != inf)
+
+
+def tracked(items: Sequence[T], label: str, *, transient: bool = False) -> Iterator[T]:
     """The items, with a bar of how many are done, which goes away at the end if it is transient."""
-    from rich.console import Console
-    from rich.progress import track
-
-    screen = Console(stderr=True)
-    return track(items, label, console=screen, transient=transient, disable=not screen.is_terminal)
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _Left())
+    with Steps(*columns, line=lambda task: _line(task, label), auto_refresh=True, transient=transient) as progress:
+        yield from progress.track(items)
 
 
-def counted(step: str, what: str) -> "Progress":
+def counted(step: str, what: str, *, get_time: GetTimeCallable | None = None) -> Steps:
     """A bar with a count and the times gone and left.
 
     It is drawn where it is told to refresh: a thread that does so would write into the standard error while native
@@ -27,28 +114,53 @@ def counted(step: str, what: str) -> "Progress":
 
     Args:
         step: what is going on.
-        what: is counted; ``{task.fields[name]}`` stands for a field of the task.
+        what: is counted; ``{task.fields[name]}`` stands for a field of the task. The field ``before`` says how many
+            were counted at the beginning.
+        get_time: gives seconds, by default of a clock.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     columns = (TextColumn(step), BarColumn(), MofNCompleteColumn(), TextColumn(what))
-    return _bars(*columns, TimeElapsedColumn(), TimeRemainingColumn(), auto_refresh=False)
+    times = TimeElapsedColumn(), _Left()
+    return Steps(
+        *columns, *times, line=lambda task: _line(task, step.strip(), what.format(task=task)), get_time=get_time
+    )
 
 
 @contextmanager
 def downloading(name: str) -> Iterator[Callable[[int, int | None], None]]:
     """A bar of bytes; gives what is told how many are here, and of how many if that is known."""
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
-    with _bars(*columns, TransferSpeedColumn(), TimeRemainingColumn()) as progress:
+    rates = TransferSpeedColumn(), _Left()
+    with Steps(*columns, *rates, line=lambda task: _line(task, name, "MB", 1e6), auto_refresh=True) as progress:
         task = progress.add_task(name, total=None)
-        yield lambda here, total: progress.update(task, completed=here, total=total)
+
+        def tell(here: int, total: int | None) -> None:
+            progress.update(task, completed=here, total=total)
+            if progress.due():
+                progress.refresh()
+
+        yield tell
 
 
-def _bars(*columns: "ProgressColumn", auto_refresh: bool = True) -> "Progress":
-    from rich.console import Console
-    from rich.progress import Progress
+def _line(task: Task, step: str, what: str = "", unit: float = 1.0) -> str:
+    """One line: ``scoring: 3 of 30 clips, 0:01:05 gone, about 0:09:45 left``."""
+    total = "" if task.total is None else f" of {task.total / unit:.0f}"
+    times, left = [f"{_clock(task.elapsed or 0)} gone"], _left(task)
+    if left:
+        times.append(f"about {_clock(left)} left")
+    return f"{step}: {', '.join([f'{task.completed / unit:.0f}{total} {what}'.strip(), *times])}"
 
-    screen = Console(stderr=True)
-    return Progress(*columns, console=screen, auto_refresh=auto_refresh, disable=not screen.is_terminal)
+
+def _left(task: Task) -> float | None:
+    """Seconds until a task is done; after the first count from that alone, which rich's estimate leaves out.
+
+    What was counted at the beginning already is in the task's field ``before``.
+    """
+    before: float = task.fields.get("before", 0)
+    done = task.completed - before
+    if task.time_remaining is not None or task.remaining is None or not (done > 0 and task.elapsed):
+        return task.time_remaining
+    return float(task.remaining * task.elapsed / done)
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

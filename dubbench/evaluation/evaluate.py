@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -59,6 +60,7 @@ def evaluate(
     clips: Sequence[str] | None = None,
     device: str = "cpu",
     networks: Mapping[str, Any] | None = None,
+    tally: Counter[str] | None = None,
 ) -> Path:
     """Score methods, finished videos, the ground truth and copy-the-reference, and write the results.
 
@@ -84,6 +86,7 @@ def evaluate(
         clips: score only these clips of the split.
         device: where metrics are computed.
         networks: of metrics, by the keys of `dubbench.metrics.suite.Suite`, instead of the pretrained files.
+        tally: gets how many results of a row on a clip were ``scored`` now, and how many ``kept`` from before.
 
     Returns:
         ``out``.
@@ -118,7 +121,11 @@ def evaluate(
     with ExitStack() as stack:
         meshes = {row.name: stack.enter_context(FaceMesh()) for row in rows}
         backend = meshes[GROUND_TRUTH].backend
-        parts = {clip: _clip(clip, run, rows=rows, meshes=meshes, out=out) for clip in tracked(run.clips, "scoring")}
+        tally = Counter() if tally is None else tally
+        parts = {
+            clip: _clip(clip, run, rows=rows, meshes=meshes, out=out, tally=tally)
+            for clip in tracked(run.clips, "scoring")
+        }
     results = [parts[clip][row.name] for row in rows for clip in run.clips]
     pooled = {row.name: _pooled(row, results, run, out) for row in rows} if suite.wants("pool") else {}
     write_clips(out / "clips.csv", results, suite.metrics)
@@ -161,7 +168,7 @@ def _candidates(
 
 
 def _clip(
-    name: str, run: Run, rows: Sequence[Candidate], meshes: Mapping[str, FaceMesh], out: Path
+    name: str, run: Run, rows: Sequence[Candidate], meshes: Mapping[str, FaceMesh], out: Path, tally: Counter[str]
 ) -> dict[str, ClipResult]:
     """Results of all rows on one clip: kept ones where nothing changed, new ones otherwise."""
     try:
@@ -177,6 +184,7 @@ def _clip(
         features = not run.suite.wants("pool") or _features(out, row.name, name).is_file()
         if kept and kept.fingerprint == fingerprint and not kept.failure and video and features:
             results[row.name] = kept
+    tally["kept"] += len(results)
     wanted = {row: fingerprint for row, fingerprint in prints.items() if row.name not in results}
     for row in wanted:
         (out / "videos" / row.name / f"{name}.mp4").unlink(missing_ok=True)
@@ -184,6 +192,7 @@ def _clip(
         for result in _scored(job, wanted, suite=run.suite, meshes=meshes, out=out):
             result.write(paths[result.method])
             results[result.method] = result
+            tally["scored"] += 1
     return results
 
 

@@ -100,6 +100,10 @@ class ScoreReport:
 
     def write(self, path: Path) -> None:
         """Write everything atomically; infinity is the text ``inf`` and what has no value is null."""
+        write_json(path, self.document())
+
+    def document(self) -> dict[str, Any]:
+        """Everything, as it is written."""
         clips: dict[str, dict[str, Any]] = {}
         for result in self.results:
             values = {metric: _plain(value) for metric, value in result.values.items()}
@@ -114,25 +118,22 @@ class ScoreReport:
         for (method, metric), row in self.rows.items():
             means[method][metric] = {"value": _plain(row.value), "count": row.count}
         described = self.suite.describe()
-        write_json(
-            path,
-            {
-                "clips": clips,
-                "means": means,
-                "counts": {"pairs": len(clips), "scored": len(clips) - failed, "failed": failed},
-                "unmatched": {PRED: list(self.pairing.pred_only), "target": list(self.pairing.target_only)},
-                "absent": self.suite.absent,
-                "pooled_notes": {name: pool.notes for name, pool in self.pooled.items()},
-                "definitions": definitions(self.suite.metrics),
-                "networks": described["networks"],
-                "choices": {
-                    key: getattr(self.rules, key)
-                    for key in ("crop", "size", "border", "length", "sync", "embedder", "pool_minimum")
-                },
-                "device": str(self.suite.device),
-                "versions": versions(self.backend),
+        return {
+            "clips": clips,
+            "means": means,
+            "counts": {"pairs": len(clips), "scored": len(clips) - failed, "failed": failed},
+            "unmatched": {PRED: list(self.pairing.pred_only), "target": list(self.pairing.target_only)},
+            "absent": self.suite.absent,
+            "pooled_notes": {name: pool.notes for name, pool in self.pooled.items()},
+            "definitions": definitions(self.suite.metrics),
+            "networks": described["networks"],
+            "choices": {
+                key: getattr(self.rules, key)
+                for key in ("crop", "size", "border", "length", "sync", "embedder", "pool_minimum")
             },
-        )
+            "device": str(self.suite.device),
+            "versions": versions(self.backend),
+        }
 
 
 def _grouped(reasons: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:

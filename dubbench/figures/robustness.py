@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dubbench.core import devices
+from dubbench.core.console import report
 from dubbench.core.files import inside, write_text
 from dubbench.core.tables import as_csv
 from dubbench.datamodules.clip import PreparedClip
@@ -222,6 +223,6 @@ def make(
     draw(found, out)
     if csv:
         write(csv, found)
-    print(table(found))
+    report(table(found))
     for reason in dict.fromkeys(found.absent.values()):
-        print(f"without {', '.join(name for name, why in found.absent.items() if why == reason)}: {reason}")
+        report(f"without {', '.join(name for name, why in found.absent.items() if why == reason)}: {reason}")

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, isfinite, log10, nan
 from pathlib import Path
-from shlex import join
 from statistics import stdev
 
+from dubbench.core.console import command, ending, print_json
 from dubbench.core.files import write_text
 from dubbench.core.tables import as_csv, read_csv
 from dubbench.errors import DubbenchError
@@ -178,6 +178,7 @@ def compare(
     accepting: bool = False,
     repeats: Sequence[Path] = (),
     markdown: Path | None = None,
+    document: bool = False,
 ) -> int:
     """Print a verdict for every row, and tell GitHub if it listens.
 
@@ -187,6 +188,7 @@ def compare(
         accepting: write the results as the new baseline.
         repeats: with ``accepting``, a folder or file for each run that shall count as equal.
         markdown: file to write what differs to.
+        document: print one JSON document instead of lines.
 
     Returns:
         The exit status: 0 if every row is ok, or was accepted; else 1.
@@ -195,9 +197,9 @@ def compare(
         DubbenchError: if a file is missing or malformed.
     """
     actual = read_results(folders)
-    command = join(["dubbench", "compare", str(baseline), *map(str, folders), "--accept"])
+    again = command(["compare", baseline, *folders])
     if not baseline.is_file() and not accepting:
-        raise DubbenchError(f"there is no baseline {baseline}; if these results shall be it:  {command}")
+        raise DubbenchError(f"there is no baseline {baseline}; if these results shall be it:  {again} --accept")
     golden = read_baseline(baseline) if baseline.is_file() else {}
     verdicts = {key: verdict(golden.get(key), actual.get(key)) for key in sorted(golden.keys() | actual.keys())}
     lines = [_line(key, word, golden, actual) for key, word in verdicts.items()]
@@ -206,19 +208,31 @@ def compare(
         accept(baseline, golden, actual, [read_results([folder]) for folder in repeats])
         end = f"{baseline} now holds {len(actual)} scores; {differ} differed from before."
     elif differ or not verdicts:
-        end = f"{differ} of {len(verdicts)} scores differ. If meant:  {command}"
+        end = f"{differ} of {len(verdicts)} scores differ. If meant:  {again} --accept"
     else:
         end = f"All {len(verdicts)} scores are as they were."
-    for line in lines:
-        print("{:9}{:<48} {:>10} -> {:>10}  (atol {})".format(*line))
-    print(end)
+    if document:
+        print_json({"rows": [_document(key, word, golden, actual) for key, word in verdicts.items()], "differ": differ})
+    else:
+        for line in lines:
+            print("{:9}{:<48} {:>10} -> {:>10}  (atol {})".format(*line))
+        print(end)
     summary = _markdown(lines, end)
     if markdown:
         write_text(markdown, summary)
     if listening := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(listening).open("a", encoding="utf-8") as file:
             file.write(summary)
+    written = [baseline if accepting else None, markdown]
+    ending(output=[str(path) for path in written if path], following=again if accepting else "")
     return 0 if accepting else int(differ > 0 or not verdicts)
+
+
+def _document(key: Key, word: str, golden: Mapping[Key, Score], actual: Mapping[Key, Score]) -> dict[str, object]:
+    """A row as ``--json`` prints it."""
+    old, new = golden.get(key), actual.get(key)
+    sides = {"baseline": old and old.value, "now": new and new.value, "atol": (old or new or Score(nan)).atol}
+    return {**dict(zip(COLUMNS, key, strict=False)), **sides, "verdict": word}
 
 
 def _line(key: Key, word: str, golden: Mapping[Key, Score], actual: Mapping[Key, Score]) -> tuple[str, ...]:

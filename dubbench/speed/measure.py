@@ -11,6 +11,7 @@ from time import perf_counter
 import torch
 from torch import nn
 
+from dubbench.core.progress import counted
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
@@ -92,20 +93,30 @@ def measure(
         for _ in model.dub(clip, speech, range(frames), precision):
             pass
 
-    counted = count(model, work)
-    if backend:
-        _compile(counted.networks, backend, work)
-    work()
     passes: list[Watch] = []
+    # Drawn between passes alone: a thread that draws would take time from those that are timed.
+    with counted("speed", "passes") as progress:
+        task = progress.add_task("", total=repeats + 2 + bool(backend))
 
-    def timed() -> None:
-        for _ in range(repeats):
-            with Watch(clock(model.device)) as watch:
-                work()
-            passes.append(watch)
+        def done() -> None:
+            progress.update(task, advance=1, refresh=True)
 
-    memory = _peak(model.device, timed)
-    return _speed(counted, passes, model.parameter_count(), frames=frames, memory=memory)
+        def timed() -> None:
+            for _ in range(repeats):
+                with Watch(clock(model.device)) as watch:
+                    work()
+                passes.append(watch)
+                done()
+
+        costs = count(model, work)
+        done()
+        if backend:
+            _compile(costs.networks, backend, work)
+            done()
+        work()
+        done()
+        memory = _peak(model.device, timed)
+    return _speed(costs, passes, model.parameter_count(), frames=frames, memory=memory)
 
 
 def clock(device: torch.device) -> Callable[[], float]:
@@ -120,7 +131,7 @@ def clock(device: torch.device) -> Callable[[], float]:
     return read
 
 
-def _speed(counted: Counted, passes: list[Watch], parameters: int, *, frames: int, memory: int) -> Speed:
+def _speed(costs: Counted, passes: list[Watch], parameters: int, *, frames: int, memory: int) -> Speed:
     middle = sorted(range(len(passes)), key=lambda number: passes[number].total)[(len(passes) - 1) // 2]
 
     def cost(name: str, parameters: int, multiply_adds: float, seconds: list[float]) -> Cost:
@@ -128,15 +139,15 @@ def _speed(counted: Counted, passes: list[Watch], parameters: int, *, frames: in
         return Cost(name, parameters, multiply_adds / frames, seconds=each[middle], low=min(each), high=max(each))
 
     return Speed(
-        total=cost("total", parameters, counted.multiply_adds, [watch.total for watch in passes]),
+        total=cost("total", parameters, costs.multiply_adds, [watch.total for watch in passes]),
         parts=tuple(
-            cost(name, counted.parameters.get(name, 0), multiply_adds, [watch.spent[name] for watch in passes])
-            for name, multiply_adds in counted.by_part.items()
+            cost(name, costs.parameters.get(name, 0), multiply_adds, [watch.spent[name] for watch in passes])
+            for name, multiply_adds in costs.by_part.items()
         ),
         rest=cost(
             "rest",
-            parameters - sum(counted.parameters.values()),
-            counted.multiply_adds - sum(counted.by_part.values()),
+            parameters - sum(costs.parameters.values()),
+            costs.multiply_adds - sum(costs.by_part.values()),
             [watch.total - sum(watch.spent.values()) for watch in passes],
         ),
         frames=frames,

@@ -15,6 +15,7 @@ import numpy as np
 
 from dubbench import __version__
 from dubbench.core.files import atomic_folder, write_json, write_text
+from dubbench.core.progress import tracked
 from dubbench.errors import DubbenchError
 from dubbench.figures.shown import MethodVideos
 from dubbench.study.design import design
@@ -94,7 +95,7 @@ def make(
     with atomic_folder(out) as temporary:
         (temporary / "videos").mkdir()
         encoded = 0
-        for (m, c), name in sorted(names.items(), key=lambda pair: pair[1]):
+        for (m, c), name in tracked(sorted(names.items(), key=lambda pair: pair[1]), "copying videos"):
             video = temporary / "videos" / f"{name}.mp4"
             encoded += bare_copy(rows[m].videos[common[c]], video)
             os.utime(video, (0, 0))

@@ -4,9 +4,13 @@ These options are declared for ``--help``; `dubbench.training.lightning_cli` rea
 """
 
 import argparse
+from collections.abc import Sequence
+from itertools import chain
 
 from dubbench.errors import DubbenchError
 
+# What decides how long and how fast a model learns, but not what it is.
+OF_TRAINING = ("--model.iterations", "--model.batch_size", "--model.optim.")
 CONSTRUCTORS = ("--model.", "--data.", "--dataset.", "--trainer.")
 
 
@@ -33,13 +37,37 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     add("--help_all", action="store_true", help="list the options of --model NAME, the data and the trainer, and stop")
 
 
-def check_given(options: argparse.Namespace, *names: str) -> None:
+def check_given(options: argparse.Namespace, *names: str) -> bool:
     """See that options that no run can do without are on the command line, unless a config may hold them.
+
+    Returns:
+        Whether the words only ask for help, or for what the options are.
 
     Raises:
         DubbenchError: if one is not.
     """
     missing = [f"--{name}" for name in names if getattr(options, name) is None]
-    asks = options.help_all or options.print_config is not None or any(word.endswith(".help") for word in options.words)
+    asked = any(word.endswith(".help") for word in options.words)
+    asks = bool(options.help_all) or options.print_config is not None or asked
     if missing and not (options.config or asks):
         raise DubbenchError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; see --help")
+    return asks
+
+
+def for_scoring(options: argparse.Namespace) -> list[str]:
+    """Those words of a training that `dubbench eval` needs to build the same model and to find the same clips."""
+    given = options.constructors
+    model = (each for each in _each(given["--model."]) if not each[0].startswith(OF_TRAINING))
+    data = _each([*given["--data."], *given["--dataset."]])
+    roots = (each for each in data if each[0].partition("=")[0].endswith(".root"))
+    return ["--model", options.model, *chain(*model), "--dataset", options.dataset, *chain(*roots)]
+
+
+def _each(words: Sequence[str]) -> list[list[str]]:
+    """Options with their values."""
+    found: list[list[str]] = []
+    for word in words:
+        if word.startswith("--"):
+            found.append([])
+        found[-1].append(word)
+    return found

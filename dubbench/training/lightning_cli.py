@@ -2,22 +2,25 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 import yaml
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from dubbench.core.config_names import class_of_model, expand, label, names
+from dubbench.core.console import quiet
 from dubbench.core.files import write_text
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel, class_path
+from dubbench.training.progress_bar import Beginning, TrainingProgress, batches
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
 Verb = Literal["fit", "validate"]
@@ -61,6 +64,27 @@ class Trainer(L.Trainer):
         super().validate(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
 
 
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a training left.
+
+    Attributes:
+        out: the run's folder.
+        checkpoint: its weights; None if none were kept.
+        before: batches that it had seen when it began.
+        batches: those that it has seen now.
+        logs: whether it wrote logs for TensorBoard.
+        dubs: whether what was trained dubs videos.
+    """
+
+    out: Path
+    checkpoint: Path | None
+    before: int
+    batches: int
+    logs: bool
+    dubs: bool
+
+
 class SaveConfig(SaveConfigCallback):
     """Keep everything that decided a run as ``config.yaml`` in its folder."""
 
@@ -75,6 +99,7 @@ class CLI(LightningCLI):
 
     def __init__(self, verb: Verb, args: list[str]) -> None:
         self.verb = verb
+        self.beginning = Beginning()
         super().__init__(
             DubbingModel,
             DubbingDataModule,
@@ -122,6 +147,8 @@ class CLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:  # noqa: ANN401
         """Build the trainer with the run's logger and checkpoint, and the method's own length of training."""
         config = self.config_init[self.verb].trainer
+        if quiet():
+            kwargs |= {"enable_progress_bar": False, "enable_model_summary": False}
         if self.verb == "validate" or self.dry:
             return super().instantiate_trainer(**kwargs)
         if config.logger in (None, True):
@@ -135,8 +162,13 @@ class CLI(LightningCLI):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
+        callbacks = [*(config.callbacks or []), self.beginning]
         if config.enable_checkpointing is not False:
-            kwargs["callbacks"] = [*(config.callbacks or []), checkpoint]
+            callbacks.append(checkpoint)
+        own_bar = any(isinstance(each, ProgressBar) for each in callbacks)
+        if config.enable_progress_bar is not False and not own_bar and not quiet():
+            callbacks.append(TrainingProgress(f"fit {self.run_name}"))
+        kwargs["callbacks"] = callbacks
         trainer = super().instantiate_trainer(**kwargs)
         if trainer.world_size == 1 or config.strategy != "auto":
             return trainer
@@ -197,9 +229,51 @@ class CLI(LightningCLI):
         return out / CHECKPOINT
 
 
-def fit(words: Sequence[str]) -> None:
-    """Train as the words of a command line say."""
-    CLI("fit", list(words))
+def fit(words: Sequence[str]) -> FinishedRun | None:
+    """Train as the words of a command line say.
+
+    Returns:
+        What the training left; None if it was only tried out, by ``fast_dev_run``, and on all processes but the first.
+    """
+    with _as_loud_as_the_verb():
+        cli = CLI("fit", list(words))
+    if cli.dry or not cli.trainer.is_global_zero:
+        return None
+    checkpoint = cli.out / CHECKPOINT
+    done = batches(cli.trainer)
+    return FinishedRun(
+        out=cli.out,
+        checkpoint=checkpoint if checkpoint.is_file() else None,
+        before=done if cli.beginning.batches is None else cli.beginning.batches,
+        batches=done,
+        logs=isinstance(cli.trainer.logger, TensorBoardLogger),
+        dubs=cli.model.generates_frames,
+    )
+
+
+def validate(words: Sequence[str]) -> CLI:
+    """Measure as the words of a command line say; the losses are the trainer's metrics."""
+    with _as_loud_as_the_verb():
+        return CLI("validate", list(words))
+
+
+@contextmanager
+def _as_loud_as_the_verb() -> Iterator[None]:
+    """Keep Lightning's remarks to itself where the verb is quiet."""
+    if not quiet():
+        yield
+        return
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def show_options(verb: Verb, model: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
@@ -113,7 +114,14 @@ def test_a_study_that_was_stopped_goes_on_and_ends_in_a_table(
     monkeypatch.setattr("dubbench.ablations.study.evaluate", stopped)
     assert ablate(root, tmp_path) == 130
     assert fitted == ["sync_expert_tiny", "radio_a_tiny", "radio_d_tiny"]
-    capsys.readouterr()
+    told = capsys.readouterr().out
+    trainings = re.findall(r"train (\w+) \((\d) of 3\)", told)
+    assert trainings == [
+        ("sync_expert_tiny", "1"),
+        ("radio_a_tiny", "2"),
+        *[("radio_d_tiny", "3")] * 2,  # begun in vain, then done
+    ]
+    assert "score radio_d_tiny under first_frame (2 of 2)" in told
     assert ablate(root, tmp_path) == 0
     assert len(fitted) == 3
     assert sha256(first) == digest
@@ -141,7 +149,8 @@ def test_a_study_that_was_stopped_goes_on_and_ends_in_a_table(
     steps = [torch.load(path, weights_only=True)["global_step"] for path in tmp_path.glob("radio_*/checkpoints/*")]
     assert len(set(steps)) == 1
 
-    shown = capsys.readouterr().out
+    shown, ended = capsys.readouterr()
+    assert "reused:  3 of 3 trainings were done before" in ended
     assert "LPIPS has no value: alexnet" in shown
     assert "† Sync in the paper is not sync_similarity here" in shown
     text = (tmp_path / "ablation.md").read_text(encoding="utf-8")
@@ -275,7 +284,7 @@ def test_wrong_words_are_one_sentence(
 ) -> None:
     more = ["--dataset", "grid", "--out", str(tmp_path / "out")]
     steps = [] if "--steps" in words else ["--steps", "1"]
-    assert main(["ablate", *words, *steps, *more]) == 1
+    assert main(["ablate", *words, *steps, *more, "--quiet"]) == 1
     told = capsys.readouterr().err
     assert sentence in told
     assert len(told.strip().splitlines()) == 1

@@ -60,6 +60,9 @@ def main() -> None:
         venv.create(folder / "env", system_site_packages=False, with_pip=True)
         python = folder / "env" / "bin" / "python"
         call(str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel), cwd=folder)
+        bare = subprocess.run([str(python), "-m", "dubbench", "doctor"], cwd=folder, capture_output=True, text=True)
+        if bare.returncode != 1 or "torch is missing" not in bare.stdout or "Traceback" in bare.stderr:
+            sys.exit(f"with nothing but the wheel, dubbench doctor ended with {bare.returncode}: {bare.stderr}")
         site = call(sys.executable, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
         own = call(str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
         # A plain path: the .pth files of that folder, one of which names the checkout, are not read through it.
@@ -67,7 +70,14 @@ def main() -> None:
         where = call(str(python), "-c", "import dubbench.models; print(dubbench.models.__file__)", cwd=folder)
         if not Path(where.strip()).resolve().is_relative_to(Path(own).resolve()):
             sys.exit(f"the import came from {where.strip()}, not from the wheel")
-        for words in (["--version"], ["--help"], ["prepare", "--help"], ["fit", "--help"], ["eval", "--help"]):
+        for words in (
+            ["--version"],
+            ["--help"],
+            ["prepare", "--help"],
+            ["fit", "--help"],
+            ["eval", "--help"],
+            ["doctor", "--help"],
+        ):
             call(str(folder / "env" / "bin" / "dubbench"), *words, cwd=folder)
         print("README's script says", score_as_the_readme(python, folder))
     print(f"the wheel holds all {len(wanted)} files of the checkout, and runs without it")

@@ -56,7 +56,7 @@ def dub(folder: Path, name: str, **options: bool) -> int:
     ckpt = checkpoint(folder / f"{name}.ckpt", Negative(**options))
     words = ["--ckpt_path", str(ckpt), "--video", str(folder / "source.mp4"), "--audio", str(folder / "tone.wav")]
     words += ["--crf", "0", "--device", "cpu", "--out", str(folder / f"{name}.mp4")]
-    return main(["dub", "--model", "negative.Negative", *words])
+    return main(["dub", "--model", "negative.Negative", *words, "--quiet"])
 
 
 def test_a_method_says_where_its_frames_are_pasted(folder: Path) -> None:

@@ -291,7 +291,7 @@ def test_styles_of_prepared_clips(tmp_path: Path, capsys: pytest.CaptureFixture[
     model = encoder(frames=8)
     command = ["figure", "styles", "--style_encoder", str(saved(model, tmp_path / "s.ckpt")), "--root", str(root)]
     command += ["--out", str(tmp_path / "s.png")]
-    assert main(command) == 1
+    assert main([*command, "--quiet"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     from dubbench.core.arrays import write_arrays
 

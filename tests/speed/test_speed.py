@@ -1,6 +1,7 @@
 """`dubbench speed`: what is counted, against networks whose figures can be worked out by hand, and what is kept."""
 
 import csv
+import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -120,6 +121,13 @@ class Unready(ByHand):
         if self.ready is None:
             raise DubbenchError("not ready")
         return super().dub(*given, **options)
+
+
+def test_rows_are_printed_as_json(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert speed(root, tmp_path, "tests.speed.test_speed.Unready", "--frames", "2", "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) == read(tmp_path)
+    assert f"next:    dubbench leaderboard {tmp_path} --html " in told.err
 
 
 def test_fresh_weights_are_made_ready_first(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -317,7 +325,7 @@ def test_leaderboard_of_speeds_alone(root: Path, tmp_path: Path, capsys: pytest.
 def test_wrong_input_is_one_sentence(
     model: str, words: list[str], sentence: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert speed(root, tmp_path / "out", model, *words) == 1
+    assert speed(root, tmp_path / "out", model, *words, "--quiet") == 1
     told = capsys.readouterr().err
     assert sentence in told
     assert len(told.strip().splitlines()) == 1

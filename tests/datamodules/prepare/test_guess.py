@@ -149,7 +149,7 @@ def test_another_file_is_told_before_anything_is_prepared(
     shutil.copy(own / "one.pth", folder / NETWORK)
     torch.save({"weight": torch.zeros(3)}, given / NETWORK)
     for path in (given, given / MODEL):
-        assert run(corpus, tmp_path / "new", "--geometry_file", str(path)) == 1
+        assert run(corpus, tmp_path / "new", "--geometry_file", str(path), "--quiet") == 1
         said = capsys.readouterr().err.strip().splitlines()
         assert len(said) == 1
         assert said[0].startswith(f"dubbench: {given / NETWORK} is not Deep3DFaceRecon's {NETWORK} (it holds no net")
