@@ -1,6 +1,5 @@
 """The command ``dubbench``: one line a verb, and the place where errors become sentences."""
 
-import errno
 import os
 import signal
 import sys
@@ -10,7 +9,7 @@ from types import FrameType
 
 from dubbench import __version__
 from dubbench.core.console import say
-from dubbench.errors import DubbenchError, beneath
+from dubbench.errors import beneath, sentence
 
 # Every verb is the module of its name in `dubbench.commands`: `add_arguments(parser)` and `run(options) -> status`.
 VERBS = {
@@ -102,18 +101,8 @@ def _answer(error: BaseException) -> int | None:
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         return 1
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        where = f" while writing {error.filename}" if error.filename else ""
-        return _say(
-            f"the disk is full{where}; free some space and give the same command again: it goes on where it was"
-        )
-    if isinstance(error, ImportError) and error.name and error.name.partition(".")[0] != __package__:
-        return _say(
-            f"{error.name} cannot be loaded ({error}); `dubbench doctor` says what is missing and how to get it"
-        )
-    # jsonargparse wraps what a model's constructor says of settings that do not go together.
-    told = beneath(error, DubbenchError) if isinstance(error, DubbenchError | ValueError) else None
-    return None if told is None else _say(str(told))
+    told = sentence(error)
+    return None if told is None else _say(told)
 
 
 def _say(sentence: str, status: int = 1) -> int:

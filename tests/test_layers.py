@@ -30,6 +30,7 @@ ORDER = [
     "study",
     "ablations",
     "doctor",
+    "demo",
     "commands",
     "cli",
     "__main__",

@@ -2,81 +2,138 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dubbench.commands import call
+from dubbench.core.console import announce, command, ending, quiet, report, speaking
+from dubbench.core.devices import usable_cores
+from dubbench.core.files import sweep_abandoned
+from dubbench.core.locks import claimed
+from dubbench.demo import recipes
 from dubbench.errors import DubbenchError
 
-METHODS = {"radio": "RADIO", "personatalk": "PersonaTalk", "realtalk": "RealTalk", "g4g": "G4G"}
-# Enough for lips that move with the speech; the methods go on improving for hours on real clips.
-EXPERT_STEPS = 300
-STEPS = 300
-SIZE = 192
+if TYPE_CHECKING:
+    from dubbench.demo.steps import Plan
+
+CHAIN = f"from {__name__} import chain; chain()"
+# Threads of a method that is alone; more would wait for one another in networks as small as these.
+ALONE = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of everything the demo makes")
-    parser.add_argument("--steps", type=int, default=STEPS, help="training batches of every method")
-    parser.add_argument("--expert_steps", type=int, default=EXPERT_STEPS, help="training batches of the sync expert")
-    parser.add_argument("--workers", type=int, default=2, help="processes that prepare clips")
+    add = parser.add_argument
+    add(
+        "--out",
+        type=Path,
+        default=Path("demo"),
+        metavar="DIR",
+        help="folder of everything the demo makes (%(default)s)",
+    )
+    add(
+        "--method",
+        action="extend",
+        nargs="+",
+        choices=sorted(recipes.RECIPES),
+        help="only these methods (default: all)",
+    )
+    add(
+        "--minutes",
+        type=float,
+        default=recipes.MINUTES,
+        metavar="M",
+        help="length that the trainings are chosen for, on two cores with all methods (%(default)g)",
+    )
+    add("--workers", type=int, metavar="N", help="processes at once (default: the cores that this process may use)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo; every step goes on where an interrupted run left it.
 
     Raises:
-        DubbenchError: if a step does, with its number, or ends with another status than 0.
+        DubbenchError: if an option is out of range, another demo writes to the folder, or a step fails.
     """
-    from rich.console import Console
+    if not options.minutes > 0:
+        raise DubbenchError(f"--minutes is {options.minutes:g}; give more than 0, such as {recipes.MINUTES:g}")
+    if options.workers is not None and options.workers < 1:
+        raise DubbenchError(f"--workers is {options.workers}; give at least 1, or leave it out")
+    wanted = {name: recipe for name, recipe in recipes.RECIPES.items() if name in (options.method or recipes.RECIPES)}
+    announce(f"demo of {', '.join(recipe.title for recipe in wanted.values())} in {options.out}")
+    from dubbench.demo.steps import plan
 
-    console, out = Console(), options.out
-    steps = _steps(options)
-    for number, (what, words) in enumerate(steps, 1):
-        console.rule(f"{number} of {len(steps)}: {what}", align="left")
-        try:
-            verb, *rest = words
-            status = call(verb, rest)
-        except DubbenchError as error:
-            raise DubbenchError(f"the demo stopped at step {number} ({what}): {error}") from error
-        if status:
-            raise DubbenchError(f"the demo stopped at step {number} ({what}) with status {status}; see above for why")
-    console.rule("done", align="left")
-    console.print(f"leaderboard    {out / 'leaderboard.html'}, and as a table {out / 'leaderboard.csv'}")
-    console.print(f"dubbed videos  {out / 'results'}/*/videos: a folder a method, the same clips in each")
-    console.print(f"training logs  tensorboard --logdir {out}")
+    cores = usable_cores()
+    workers = options.workers or cores
+    whole = plan(options.out, wanted, options.minutes, workers)
+    with claimed(options.out, "demo"):
+        sweep_abandoned(options.out)
+        kept = _do(whole, options.out, workers=workers, cores=cores)
+    _end(whole, options, kept)
     return 0
 
 
-def _steps(options: argparse.Namespace) -> list[tuple[str, list[str]]]:
-    """What the demo does, each step a command that a user could type."""
-    out = options.out
-    data = ["--dataset", "demo", "--dataset.root", str(out / "prepared")]
+def chain() -> None:
+    """Do a chain of steps in a process of its own."""
+    from dubbench.demo.child import work
 
-    def checkpoint(name: str) -> str:
-        return str(out / name / "checkpoints" / "last.ckpt")
+    work(lambda verb, words: call(verb, words, step=True))
 
-    def fit(name: str, steps: int, *more: str) -> list[str]:
-        length = ["--model.iterations", str(steps), "--trainer.enable_model_summary", "false"]
-        where = ["--out", str(out / name), "--ckpt_path", "last", "--trainer.log_every_n_steps", "10"]
-        return ["fit", "--model", name, *data, *where, *length, *more]
 
-    corpus = ["--dataset", "demo", "--root", str(out / "corpus"), "--out", str(out / "prepared")]
-    expert = {"radio": ["--model.sync_expert", checkpoint("sync_expert_tiny")]}
-    results = {method: str(out / "results" / method) for method in METHODS}
-    steps = [
-        (
-            "make the demo corpus and prepare it",
-            ["prepare", *corpus, "--size", str(SIZE), "--workers", str(options.workers), "--geometry", "mesh"],
-        ),
-        ("train the sync expert", fit("sync_expert_tiny", options.expert_steps)),
-    ]
-    for method, name in METHODS.items():
-        more = expert.get(method, [])
-        steps.append((f"train {name} (tiny)", fit(f"{method}_tiny", options.steps, *more)))
-    for method, name in METHODS.items():
-        weights = ["--ckpt_path", checkpoint(f"{method}_tiny"), "--out", results[method]]
-        scoring = ["eval", "--model", f"{method}_tiny", *data, *expert.get(method, []), *weights]
-        steps.append((f"dub the test clips by {name} and score them", scoring))
-    board = ["--out", str(out / "leaderboard.csv"), "--html", str(out / "leaderboard.html")]
-    steps.append(("write the leaderboard", ["leaderboard", *results.values(), *board]))
-    return steps
+def _do(whole: "Plan", out: Path, *, workers: int, cores: int) -> int:
+    """Do all steps that are not done; returns how many were."""
+    from dubbench.demo import team
+    from dubbench.demo.display import Display
+
+    for chain in whole.methods:
+        if any(step.batches and step.state() == "stale" for step in chain.steps):
+            report(f"{chain.title} is trained anew: what is in {out} was trained longer, or by other settings")
+    at_once = min(workers, len(whole.methods))
+    threads = 1 if len(whole.methods) > 1 else min(ALONE, cores)
+    with Display(whole, at_once) as display:
+        for chains, most in (([whole.corpus], 1), (whole.methods, threads)):
+            team.run(
+                chains,
+                CHAIN,
+                logs=out / "logs",
+                workers=at_once,
+                threads=most,
+                hear=display.hear,
+                show=display.show,
+            )
+        kept = display.kept
+    if whole.board.state() != "finished":
+        whole.board.begin()
+        verb, *words = whole.board.words
+        with speaking(quiet=True):
+            call(verb, words, step=True)
+        whole.board.finish()
+    return kept
+
+
+def _end(whole: "Plan", options: argparse.Namespace, kept: int) -> None:
+    """Show the table, and say what to look at and what to do next."""
+    if quiet():
+        return
+    from dubbench.demo import closing
+
+    closing.show(whole.results)
+    better = closing.better_than_copying(whole.results)
+    if all(better.values()):
+        told = "every method's mouth is nearer to the speaker's than her still picture is"
+    else:
+        worse = ", ".join(name for name, is_better in better.items() if not is_better)
+        told = f"copying still beats {worse}: more --minutes help"
+    longer = ["demo", "--minutes", f"{max(30.0, 2 * options.minutes):g}", "--out", options.out]
+    longer += ["--method", *options.method] if options.method else []
+    ending(
+        output=[
+            f"{whole.page}, and as a table {whole.table}",
+            f"{whole.results[0].parent}/*/videos: a folder a method, the same clips in each",
+        ],
+        look=[f"{whole.page} in a browser: do the lips close where hers do, are there teeth? {told}"],
+        reused=f"{kept} of {len(whole.steps)} steps were done before" if kept else "",
+        following=[
+            command(["score", "--pred", "DUBBED.mp4", "--target", "SOURCE.mp4"]),
+            command(longer),
+            command(["prepare", "--dataset", "grid", "--root", "GRID", "--out", "prepared/grid"]),
+        ],
+    )

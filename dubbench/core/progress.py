@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from math import inf
 from typing import TypeVar
@@ -25,9 +26,25 @@ from rich.text import Text
 from dubbench.core.console import quiet
 
 T = TypeVar("T")
+Listener = Callable[[float, float | None], None]
 
 # Seconds. The window of the estimates holds several clips of a minute each, and forgets those that were kept.
 EVERY, REDRAWN, ESTIMATED_OVER = 30.0, 0.1, 600.0
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Let whoever runs a verb as a step hear how far it is.
+
+    Args:
+        listener: gets how many are done and of how many (None if unknown), at most ten times a second.
+    """
+    before = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(before)
 
 
 class _Left(ProgressColumn):
@@ -37,7 +54,7 @@ class _Left(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         seconds = _left(task)
-        return Text("-:--:--" if seconds is None else _clock(seconds), style="progress.remaining")
+        return Text("-:--:--" if seconds is None else clock(seconds), style="progress.remaining")
 
 
 class Steps(Progress):
@@ -65,6 +82,7 @@ class Steps(Progress):
         self._line = line
         self._told: dict[TaskID, float] = {}
         self._drawn = -REDRAWN
+        self._listener = _LISTENER.get()
         super().__init__(
             *columns,
             console=screen,
@@ -78,7 +96,9 @@ class Steps(Progress):
     def due(self) -> bool:
         """Whether a refresh would show anything now."""
         now = self.get_time()
-        return any(self._line_due(task, now) for task in self.tasks) if self._lines else now >= self._drawn + REDRAWN
+        if self._lines and self._listener is None:
+            return any(self._line_due(task, now) for task in self.tasks)
+        return now >= self._drawn + REDRAWN
 
     def refresh(self) -> None:
         """Draw the bars, or say the lines, unless that was done a moment ago."""
@@ -89,6 +109,9 @@ class Steps(Progress):
                 self.console.print(self._line(task), markup=False, highlight=False, soft_wrap=True)
         if now >= self._drawn + REDRAWN:
             self._drawn = now
+            if self._listener is not None:
+                for task in self.tasks:
+                    self._listener(task.completed, task.total)
             super().refresh()
 
     def _line_due(self, task: Task, now: float) -> bool:
@@ -144,9 +167,9 @@ def downloading(name: str) -> Iterator[Callable[[int, int | None], None]]:
 def _line(task: Task, step: str, what: str = "", unit: float = 1.0) -> str:
     """One line: ``scoring: 3 of 30 clips, 0:01:05 gone, about 0:09:45 left``."""
     total = "" if task.total is None else f" of {task.total / unit:.0f}"
-    times, left = [f"{_clock(task.elapsed or 0)} gone"], _left(task)
+    times, left = [f"{clock(task.elapsed or 0)} gone"], _left(task)
     if left:
-        times.append(f"about {_clock(left)} left")
+        times.append(f"about {clock(left)} left")
     return f"{step}: {', '.join([f'{task.completed / unit:.0f}{total} {what}'.strip(), *times])}"
 
 
@@ -162,5 +185,6 @@ def _left(task: Task) -> float | None:
     return float(task.remaining * task.elapsed / done)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A span of time as hours, minutes and seconds."""
     return str(timedelta(seconds=round(seconds)))

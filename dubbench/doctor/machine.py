@@ -4,18 +4,17 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 from dubbench import __version__
+from dubbench.core.devices import CGROUP, allowed_cores, limit, quota
 from dubbench.doctor.finding import Finding
 from dubbench.doctor.packages import imported, torch_build
 
 GB = 1e9
 SCARCE = 5 * GB
-CGROUP = Path("/sys/fs/cgroup")
 
 
 def system() -> Iterator[Finding]:
@@ -62,22 +61,22 @@ def gpu() -> Iterator[Finding]:
 
 def cores() -> Iterator[Finding]:
     """Cores that this process may use."""
-    here, allowed, quota = os.cpu_count() or 1, _allowed(), _quota()
-    facts = {"cores": here, "allowed": allowed, "quota": quota}
-    limit = f", and a quota of {quota:g}" if quota and quota < allowed else ""
+    here, allowed, granted = os.cpu_count() or 1, allowed_cores(), quota(CGROUP)
+    facts = {"cores": here, "allowed": allowed, "quota": granted}
+    limit = f", and a quota of {granted:g}" if granted and granted < allowed else ""
     yield Finding(topic="cores", text=f"{allowed} of {here} may be used{limit}", facts=facts)
 
 
 def memory() -> Iterator[Finding]:
     """Memory of the machine, or of what this process is confined to."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _number(CGROUP / "memory.max") or _number(CGROUP / "memory" / "memory.limit_in_bytes")
+    most = limit(CGROUP / "memory.max") or limit(CGROUP / "memory" / "memory.limit_in_bytes")
     free = _available()
-    limit = limit if limit and limit < total else None
+    most = most if most and most < total else None
     text = f"{total / GB:.1f} GB"
-    text += f", {limit / GB:.1f} GB of it for this process" if limit else ""
+    text += f", {most / GB:.1f} GB of it for this process" if most else ""
     text += f", {free / GB:.1f} GB free" if free is not None else ""
-    yield Finding(topic="memory", text=text, facts={"bytes": total, "limit": limit, "free": free})
+    yield Finding(topic="memory", text=text, facts={"bytes": total, "limit": most, "free": free})
 
 
 def disk(cache: Path | None) -> Iterator[Finding]:
@@ -116,36 +115,12 @@ def _nvidia() -> list[str]:
     return [line.strip() for line in run.stdout.splitlines() if line.strip()] if run.returncode == 0 else []
 
 
-def _allowed() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _quota() -> float | None:
-    """Cores' worth of time that a container grants."""
-    try:
-        most, period = (CGROUP / "cpu.max").read_text().split()
-        return None if most == "max" else int(most) / int(period)
-    except (OSError, ValueError):
-        pass
-    most_of_old, period_of_old = (_number(CGROUP / "cpu" / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
-    return most_of_old / period_of_old if most_of_old and most_of_old > 0 and period_of_old else None
-
-
 def _available() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def _existing(path: Path) -> Path:
