@@ -11,8 +11,9 @@ from rich.progress import BarColumn, Task, TaskID, TextColumn
 from dubbench.core.progress import Steps, clock
 from dubbench.demo.steps import Chain, Plan, Step
 
-# Seconds whose pace counts as measured before anything was: the first moments say little.
-PRIOR = 30.0
+# Seconds whose pace counts as measured before anything was, since the first moments say little, and of a training's
+# start that no batch is expected in.
+PRIOR, LOADING = 30.0, 8.0
 
 
 @dataclass
@@ -45,13 +46,11 @@ class _Run:
         """Seconds that what was done by now was expected to take."""
         if step.batches:
             return step.seconds * (self.done - (self.first or 0)) / self.of if self.of else 0.0
-        return step.seconds if self.ended is not None else 0.0
+        return step.seconds if self.ended is not None else min(step.seconds, monotonic() - self.begun)
 
     def taken(self, step: Step) -> float:
-        """Seconds that it took."""
-        if self.ended is None and (not step.batches or not self.done):
-            return 0.0
-        return (self.ended or monotonic()) - self.begun
+        """Seconds that it took, of a training but those that its libraries take to load."""
+        return max(0.0, (self.ended or monotonic()) - self.begun - (LOADING if step.batches else 0))
 
 
 class Display:

@@ -241,5 +241,14 @@ def _step(
     """A step whose stamp is of its settings, of the steps that it builds on, and of the package."""
     before = [(step.stamp, step.batches) for step in after]
     stamp = sha256(json.dumps([__version__, settings, before]).encode()).hexdigest()
-    words = [*settings, *places]
-    return Step(what, words, proof, record, stamp, seconds, batches=batches, unit=unit, discards=discards)
+    return Step(
+        what,
+        [*settings, *places],
+        proof=proof,
+        record=record,
+        stamp=stamp,
+        seconds=seconds,
+        batches=batches,
+        unit=unit,
+        discards=discards,
+    )
