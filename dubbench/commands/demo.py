@@ -13,7 +13,7 @@ from dubbench.demo import recipes
 from dubbench.errors import DubbenchError
 
 if TYPE_CHECKING:
-    from dubbench.demo.steps import Plan
+    from dubbench.demo.steps import Plan, Step
 
 CHAIN = f"from {__name__} import chain; chain()"
 # Threads of a method that is alone; more would wait for one another in networks as small as these.
@@ -99,14 +99,18 @@ def _do(whole: "Plan", out: Path, *, workers: int, cores: int) -> int:
                 hear=display.hear,
                 show=display.show,
             )
-        kept = display.kept
-    if whole.board.state() != "finished":
-        whole.board.begin()
-        verb, *words = whole.board.words
-        with speaking(quiet=True):
-            call(verb, words, step=True)
-        whole.board.finish()
-    return kept
+        if whole.board.state() != "finished":
+            _rank(whole.board)
+        return display.kept
+
+
+def _rank(board: "Step") -> None:
+    """Write the leaderboard; its table is shown in the end, cut down to what decides."""
+    board.begin()
+    verb, *words = board.words
+    with speaking(quiet=True):
+        call(verb, words, step=True)
+    board.finish()
 
 
 def _end(whole: "Plan", options: argparse.Namespace, kept: int) -> None:

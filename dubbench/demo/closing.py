@@ -18,7 +18,7 @@ DECIDING = "lmd"
 COLUMNS = (DECIDING, "psnr_mouth", "ssim_mouth")
 MEANINGS = {
     GROUND_TRUTH: "the speaker herself",
-    COPY_REFERENCE: "her still picture: what a method must beat",
+    COPY_REFERENCE: "her still picture, to be beaten",
 }
 NARROWEST = 100
 
