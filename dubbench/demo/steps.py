@@ -207,7 +207,7 @@ def _method(out: Path, name: str, *, recipe: Recipe, minutes: float, corpus: Ste
     scoring = _step(
         "dub the test clips and score them",
         ["eval", "--model", last.model, *_of_networks(last), *data, "--device", "cpu"],
-        [*clips, "--ckpt_path", str(before.proof), "--out", str(results)],
+        [*clips, "--source_root", str(out / "corpus"), "--ckpt_path", str(before.proof), "--out", str(results)],
         proof=results / "summary.csv",
         record=out / "steps" / f"{name}-results.json",
         after=[before],
