@@ -36,7 +36,7 @@ class Permuted(Portrait):
         bent = cv2.warpAffine(
             photo, about_the_face, (SIZE, SIZE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
         )
-        return np.clip(np.rint(bent * np.array(self.tint)), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(bent * np.array(self.tint)), 0, 255), np.uint8)
 
 
 _HERS = asdict(ASTRONAUT)
