@@ -57,10 +57,9 @@ class TalkingFace:
     Args:
         photo: uint8 [S, S, 3] RGB, already at the size of the frames.
         mesh: [478, 2 or 3] landmarks of the face in ``photo``, in pixels.
-        gap: share of the gap between the landmarks of the lips that is gap in the photograph, not lower lip.
     """
 
-    def __init__(self, photo: Image, mesh: NDArray[np.floating[Any]], gap: float = 1.0) -> None:
+    def __init__(self, photo: Image, mesh: NDArray[np.floating[Any]]) -> None:
         points = mesh[:, :2].astype(np.float64)
         left, right = points[UPPER_INNER[0]], points[UPPER_INNER[-1]]
         self.photo = photo
@@ -72,7 +71,7 @@ class TalkingFace:
         self.inverse = np.linalg.inv(self.axes)
         local = (points - self.centre) @ self.inverse.T
         self.upper = _fit_line(local[list(UPPER_INNER)])
-        self.lower = self.upper + gap * (_fit_line(local[list(LOWER_INNER)]) - self.upper)
+        self.lower = _fit_line(local[list(LOWER_INNER)])
         self.nose, self.chin = float(local[UNDER_NOSE, 1]), float(local[CHIN, 1])
         self.head = points.mean(axis=0)
         self.box = _box(local, self.centre, self.axes, photo.shape[0])

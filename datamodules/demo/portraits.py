@@ -1,4 +1,4 @@
-"""The photographs that speak: real ones that scikit-image and insightface carry in their wheels."""
+"""The photograph that speaks: a real one that scikit-image carries in its wheel."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ SIZE = 320
 """Side of the square frames in pixels."""
 
 FACE = 150
-"""Width of a face in the frames in pixels; from 93 to 112 in the photographs."""
+"""Width of a face in the frames in pixels."""
 
 HEIGHT = 0.53
 """Where the middle of the face is, from the top of the frame."""
@@ -26,38 +26,34 @@ class Portrait:
 
     Attributes:
         speaker: name in the corpus.
-        package: the installed package that ships the photograph.
-        file: of the photograph, below the package's folder.
+        file: of the photograph, below scikit-image's folder.
         centre: of the face, right and down, in pixels of the photograph.
         width: of the face in pixels of the photograph.
         voice: espeak-ng's voice variant, added to each language.
         pitch: of the voice, 0 to 100.
         rate: of the voice in words a minute.
-        gap: as `TalkingFace` takes it; below 1 where the detector takes a bright lower lip for teeth.
     """
 
     speaker: str
-    package: str
     file: str
     centre: tuple[int, int]
     width: int
     voice: str
     pitch: int
     rate: int
-    gap: float = 1.0
 
     def photo(self) -> "Image":
         """Cut the face out and enlarge it: uint8 [SIZE, SIZE, 3] RGB.
 
         Raises:
-            DubbenchError: if the package or its photograph is not there.
+            DubbenchError: if scikit-image or its photograph is not there.
         """
         import cv2
         import numpy as np
 
-        image = cv2.imread(str(_shipped(self.package, self.file)), cv2.IMREAD_COLOR)
+        image = cv2.imread(str(_shipped(self.file)), cv2.IMREAD_COLOR)
         if image is None:
-            raise DubbenchError(f"the photograph {self.file} of {self.package} does not decode; install it again")
+            raise DubbenchError(f"scikit-image's photograph {self.file} does not decode; install scikit-image again")
         scale = FACE / self.width
         x, y = self.centre
         placed = np.array([[scale, 0, SIZE / 2 - scale * x], [0, scale, SIZE * HEIGHT - scale * y]])
@@ -67,7 +63,6 @@ class Portrait:
 
 ASTRONAUT = Portrait(
     speaker="astronaut",
-    package="skimage",
     file="data/astronaut.png",
     centre=(224, 123),
     width=93,
@@ -77,18 +72,15 @@ ASTRONAUT = Portrait(
 )
 """Eileen Collins, NASA's photograph of 1993, in the public domain."""
 
-_DISTRIBUTIONS = {"skimage": "scikit-image", "insightface": "insightface"}
 
-
-def _shipped(package: str, file: str) -> Path:
-    """Path of a package's data file; the package is not imported."""
-    spec = find_spec(package)
+def _shipped(file: str) -> Path:
+    """Path of a data file of scikit-image; the package is not imported."""
+    spec = find_spec("skimage")
     if spec is None or spec.origin is None:
         raise DubbenchError(
-            f"the demo corpus needs the photographs of {_DISTRIBUTIONS[package]}, which is not here: "
-            "pip install dubbench[demo]"
+            "the demo corpus needs a photograph of scikit-image, which is not here: pip install dubbench[demo]"
         )
     path = Path(spec.origin).parent / file
     if not path.is_file():
-        raise DubbenchError(f"{_DISTRIBUTIONS[package]} has no {file}: install a release that does, as constraints.txt")
+        raise DubbenchError(f"scikit-image has no {file}: install a release that does, as constraints.txt")
     return path

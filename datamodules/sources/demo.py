@@ -117,8 +117,8 @@ def talking_face(portrait: Portrait) -> "TalkingFace":
     with FaceMesh(max_faces=1) as mesh:
         faces = mesh.detect(photo)
     if not faces:
-        raise DubbenchError(f"no face was found in {portrait.file} of {portrait.package}; install mediapipe==0.10.21")
-    return TalkingFace(photo, faces[0], portrait.gap)
+        raise DubbenchError(f"no face was found in scikit-image's {portrait.file}; install mediapipe==0.10.21")
+    return TalkingFace(photo, faces[0])
 
 
 def make_clip(video: Path, portrait: Portrait, face: "TalkingFace", sentence: str, seed: int) -> None:

@@ -69,15 +69,14 @@ def demo_clip(size: int, geometry: str = "", face: LinearFaceModel | None = None
 
 def _prepare(corpus: Path, root: Path, size: int, geometry: str) -> None:
     """Make and prepare the clip as far as it is not done."""
-    from dubbench.datamodules.demo.portraits import PORTRAITS
+    from dubbench.datamodules.demo.portraits import ASTRONAUT
     from dubbench.datamodules.prepare.geometry import prepare_geometry
     from dubbench.datamodules.prepare.run import prepare
     from dubbench.datamodules.sources.demo import make_clip, talking_face
 
-    portrait = PORTRAITS[0]
-    video = corpus / portrait.speaker / f"{SENTENCE}.mp4"
+    video = corpus / ASTRONAUT.speaker / f"{SENTENCE}.mp4"
     if not video.is_file():
-        make_clip(video, portrait, talking_face(portrait), SENTENCE, seed=0)
+        make_clip(video, ASTRONAUT, talking_face(ASTRONAUT), SENTENCE, seed=0)
     reasons = [failure.reason for failure in prepare("folder", corpus, root, size=size).failures]
     if geometry and not reasons:
         with claimed(root, "prepare"):

@@ -14,8 +14,7 @@ import torch
 
 from dubbench.cli import main
 from dubbench.core.files import write_text
-from dubbench.datamodules.demo.portraits import PORTRAITS
-from dubbench.datamodules.sources.demo import make_clip, talking_face
+from tests.data import speakers
 
 SENTENCES = {"en-1": "train", "es-1": "val", "en-2": "test"}
 BATCHES = "12"
@@ -54,13 +53,9 @@ def run(out: Path, seed: int = 0, threads: int = 1, prepared: Path | None = None
 
 def _corpus(out: Path) -> list[str]:
     """Make the clips; returns the command that prepares them."""
-    rows = ["clip,speaker,split"]
-    for portrait in PORTRAITS[:2]:
-        face = talking_face(portrait)
-        for sentence, split in SENTENCES.items():
-            make_clip(out / "corpus" / portrait.speaker / f"{sentence}.mp4", portrait, face, sentence, 0)
-            rows.append(f"{portrait.speaker}/{sentence},{portrait.speaker},{split}")
-    write_text(out / "split.csv", "\n".join(rows) + "\n")
+    clips = speakers.make(out / "corpus", SENTENCES, speakers.SPEAKERS[:2])
+    rows = [f"{clip.clip},{clip.speaker},{SENTENCES[clip.path.stem]}\n" for clip in clips]
+    write_text(out / "split.csv", "".join(["clip,speaker,split\n", *rows]))
     corpus = ["--dataset", "folder", "--root", str(out / "corpus"), "--out", str(out / "prepared"), "--size", "96"]
     return ["prepare", *corpus, "--split", str(out / "split.csv"), "--geometry", "mesh"]
 

@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +11,37 @@ from numpy.typing import NDArray
 
 from dubbench.datamodules import splits
 from dubbench.datamodules.demo.face import Pose
-from dubbench.datamodules.demo.portraits import PORTRAITS, SIZE
+from dubbench.datamodules.demo.portraits import ASTRONAUT, SIZE, Portrait
 from dubbench.datamodules.sources import RawClip, demo, find
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.media.audio import read_speech
 from dubbench.media.video import probe, read_frames
+from tests.data import speakers
 from tests.datamodules.conftest import tree
 
-SENTENCE = "en-2"
-ALL_SENTENCES = tuple(demo.SENTENCES)
+SENTENCES = ("en-2", "es-3")
+ALL_SENTENCES = dict(demo.SENTENCES)
 STILL = Pose((0, 0), 0, 1)
 
 
 @pytest.fixture(scope="module")
-def one_sentence() -> Iterator[None]:
-    """The corpus with one sentence for each speaker."""
+def two_sentences() -> Iterator[None]:
+    """The corpus with two of its sentences."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "SENTENCES", {SENTENCE: demo.SENTENCES[SENTENCE]})
+        patch.setattr(demo, "SENTENCES", {sentence: ALL_SENTENCES[sentence] for sentence in SENTENCES})
         yield
 
 
 @pytest.fixture(scope="module")
-def clips(one_sentence: None, tmp_path_factory: pytest.TempPathFactory) -> list[RawClip]:
+def corpus(two_sentences: None, tmp_path_factory: pytest.TempPathFactory) -> list[RawClip]:
     return find("demo", tmp_path_factory.mktemp("demo") / "new")
+
+
+@pytest.fixture(scope="module")
+def clips(corpus: list[RawClip], tmp_path_factory: pytest.TempPathFactory) -> list[RawClip]:
+    """The corpus, and a clip of every permuted face."""
+    return corpus + speakers.make(tmp_path_factory.mktemp("permuted"), SENTENCES[:1], speakers.SPEAKERS[1:])
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +87,11 @@ def test_one_face_in_every_frame_and_its_lips_follow_the_visemes(
         assert np.corrcoef(gaps, track[seen])[0, 1] > 0.9, clip.clip
 
 
+def test_the_corpus_is_every_sentence_by_one_speaker(corpus: list[RawClip]) -> None:
+    assert [(c.clip, c.speaker) for c in corpus] == [(f"astronaut/{sentence}", "astronaut") for sentence in SENTENCES]
+
+
 def test_clips_carry_speech_as_long_as_their_pictures(clips: list[RawClip]) -> None:
-    assert [c.clip for c in clips] == sorted(f"{p.speaker}/{SENTENCE}" for p in PORTRAITS)
     for clip in clips:
         info, frames = probe(clip.path), len(openings(clip))
         assert (info.width, info.height, info.has_audio) == (SIZE, SIZE, True)
@@ -112,28 +123,28 @@ def test_the_head_moves_a_little(detected: list[list[list[NDArray[Any]]]]) -> No
 
 
 def test_what_is_there_stays_and_what_is_missing_comes_back_with_the_same_bytes(
-    clips: list[RawClip], one_sentence: None
+    corpus: list[RawClip], two_sentences: None
 ) -> None:
-    root = clips[0].path.parents[1]
+    root = corpus[0].path.parents[1]
     before = tree(root)
-    times = {c.clip: c.path.stat().st_mtime_ns for c in clips}
-    clips[1].path.unlink()
-    assert find("demo", root) == clips
+    times = {c.clip: c.path.stat().st_mtime_ns for c in corpus}
+    corpus[1].path.unlink()
+    assert find("demo", root) == corpus
     assert tree(root) == before
-    same = {c.clip for c in clips if c.path.stat().st_mtime_ns == times[c.clip]}
-    assert same == {c.clip for c in clips} - {clips[1].clip}
+    same = {c.clip for c in corpus if c.path.stat().st_mtime_ns == times[c.clip]}
+    assert same == {c.clip for c in corpus} - {corpus[1].clip}
 
 
 def test_another_seed_moves_the_head_otherwise_and_is_not_mixed_in(
-    clips: list[RawClip], one_sentence: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: list[RawClip], two_sentences: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(DubbenchError, match="another version or seed"):
-        demo.make(clips[0].path.parents[1], seed=1)
-    monkeypatch.setattr(demo, "PORTRAITS", PORTRAITS[:1])
+        demo.make(corpus[0].path.parents[1], seed=1)
+    monkeypatch.setattr(demo, "SENTENCES", {SENTENCES[0]: ALL_SENTENCES[SENTENCES[0]]})
     demo.make(tmp_path / "one", seed=1)
     (other,) = find("demo", tmp_path / "one")
-    assert np.array_equal(openings(other), openings(clips[0]))
-    assert other.path.read_bytes() != clips[0].path.read_bytes()
+    assert np.array_equal(openings(other), openings(corpus[0]))
+    assert other.path.read_bytes() != corpus[0].path.read_bytes()
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
@@ -143,14 +154,14 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_missing_photographs_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_photograph_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(DubbenchError, match=r"scikit-image.*pip install dubbench\[demo\]"):
-        PORTRAITS[0].photo()
+        ASTRONAUT.photo()
 
 
-def test_a_closed_mouth_at_rest_leaves_the_photograph_above_it_as_it_is() -> None:
-    portrait = PORTRAITS[1]
+@pytest.mark.parametrize("portrait", speakers.SPEAKERS, ids=attrgetter("speaker"))
+def test_a_closed_mouth_at_rest_leaves_the_photograph_above_it_as_it_is(portrait: Portrait) -> None:
     face = demo.talking_face(portrait)
     photo = portrait.photo()
     nose = int(face.centre[1] - 1.5 * face.unit)
@@ -160,25 +171,25 @@ def test_a_closed_mouth_at_rest_leaves_the_photograph_above_it_as_it_is() -> Non
     assert np.abs(moved[nose:].astype(int) - photo[nose:]).max() > 50
 
 
-def test_the_mouth_widens_and_rounds(mesh: FaceMesh) -> None:
-    for portrait in PORTRAITS:
-        face = demo.talking_face(portrait)
-        widths = []
-        for width in (-1.0, 0.0, 1.0):
-            mesh.reset()
-            corners = mesh.detect(face.render(0.3, width, STILL))[0][[61, 291], :2]
-            widths.append(float(np.linalg.norm(corners[0] - corners[1])))
-        assert widths[0] < widths[1] - 3, portrait.speaker
-        assert widths[1] < widths[2] - 1, portrait.speaker
+@pytest.mark.parametrize("portrait", speakers.SPEAKERS, ids=attrgetter("speaker"))
+def test_the_mouth_widens_and_rounds(portrait: Portrait, mesh: FaceMesh) -> None:
+    face = demo.talking_face(portrait)
+    widths = []
+    for width in (-1.0, 0.0, 1.0):
+        mesh.reset()
+        corners = mesh.detect(face.render(0.3, width, STILL))[0][[61, 291], :2]
+        widths.append(float(np.linalg.norm(corners[0] - corners[1])))
+    assert widths[0] < widths[1] - 3
+    assert widths[1] < widths[2] - 1
 
 
-def test_the_published_split_lists_every_clip_and_keeps_sentences_and_a_speaker_apart() -> None:
+def test_the_published_split_lists_every_clip_once_and_keeps_sentences_apart() -> None:
     table = pd.read_csv(splits.PUBLISHED / "demo.csv")
-    expected = [(f"{p.speaker}/{s}", p.speaker) for p in PORTRAITS for s in ALL_SENTENCES]
-    assert list(zip(table["clip"], table["speaker"], strict=True)) == sorted(expected)
-    of_speaker = table.groupby("speaker")["split"].agg(set)
-    assert sum(found == {"test"} for found in of_speaker) == 1
-    assert sum(found == {"train", "val", "test"} for found in of_speaker) == len(PORTRAITS) - 1
-    seen = table[table["speaker"].map(of_speaker) != {"test"}]
-    sentences = seen.assign(sentence=seen["clip"].str.split("/").str[1]).groupby("sentence")["split"].nunique()
-    assert (sentences == 1).all()
+    expected = [(f"{ASTRONAUT.speaker}/{sentence}", ASTRONAUT.speaker) for sentence in ALL_SENTENCES]
+    assert sorted(zip(table["clip"], table["speaker"], strict=True)) == sorted(expected)
+    spoken = [ALL_SENTENCES[clip.split("/")[1]] for clip in table["clip"]]
+    table["language"], table["text"] = zip(*spoken, strict=True)
+    assert (table.groupby("text")["split"].nunique() == 1).all()
+    languages = table.groupby("split")["language"].agg(set)
+    assert languages["train"] == languages["test"] == set(table["language"])
+    assert set(languages.index) == {"train", "val", "test"}

@@ -6,11 +6,12 @@ from itertools import product
 import numpy as np
 import pytest
 
-from dubbench.datamodules.demo.portraits import PORTRAITS
+from dubbench.datamodules.demo.portraits import ASTRONAUT
 from dubbench.datamodules.demo.speech import MARGIN, Phoneme, Speech, synthesise
 from dubbench.datamodules.demo.visemes import VISEMES, letters, mouth_track
 from dubbench.datamodules.sources.demo import SENTENCES
 from dubbench.errors import DubbenchError
+from tests.data.speakers import SPEAKERS
 
 TEXT = "My father warms the big room before we all move out."
 
@@ -22,10 +23,12 @@ def speech() -> Speech:
 
 @pytest.fixture(scope="module")
 def spoken() -> list[Speech]:
-    """Every sentence of the corpus by every speaker."""
+    """Every sentence of the corpus, and one of each language in the permuted speakers' voices."""
+    said = [(ASTRONAUT, sentence) for sentence in SENTENCES]
+    said += product(SPEAKERS[1:], ("de-1", "en-1", "es-1"))
     return [
-        synthesise(text, f"{language}+{portrait.voice}", portrait.pitch, portrait.rate)
-        for portrait, (language, text) in product(PORTRAITS, SENTENCES.values())
+        synthesise(SENTENCES[sentence][1], f"{SENTENCES[sentence][0]}+{speaker.voice}", speaker.pitch, speaker.rate)
+        for speaker, sentence in said
     ]
 
 
