@@ -1,6 +1,7 @@
 """The demo on two sentences, its methods trained for a few batches: whole, again, stopped at any moment, and wrong."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,8 +14,9 @@ import pytest
 
 from dubbench.cli import main
 from dubbench.commands import demo
+from dubbench.core.progress import REDRAWN
 from dubbench.demo import recipes, steps
-from dubbench.demo.display import makespan
+from dubbench.demo.display import Display, makespan
 from dubbench.demo.recipes import MINUTES, RECIPES, Recipe, Training
 from tests import ROOT, scored
 
@@ -200,6 +202,27 @@ def test_longer_trainings_begin_as_shorter_ones() -> None:
         assert short[1] == long[1] == longest[1]
         assert all(steps % between == 0 for steps, between in (short, long, longest))
         assert abs(long[0] - training.steps) <= long[1]
+
+
+def test_a_line_a_running_chain_and_one_over_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    whole = steps.plan(tmp_path, SMALL, MINUTES, 2)
+    radio, g4g = whole.methods
+    with Display(whole, 2) as display:
+        display.hear(whole.corpus, {"step": 0, "finished": True})
+        display.hear(radio, {"step": 1, "done": 1, "of": 4})
+        time.sleep(REDRAWN)
+        display.show()
+        before = display.left()
+        display.hear(radio, {"step": 1, "done": 3, "of": 4})
+        assert display.left() < before
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert re.search(rf"demo .* 1 of {STEPS} steps done, 0:00:00 gone, about 0:0\d:\d\d left", lines)
+    assert re.search(r"RADIO .* train \(step 2 of 3\), 1 of 4 batches", lines)
+    assert g4g.title not in lines
 
 
 def test_chains_side_by_side_take_as_long_as_the_busiest_worker() -> None:
