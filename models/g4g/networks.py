@@ -143,7 +143,9 @@ class Generator(nn.Module):
         _check(mouth, sizes)
         dim, channels = sizes.dim, sizes.channels
         self.mouth, self.height, self.width, self.dim = mouth, *crop_shape(mouth), dim
-        self.audio_encoder = SpeechEncoder(dim, sizes.speech_widths, sizes.speech_blocks, BANDS)
+        self.audio_encoder = SpeechEncoder(
+            dim, sizes.speech_widths, sizes.speech_blocks, BANDS, standardised=sizes.speech_norm
+        )
         self.source_encoder = PictureEncoder(3, sizes.widths, channels, dim)
         self.reference_encoder = PictureEncoder(3 * REFERENCES, sizes.widths, channels, dim)
         # Table 2's "w/o alignment" (4.6): without AdaIN nothing is left that landmarks would be used for.

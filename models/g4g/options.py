@@ -18,6 +18,8 @@ class NetworkOptions:
         landmark_widths: channels of the landmark encoder.
         speech_widths: channels of the audio encoder's stages.
         speech_blocks: blocks of these stages.
+        speech_norm: standardise the audio feature, see `SpeechEncoder`; not in the paper, for short
+            trainings.
         blend_widths: channels of the blend network.
     """
 
@@ -30,4 +32,5 @@ class NetworkOptions:
     landmark_widths: Sequence[int] = (32, 128)
     speech_widths: Sequence[int] = (32, 64, 128, 256)
     speech_blocks: Sequence[int] = (3, 4, 6, 3)
+    speech_norm: bool = False
     blend_widths: Sequence[int] = (32, 64, 128)

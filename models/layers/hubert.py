@@ -1,4 +1,8 @@
-"""Speech features: HuBERT (Hsu et al. 2021) at the video frames (PersonaTalk 3.1) or at its own rate (RealTalk 4.1)."""
+"""Speech features: HuBERT (Hsu et al. 2021) at the video frames (PersonaTalk 3.1) or at its own rate (RealTalk 4.1).
+
+What stands in for it in minutes of training on two cores is a spectrogram and two convolutions: a HuBERT that starts from
+nothing takes hours to hear anything.
+"""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -9,8 +13,9 @@ from torch.nn import functional as F
 from typing_extensions import Self
 
 from dubbench.assets import store
+from dubbench.datamodules.mel import DEVIATION, FLOOR, MEAN
 from dubbench.errors import DubbenchError, misfit
-from dubbench.media import SAMPLES_PER_FRAME
+from dubbench.media import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 WEIGHTS = "hubert-base-ls960.bin"
 HOP, FIELD = 320, 400
@@ -30,21 +35,56 @@ TINY = {
 }
 
 
+Kind = Literal["base", "tiny", "mel"]
+
+
+class MelFeatures(nn.Module):
+    """Log-mel spectra at HuBERT's 50 Hz, two convolutions over time; a feature hears 200 ms around HuBERT's.
+
+    Args:
+        width: of the features.
+        bands: mel bands, Slaney's filters from 0 to 8 kHz.
+    """
+
+    FFT = 640
+
+    def __init__(self, width: int, bands: int = 80) -> None:
+        super().__init__()
+        import librosa  # brings scipy and numba along (3 s)
+
+        filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=self.FFT, n_mels=bands)
+        self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
+        self.register_buffer("window", torch.hann_window(self.FFT), persistent=False)
+        self.layers = nn.Sequential(
+            nn.Conv1d(bands, width, 5, padding=2), nn.GELU(), nn.Conv1d(width, width, 5, padding=2), nn.GELU()
+        )
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """Features [B, 2 T, width] of waveforms [B, 640 T + 80], each centred as HuBERT's."""
+        margin = (self.FFT - FIELD) // 2
+        with torch.autocast(wave.device.type, enabled=False):
+            padded = F.pad(wave.float(), (margin, margin))
+            spectrum = torch.stft(padded, self.FFT, HOP, window=self.window, center=False, return_complex=True).abs()
+            mel = ((self.filters @ spectrum).clamp(min=FLOOR).log() - MEAN) / DEVIATION
+        features: Tensor = self.layers(mel)
+        return features.transpose(1, 2)
+
+
 class SpeechFeatures(nn.Module):
     """HuBERT's last layer, interpolated to 25 fps or at its own 50 Hz, and projected.
 
     ``base`` is facebook/hubert-base-ls960, which `load_pretrained` fills. Building it needs no file, so that a trained
     model takes its weights from its own checkpoint. ``tiny`` is a small network of the same class, learnt from scratch:
-    for tests and two cores.
+    for tests. ``mel`` is `MelFeatures` in its place, of the waveform as it is, for trainings of minutes.
 
-    The waveform is brought to zero mean and unit variance as a whole, as the published model's preprocessor does (its
+    For HuBERT the waveform is brought to zero mean and unit variance as a whole, as the published model's preprocessor does (its
     makers trained without; the group norm after the first convolution takes most of it out again). That norm and the
     self-attention make a frame's features depend on the window it is in: give windows as long as in training.
 
     Neither SpecAugment nor layer drop is used, so nothing but dropout is random, and that in training alone.
 
     Args:
-        kind: ``base`` (94.4 M parameters) or ``tiny`` (0.1 M).
+        kind: ``base`` (94.4 M parameters), ``tiny`` (0.1 M) or ``mel``.
         width: of the projected features.
         trainable: whether the transformer is tuned. The convolutions of ``base`` stay as they are even then, as in
             HuBERT's own fine-tuning; ``tiny`` has nothing to keep and learns them.
@@ -53,12 +93,16 @@ class SpeechFeatures(nn.Module):
     """
 
     def __init__(
-        self, kind: Literal["base", "tiny"], width: int, trainable: bool = True, per_frame: Literal[1, 2] = 1
+        self, kind: Kind, width: int, trainable: bool = True, per_frame: Literal[1, 2] = 1
     ) -> None:
         super().__init__()
+        self.kind, self.trainable, self.per_frame = kind, trainable, per_frame
+        if kind == "mel":
+            self.mel = MelFeatures(width)
+            self.project = nn.Linear(width, width)
+            return
         from transformers import HubertConfig, HubertModel  # 2 s, which nobody else should wait for
 
-        self.kind, self.trainable, self.per_frame = kind, trainable, per_frame
         config = HubertConfig(
             **(TINY if kind == "tiny" else {}), apply_spec_augment=False, mask_time_prob=0.0, layerdrop=0.0
         )
@@ -73,7 +117,7 @@ class SpeechFeatures(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """As ever, but a HuBERT that is not trained stays without dropout."""
         super().train(mode)
-        if not self.trainable:
+        if not self.trainable and self.kind != "mel":
             self.hubert.eval()
         return self
 
@@ -118,10 +162,16 @@ class SpeechFeatures(nn.Module):
             raise DubbenchError(
                 f"speech of shape {list(waveform.shape)} has no features at {frames} frames; give [B, N] and a frame"
             )
-        wave = normalise(waveform[:, : frames * SAMPLES_PER_FRAME])
-        wave = F.pad(wave, (0, frames * SAMPLES_PER_FRAME + OVERHANG - wave.shape[1]))
+        wave = waveform[:, : frames * SAMPLES_PER_FRAME]
+        missing = frames * SAMPLES_PER_FRAME + OVERHANG - wave.shape[1]
+        if self.kind == "mel":
+            return self._projected(self.mel(F.pad(wave, (0, missing))))
+        wave = F.pad(normalise(wave), (0, missing))
         with torch.set_grad_enabled(self.trainable and torch.is_grad_enabled()):
             features: Tensor = self.hubert(wave).last_hidden_state
+        return self._projected(features)
+
+    def _projected(self, features: Tensor) -> Tensor:
         projected: Tensor = self.project(at_frames(features) if self.per_frame == 1 else features)
         return projected
 

@@ -113,17 +113,29 @@ class SpeechEncoder(nn.Module):
         widths: channels of the four stages; ResNetSE34L's are 16, 32, 64, 128.
         blocks: blocks of the four stages; ResNetSE34L's are 3, 4, 6, 3.
         bands: mel bands, a multiple of 8.
+        standardised: bring each number of the feature to zero mean and unit deviation over the batch, and over what
+            training saw when it is used. Not in the papers. As it starts, the feature is nearly the same for all that is
+            said; what draws by it first learns to overlook it, and is long in coming back.
     """
 
-    def __init__(self, outputs: int, widths: Sequence[int], blocks: Sequence[int], bands: int = 80) -> None:
+    def __init__(
+        self,
+        outputs: int,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        bands: int = 80,
+        *,
+        standardised: bool = False,
+    ) -> None:
         super().__init__()
         self.trunk = AttentiveResNet(1, widths, blocks, strides=(1, 2, 2, 1), gates=SqueezeExcite, stem_stride=(2, 1))
         channels = widths[-1] * bands // 8
         self.pool = SelfAttentivePooling(channels, widths[-1])
         self.out = nn.Linear(channels, outputs)
+        self.norm = nn.BatchNorm1d(outputs, affine=False) if standardised else nn.Identity()
 
     def forward(self, mel: Tensor) -> Tensor:
         """Encode log-mel windows [N, bands, columns] to [N, outputs]."""
         x = self.trunk(mel[:, None])
-        feature: Tensor = self.out(self.pool(x.flatten(1, 2).transpose(1, 2)))
+        feature: Tensor = self.norm(self.out(self.pool(x.flatten(1, 2).transpose(1, 2))))
         return feature

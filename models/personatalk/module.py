@@ -77,7 +77,7 @@ class PersonaTalk(TwoStageModel):
         vertices: int | None = None,
         stages: Literal["both", "geometry", "rendering"] = "both",
         initial: str | None = None,
-        speech: Literal["base", "tiny"] = "base",
+        speech: Literal["base", "tiny", "mel"] = "base",
         transformer: TransformerOptions = TRANSFORMER,
         renderer: RendererOptions = RENDERER,
         frame_selection: bool = True,

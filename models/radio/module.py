@@ -40,6 +40,7 @@ class Radio(AdversarialModel):
         style_dim: width of f_s and f_a, 512 in the paper.
         speech_widths: channels of the speech encoder's stages.
         speech_blocks: blocks of the speech encoder's stages.
+        speech_norm: standardise f_a, see `SpeechEncoder`; not in the paper, for short trainings.
         variant: of Table 2, D is RADIO; see `Generator`.
         vit_blocks: n of ViT(n, m), decoder layers with fidelity mapping.
         vit_layers: m of ViT(n, m), attention layers of each.
@@ -65,6 +66,7 @@ class Radio(AdversarialModel):
         style_dim: int = 512,
         speech_widths: Sequence[int] = (16, 32, 64, 128),
         speech_blocks: Sequence[int] = (3, 4, 6, 3),
+        speech_norm: bool = False,
         variant: Variant = "D",
         vit_blocks: int = 2,
         vit_layers: int = 2,
@@ -109,6 +111,7 @@ class Radio(AdversarialModel):
                 style_dim=style_dim,
                 speech_widths=speech_widths,
                 speech_blocks=speech_blocks,
+                speech_norm=speech_norm,
                 variant=variant,
                 vit_blocks=vit_blocks,
                 vit_layers=vit_layers,

@@ -131,6 +131,7 @@ class Generator(nn.Module):
         style_dim: width of f_s and of f_a.
         speech_widths: channels of the speech encoder's stages.
         speech_blocks: blocks of its stages.
+        speech_norm: standardise f_a, see `SpeechEncoder`.
         variant: of Table 2. A: reference beside the target at the input, W is speech alone. B: style modulation.
             C: B and the reference's lower-half features added to the last layers. D: B and attention there, RADIO.
         vit_blocks: decoder layers with fidelity mapping, counted from the last, also of variant C; n of ViT(n, m).
@@ -146,6 +147,7 @@ class Generator(nn.Module):
         style_dim: int,
         speech_widths: Sequence[int],
         speech_blocks: Sequence[int],
+        speech_norm: bool,
         variant: Variant,
         vit_blocks: int,
         vit_layers: int,
@@ -158,7 +160,7 @@ class Generator(nn.Module):
         if variant != "A":
             self.style_encoder = FaceEncoder(3, widths)
             self.style_out = nn.Linear(widths[-1], style_dim)
-        self.speech_encoder = SpeechEncoder(style_dim, speech_widths, speech_blocks)
+        self.speech_encoder = SpeechEncoder(style_dim, speech_widths, speech_blocks, standardised=speech_norm)
         w_dim = style_dim if variant == "A" else 2 * style_dim  # f_W, 512 and 1024 in the paper (3.1, 4.4)
         outputs = [widths[-1], *reversed(widths)]
         inputs = [widths[-1], *outputs[:-1]]

@@ -79,7 +79,7 @@ class RealTalk(TwoStageModel):
         expressions: int = 64,
         stages: Literal["both", "expression", "rendering"] = "both",
         initial: str | None = None,
-        speech: Literal["base", "tiny"] = "base",
+        speech: Literal["base", "tiny", "mel"] = "base",
         transformer: TransformerOptions = TRANSFORMER,
         frames: int = 16,
         history: int = 16,
@@ -129,7 +129,7 @@ class RealTalk(TwoStageModel):
                     shapes=shapes,
                     expressions=expressions,
                     # 3.1 extracts HuBERT's features and speaks of no tuning; a small one has nothing to extract yet.
-                    speech=SpeechFeatures(speech, width, trainable=speech == "tiny", per_frame=2),
+                    speech=SpeechFeatures(speech, width, trainable=speech != "base", per_frame=2),
                     width=width,
                     heads=heads,
                     encoder_layers=transformer.encoder_layers,
