@@ -1,7 +1,7 @@
 """Speech features: HuBERT (Hsu et al. 2021) at the video frames (PersonaTalk 3.1) or at its own rate (RealTalk 4.1).
 
-What stands in for it in minutes of training on two cores is a spectrogram and two convolutions: a HuBERT that starts from
-nothing takes hours to hear anything.
+What stands in for it in minutes of training on two cores is a spectrogram and two convolutions: a HuBERT that starts
+from nothing takes hours to hear anything.
 """
 
 from collections.abc import Mapping
@@ -47,6 +47,8 @@ class MelFeatures(nn.Module):
     """
 
     FFT = 640
+    filters: Tensor
+    window: Tensor
 
     def __init__(self, width: int, bands: int = 80) -> None:
         super().__init__()
@@ -77,9 +79,9 @@ class SpeechFeatures(nn.Module):
     model takes its weights from its own checkpoint. ``tiny`` is a small network of the same class, learnt from scratch:
     for tests. ``mel`` is `MelFeatures` in its place, of the waveform as it is, for trainings of minutes.
 
-    For HuBERT the waveform is brought to zero mean and unit variance as a whole, as the published model's preprocessor does (its
-    makers trained without; the group norm after the first convolution takes most of it out again). That norm and the
-    self-attention make a frame's features depend on the window it is in: give windows as long as in training.
+    For HuBERT the waveform is brought to zero mean and unit variance as a whole, as the published model's preprocessor
+    does (its makers trained without; the group norm after the first convolution takes most of it out again). That norm
+    and the self-attention make a frame's features depend on the window it is in: give windows as long as in training.
 
     Neither SpecAugment nor layer drop is used, so nothing but dropout is random, and that in training alone.
 
@@ -92,9 +94,7 @@ class SpeechFeatures(nn.Module):
             l = 32 for T = 16).
     """
 
-    def __init__(
-        self, kind: Kind, width: int, trainable: bool = True, per_frame: Literal[1, 2] = 1
-    ) -> None:
+    def __init__(self, kind: Kind, width: int, trainable: bool = True, per_frame: Literal[1, 2] = 1) -> None:
         super().__init__()
         self.kind, self.trainable, self.per_frame = kind, trainable, per_frame
         if kind == "mel":

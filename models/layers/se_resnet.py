@@ -114,8 +114,8 @@ class SpeechEncoder(nn.Module):
         blocks: blocks of the four stages; ResNetSE34L's are 3, 4, 6, 3.
         bands: mel bands, a multiple of 8.
         standardised: bring each number of the feature to zero mean and unit deviation over the batch, and over what
-            training saw when it is used. Not in the papers. As it starts, the feature is nearly the same for all that is
-            said; what draws by it first learns to overlook it, and is long in coming back.
+            training saw when it is used. Not in the papers. As it starts, the feature is nearly the same for all that
+            is said; what draws by it first learns to overlook it, and is long in coming back.
     """
 
     def __init__(

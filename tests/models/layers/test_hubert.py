@@ -189,3 +189,25 @@ def test_absent_weights_are_told_only_when_they_are_wanted() -> None:
     with pytest.raises(DubbenchError, match=r"assets pull hubert-base-ls960\.bin"):
         base.load_pretrained()
     tiny().load_pretrained()
+
+
+def test_mel_features_lie_where_huberts_do_and_are_loud_where_the_speech_is() -> None:
+    features = SpeechFeatures("mel", 8, per_frame=2)
+    features.mel.layers = nn.Identity()
+    features.project = nn.Identity()
+    for k in (0, 7, 31):
+        wave = torch.zeros(1, 16 * 640)
+        wave[0, 320 * k + 200] = 1  # the centre of HuBERT's feature k
+        found = features(wave, 16)
+        assert found.shape == (1, 32, 80)
+        assert int(found[0].mean(1).argmax()) == k
+    quiet, loud = (features(torch.full((1, 16 * 640), level) * torch.randn(16 * 640), 16) for level in (0.01, 0.1))
+    assert float((loud - quiet).mean()) == pytest.approx(np.log(10) / 2.2, rel=0.05)
+
+
+def test_mel_features_are_learnt_and_need_no_file() -> None:
+    features = SpeechFeatures("mel", 8)
+    features.load_pretrained()
+    features(speech(2, 5), 5).square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().max() > 0 for parameter in features.parameters())
+    assert not any(name.startswith("hubert") for name in features.state_dict())

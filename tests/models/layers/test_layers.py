@@ -51,6 +51,19 @@ def test_speech_encoder_treats_windows_one_by_one() -> None:
     torch.testing.assert_close(together[1:2], encoder(mel[1:2]), rtol=1e-4, atol=1e-5)
 
 
+def test_a_standardised_speech_feature_has_unit_deviation_over_what_is_said() -> None:
+    encoder = SpeechEncoder(12, [4, 4, 8, 8], [1, 1, 1, 1], standardised=True)
+    mel = torch.randn(64, 80, 20)
+    feature = encoder(mel)
+    torch.testing.assert_close(feature.mean(0), torch.zeros(12), atol=1e-4, rtol=0)
+    torch.testing.assert_close(feature.std(0, correction=0), torch.ones(12), atol=0.02, rtol=0)
+    for _ in range(100):
+        encoder(mel)
+    encoder.eval()
+    torch.testing.assert_close(encoder(mel), feature, atol=0.05, rtol=0.05)  # by what training saw, window by window
+    torch.testing.assert_close(encoder(mel[:1]), encoder(mel)[:1], atol=1e-4, rtol=1e-4)
+
+
 def test_minibatch_deviation_by_hand() -> None:
     x = torch.randn(6, 2, 3, 3)
     out = minibatch_deviation(x, 4)  # the largest divisor of 6 up to 4 is 3: samples i, i + 2, i + 4 form a group
