@@ -11,7 +11,7 @@ MINUTES, OVERHEAD = 8.0, 120.0
 PREPARING, SCORING, RANKING = 60.0, 25.0, 5.0
 # Seconds from one checkpoint to the next: a killed demo loses no more of a training than that.
 CHECKPOINT_EVERY = 10.0
-FEWEST_STEPS = 4
+FEWEST_STEPS, FEWEST_EPOCHS = 4, 4
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Training:
         with all batches of a shorter one.
         """
         share = max(0.0, (60 * minutes - OVERHEAD) / (60 * MINUTES - OVERHEAD))
-        between = max(1, round(self.steps * CHECKPOINT_EVERY / self.seconds))
+        between = max(1, round(self.steps / max(FEWEST_EPOCHS, round(self.seconds / CHECKPOINT_EVERY))))
         wanted = max(FEWEST_STEPS, round(self.steps * share))
         between = min(between, wanted)
         return between * round(wanted / between), between

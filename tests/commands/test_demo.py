@@ -171,7 +171,7 @@ def test_what_goes_wrong_in_one_chain_is_one_sentence(
     clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = Training("g4g_tiny", steps=6, seconds=60, batch_size=1, words=("--model.size", "60"))
-    long = Training("radio_tiny", steps=10_000, seconds=1, words=recipes._NO_EXPERT)
+    long = Training("radio_tiny", steps=10_000, seconds=1, words=RECIPES["radio"].trainings[0].words)
     made = {"radio": Recipe("RADIO", [long]), "g4g": Recipe("G4G", [wrong])}
     monkeypatch.setattr(recipes, "RECIPES", made)
     assert main(["demo", "--out", str(clips), "--workers", "2"]) == 1

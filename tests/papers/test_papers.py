@@ -184,7 +184,7 @@ def test_a_table_as_printed_and_what_corresponds_below_it(tmp_path: Path) -> Non
     end = lines.index("RADIO, Table 1: VoxCeleb2")
     assert start < own < end
     # LPIPS and LMD have values of ours, but are defined in another way; Sync-D was not measured.
-    assert lines[own].split() == ["ours", "mine", "(p1)", "1", "31.23", "0.9100", "7.2500"]
+    assert lines[own].split() == ["ours", "mine", "(p1)", "1", "31.23", "0.9100", "7.250"]
     assert lines[own - 1].split()[:2] == ["*", "ground_truth"]
     assert any("measured here on hdtf, own speech" in line for line in lines[start:own])
     assert lines[end:].count("  none of the results given are of voxceleb2, own speech") == 1
@@ -200,7 +200,7 @@ def test_speech_and_corpus_must_be_the_tables(tmp_path: Path) -> None:
     (row,) = (k for k, line in enumerate(lines) if line.split()[:1] == ["ours"])
     heads = [line for line in lines[:row] if line.startswith("RealTalk, Table 2")]
     assert heads[-1] == "RealTalk, Table 2: MEAD Cross Audio"
-    assert lines[row].split() == ["ours", "mine", "(p1)", "1", "7.2500"]
+    assert lines[row].split() == ["ours", "mine", "(p1)", "1", "7.250"]
 
 
 def test_driving_of_results_without_a_record_is_their_protocols(tmp_path: Path) -> None:

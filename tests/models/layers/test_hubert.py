@@ -193,8 +193,9 @@ def test_absent_weights_are_told_only_when_they_are_wanted() -> None:
 
 def test_mel_features_lie_where_huberts_do_and_are_loud_where_the_speech_is() -> None:
     features = SpeechFeatures("mel", 8, per_frame=2)
-    features.mel.layers = nn.Identity()
-    features.project = nn.Identity()
+    features.mel.layers = nn.Sequential()
+    features.project = nn.Linear(80, 80, bias=False)
+    nn.init.eye_(features.project.weight)
     for k in (0, 7, 31):
         wave = torch.zeros(1, 16 * 640)
         wave[0, 320 * k + 200] = 1  # the centre of HuBERT's feature k
