@@ -70,13 +70,13 @@ def clip_windows(speech: NDArray[np.float32] | Tensor, mel: Mel, start: int, sto
     before = min(max(-begin, 0), end - begin)
     padded = functional.pad(inside, (before, end - begin - before - len(inside)))
     if SAMPLES_PER_FRAME // 2 % mel.hop:
-        return _spectrogram(padded.unfold(0, (mel.columns - 1) * mel.hop + mel.fft, SAMPLES_PER_FRAME), mel)
-    columns = _spectrogram(padded, mel)
+        return spectrogram(padded.unfold(0, (mel.columns - 1) * mel.hop + mel.fft, SAMPLES_PER_FRAME), mel)
+    columns = spectrogram(padded, mel)
     return columns.unfold(1, mel.columns, mel.columns_per_frame).transpose(0, 1).contiguous()
 
 
-def _spectrogram(samples: Tensor, mel: Mel) -> Tensor:
-    """Columns of every full analysis window, hop by hop: [..., S] to [..., bands, (S - fft) // hop + 1]."""
+def spectrogram(samples: Tensor, mel: Mel) -> Tensor:
+    """Normalised columns of every full analysis window, hop by hop: [..., S] to [..., bands, (S - fft) // hop + 1]."""
     flat = samples.float().reshape(-1, samples.shape[-1])
     window = torch.hann_window(mel.fft, device=flat.device)
     with torch.autocast(flat.device.type, enabled=False):

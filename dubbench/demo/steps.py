@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -125,9 +125,9 @@ class Plan:
     corpus: Chain
     methods: Sequence[Chain]
     board: Step
-    results: Sequence[Path] = field(default_factory=list)
-    page: Path = Path()
-    table: Path = Path()
+    results: Sequence[Path]
+    page: Path
+    table: Path
 
     @property
     def steps(self) -> list[Step]:

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from typing_extensions import Self
 
 from dubbench.assets import store
-from dubbench.datamodules.mel import DEVIATION, FLOOR, MEAN
+from dubbench.datamodules.batch import Mel
+from dubbench.datamodules.mel import spectrogram
 from dubbench.errors import DubbenchError, misfit
-from dubbench.media import SAMPLE_RATE, SAMPLES_PER_FRAME
+from dubbench.media import SAMPLES_PER_FRAME
 
 WEIGHTS = "hubert-base-ls960.bin"
 HOP, FIELD = 320, 400
@@ -47,16 +48,10 @@ class MelFeatures(nn.Module):
     """
 
     FFT = 640
-    filters: Tensor
-    window: Tensor
 
     def __init__(self, width: int, bands: int = 80) -> None:
         super().__init__()
-        import librosa  # brings scipy and numba along (3 s)
-
-        filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=self.FFT, n_mels=bands)
-        self.register_buffer("filters", torch.from_numpy(filters).float(), persistent=False)
-        self.register_buffer("window", torch.hann_window(self.FFT), persistent=False)
+        self.spectra = Mel(fft=self.FFT, hop=HOP, bands=bands)
         self.layers = nn.Sequential(
             nn.Conv1d(bands, width, 5, padding=2), nn.GELU(), nn.Conv1d(width, width, 5, padding=2), nn.GELU()
         )
@@ -64,10 +59,7 @@ class MelFeatures(nn.Module):
     def forward(self, wave: Tensor) -> Tensor:
         """Features [B, 2 T, width] of waveforms [B, 640 T + 80], each centred as HuBERT's."""
         margin = (self.FFT - FIELD) // 2
-        with torch.autocast(wave.device.type, enabled=False):
-            padded = F.pad(wave.float(), (margin, margin))
-            spectrum = torch.stft(padded, self.FFT, HOP, window=self.window, center=False, return_complex=True).abs()
-            mel = ((self.filters @ spectrum).clamp(min=FLOOR).log() - MEAN) / DEVIATION
+        mel = spectrogram(F.pad(wave, (margin, margin)), self.spectra)
         features: Tensor = self.layers(mel)
         return features.transpose(1, 2)
 

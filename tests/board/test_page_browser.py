@@ -10,7 +10,7 @@ from dubbench.board.entries import collect
 from dubbench.board.page import write_page
 from dubbench.board.ranking import grouped
 from tests.boards import clip_names, results, videos
-from tests.browser import chromium, complaints, narrow, requested
+from tests.browser import complaints, narrow, requested
 
 METHODS = ("ten", "nine", "hundred", "none", "long_name_" * 12)
 PSNR = (10.0, 9.5, 100.0, float("nan"), 33.0)
@@ -20,12 +20,6 @@ STEP = 0.12
 def page_of(place: Path, *folders: Path) -> str:
     write_page(place / "page.html", grouped(collect(folders)), [], "copy", 2)
     return (place / "page.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("downloads")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from dubbench.results.rows import Pooled
 from tests.board.test_page_browser import heading, order, page_of, playing, until
 from tests.board.test_page_curves import WAVE, marks, recorded
 from tests.boards import clip_names, results, video, videos
-from tests.browser import chromium, complaints, narrow
+from tests.browser import complaints, narrow
 
 METHODS = ("ground_truth", "copy_reference", "good", "worse")
 WIDE, PHONE = (1280, 900), (390, 844)
@@ -35,12 +35,6 @@ const cut = seen.filter(element => {
 return cut.map(element => element.outerHTML.slice(0, 200));
 """
 CLIPS = [clip_names(8)[0], clip_names(8)[4]]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with chromium(tmp_path_factory.mktemp("downloads")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
