@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from dubbench import __version__
 from dubbench.core.files import write_json
-from dubbench.demo.recipes import PREPARING, RANKING, SCORING, SIZE, Recipe, Training
-from dubbench.training.common_options import OF_TRAINING
+from dubbench.demo.recipes import PREPARING, RANKING, SCORING, SIZE, Recipe
+from dubbench.training.common_options import network_words
 
 State = Literal["new", "begun", "stale", "finished"]
 
@@ -206,7 +206,7 @@ def _method(out: Path, name: str, *, recipe: Recipe, minutes: float, corpus: Ste
     last, results = recipe.trainings[-1], out / "results" / name
     scoring = _step(
         "dub the test clips and score them",
-        ["eval", "--model", last.model, *_of_networks(last), *data, "--device", "cpu"],
+        ["eval", "--model", last.model, *network_words(last.words), *data, "--device", "cpu"],
         [*clips, "--source_root", str(out / "corpus"), "--ckpt_path", str(before.proof), "--out", str(results)],
         proof=results / "summary.csv",
         record=out / "steps" / f"{name}-results.json",
@@ -214,15 +214,6 @@ def _method(out: Path, name: str, *, recipe: Recipe, minutes: float, corpus: Ste
         seconds=SCORING,
     )
     return [*steps, scoring]
-
-
-def _of_networks(training: Training) -> list[str]:
-    """Those words of a training that build its networks, which `dubbench eval` needs, too."""
-    words, kept = list(training.words), []
-    for option, value in zip(words[::2], words[1::2], strict=True):
-        if option.startswith("--model.") and not option.startswith(OF_TRAINING):
-            kept += [option, value]
-    return kept
 
 
 def _step(

@@ -57,10 +57,15 @@ def check_given(options: argparse.Namespace, *names: str) -> bool:
 def for_scoring(options: argparse.Namespace) -> list[str]:
     """Those words of a training that `dubbench eval` needs to build the same model and to find the same clips."""
     given = options.constructors
-    model = (each for each in _each(given["--model."]) if not each[0].startswith(OF_TRAINING))
     data = _each([*given["--data."], *given["--dataset."]])
     roots = (each for each in data if each[0].partition("=")[0].endswith(".root"))
-    return ["--model", options.model, *chain(*model), "--dataset", options.dataset, *chain(*roots)]
+    return ["--model", options.model, *network_words(given["--model."]), "--dataset", options.dataset, *chain(*roots)]
+
+
+def network_words(words: Sequence[str]) -> list[str]:
+    """Those of a training's words that say what the model is; `dubbench eval` needs them, too."""
+    model = (each for each in _each(words) if each[0].startswith("--model."))
+    return [*chain(*(each for each in model if not each[0].startswith(OF_TRAINING)))]
 
 
 def _each(words: Sequence[str]) -> list[list[str]]:
