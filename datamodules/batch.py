@@ -159,6 +159,8 @@ class Batch:
         lips: [B, P, 1, size, size] lip masks of ``frames``, 0 or 1, or None.
         reference_lips: [B, Q, 1, size, size] lip masks of ``references``, or None.
         picture_indices: [B, P] int64 frame numbers of ``frames``, or None where ``frames`` are all targets.
+        steady_points: [B, P, 68, 2] landmarks of ``frames`` smoothed over time, see `face_crops`, or None where the
+            window asks for no face crops.
         face: hash of the face model that the coefficients belong to; empty without ``geometry``.
     """
 
@@ -182,6 +184,7 @@ class Batch:
     lips: Tensor | None = None
     reference_lips: Tensor | None = None
     picture_indices: Tensor | None = None
+    steady_points: Tensor | None = None
     face: str = ""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":

@@ -43,6 +43,7 @@ class ClipInfo:
         faces: policy for several faces, ``one`` or ``largest``.
         smooth: standard deviation in frames of the smoothing of the alignment, 0 for none.
         versions: of what made the clip: ``dubbench``, ``mesh``, ``av``.
+        align: a name of `dubbench.face.alignment.ALIGNMENTS`; older clips, which do not say it, are FFHQ's.
     """
 
     clip: str
@@ -59,6 +60,7 @@ class ClipInfo:
     faces: str
     smooth: float
     versions: dict[str, str]
+    align: str = "ffhq"
 
     @classmethod
     def read(cls, path: Path) -> "ClipInfo":

@@ -15,9 +15,10 @@ from torch.utils.data import Dataset, DistributedSampler
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME, Batch, Mel, Window
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.coefficients import read_geometry_windows, with_geometry
+from dubbench.datamodules.face_crops import FaceCrops, face_crops
 from dubbench.datamodules.mel import clip_windows, context
 from dubbench.errors import DubbenchError
-from dubbench.face.crops import FACE_SCALES, cut_faces, face_boxes, face_points, face_radius
+from dubbench.face.crops import FACE_SCALES, cut_faces
 from dubbench.media.container import Image
 
 Indices = NDArray[np.int64]
@@ -202,13 +203,15 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
     # Pictures go straight into the batch: joining them afterwards would touch each of its megabytes twice.
     frames = torch.empty(count, len(pictured), 3, *shape)
     references = torch.empty(count, references_pictured.stop, 3, *shape)
-    numbers, points, waveforms, mels = [], [], [], []
+    numbers, points, steady, waveforms, mels = [], [], [], [], []
     for row, (clip, start, reference, scale) in enumerate(places):
         stop = start + window.frames
         shown = [*(start + k for k in pictured), *reference[references_pictured].tolist()]
         wanted = [*range(start, stop), *reference.tolist()]
         if window.crop == "face":
-            pixels, marks = _faces(clip, shown, wanted=wanted, mouth=window.size, scale=scale)
+            crops = face_crops(clip, shown, window.size, scale)
+            pixels, marks = _faces(clip, shown, crops, window.size), crops.points
+            steady.append(torch.from_numpy(crops.steady[: len(pictured)]))
         else:
             pixels, marks = _frames(clip, shown, window.size), clip.aligned_points(shown, window.size)
         _fill(frames[row], pixels[: len(pictured)])
@@ -233,6 +236,7 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
         reference_indices=reference_indices,
         speakers=[place.clip.info.speaker for place in places],
         clips=[place.clip.info.clip for place in places],
+        steady_points=torch.stack(steady) if steady else None,
         picture_indices=None if window.pictures is None else indices[:, window.pictured].contiguous(),
         **geometry,
     )
@@ -243,17 +247,10 @@ def _frames(clip: PreparedClip, shown: Sequence[int], size: int) -> Image:
     return clip.frames(shown, size) if shown else np.empty((0, size, size, 3), np.uint8)
 
 
-def _faces(
-    clip: PreparedClip, shown: Sequence[int], wanted: Sequence[int], mouth: int, scale: float
-) -> tuple[Image, NDArray[np.float32]]:
-    """Face crops uint8 [N, H, W, 3] of the frames ``shown`` and their landmarks [N, 68, 2] in crop pixels.
-
-    Their radius is the largest of all ``wanted`` frames, so it does not depend on which of them are decoded.
-    """
-    points = clip.aligned_points(shown)
-    boxes = face_boxes(points, face_radius(clip.aligned_points(wanted), scale), mouth)
+def _faces(clip: PreparedClip, shown: Sequence[int], crops: FaceCrops, mouth: int) -> Image:
+    """Face crops uint8 [N, H, W, 3] of the frames ``shown``."""
     # Straight from the prepared pixels: frames shrunk first would be resampled twice.
-    return cut_faces(_frames(clip, shown, clip.info.size), boxes, mouth), face_points(points, boxes)
+    return cut_faces(_frames(clip, shown, clip.info.size), crops.boxes, mouth)
 
 
 def _fill(images: Tensor, pixels: NDArray[np.uint8]) -> None:

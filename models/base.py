@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from dubbench import __version__
 from dubbench.datamodules.batch import Window
+from dubbench.datamodules.clip import read_dataset
 from dubbench.errors import DubbenchError, misfit
 from dubbench.face3d.model import LinearFaceModel
 from dubbench.models.held_face import HeldFace
@@ -72,6 +73,8 @@ class DubbingModel(L.LightningModule):
         super().__init__()
         # A plain dict hides modules from state_dict, parameters, EMA, train() and DDP: exactly what frozen nets need.
         self.frozen: dict[str, nn.Module] = {}
+        # Of the clips that it learns from, a name of `dubbench.face.alignment.ALIGNMENTS`.
+        self.align = "ffhq"
         # Set by methods that think in the vertices of a face model.
         self.held_face: HeldFace | None = None
 
@@ -101,9 +104,11 @@ class DubbingModel(L.LightningModule):
         """
         if stage == "fit" and not self.frozen:
             self.frozen = {name: net.eval().requires_grad_(False) for name, net in self.build_frozen().items()}
-        if self.held_face is not None:
-            root: Path | None = getattr(getattr(self.trainer, "datamodule", None), "root", None)
-            if root is not None:
+        # `trainer` itself raises where there is none.
+        root: Path | None = getattr(getattr(self._trainer, "datamodule", None), "root", None)
+        if root is not None:
+            self.align = str(read_dataset(root).get("align", "ffhq"))
+            if self.held_face is not None:
                 self.held_face.adopt_from(root)
 
     def compile_backend(self) -> bool | str:
@@ -137,6 +142,7 @@ class DubbingModel(L.LightningModule):
             "class_path": class_path(type(self)),
             "window": asdict(self.window),
             "version": __version__,
+            "align": self.align,
         }
         if self.held_face is not None:
             self.held_face.store(checkpoint)
@@ -144,6 +150,7 @@ class DubbingModel(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse, when Lightning resumes, a checkpoint of another method or of another face model than the data's."""
         self._check(checkpoint, "the checkpoint")
+        self.check_alignment(_align(checkpoint), "the checkpoint was trained on clips")
         if self.held_face is not None:
             self.held_face.adopt_stored(checkpoint, "the checkpoint's face model")
 
@@ -154,6 +161,7 @@ class DubbingModel(L.LightningModule):
             DubbenchError: if it is another method's or was made with other settings.
         """
         self._check(checkpoint, str(path))
+        self.align = _align(checkpoint)
         try:
             self.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:
@@ -189,6 +197,18 @@ class DubbingModel(L.LightningModule):
             DubbenchError: here, if the method generates no frames.
         """
         raise DubbenchError(f"{type(self).__name__} generates no frames, so there is nothing to dub or score")
+
+    def check_alignment(self, align: str, what: str) -> None:
+        """See that clips are aligned as the model's own are; ``what`` begins the message, `x was prepared` for one.
+
+        Raises:
+            DubbenchError: if not.
+        """
+        if align != self.align:
+            raise DubbenchError(
+                f"{what} with --align {align}, and this model's clips with --align {self.align}; prepare the corpus "
+                "again into another folder, with the same"
+            )
 
     @property
     def aligned_size(self) -> int:
@@ -320,6 +340,11 @@ def lower_half(size: int) -> NDArray[np.float32]:
     across = np.clip(16 * np.minimum(centre, 1 - centre), 0, 1)
     down = np.clip(16 * np.minimum(centre - 0.5, 1 - centre), 0, 1)
     return np.outer(down, across).astype(np.float32)
+
+
+def _align(checkpoint: Mapping[str, Any]) -> str:
+    """Alignment of the clips that a checkpoint was trained on; older ones, which do not say it, learnt from FFHQ's."""
+    return str(checkpoint["dubbench"].get("align", "ffhq"))
 
 
 def _asked_for(window: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class PrepareOptions:
     Attributes:
         dataset: corpus name.
         size: side of the aligned frames in pixels.
+        align: a name of `ALIGNMENTS`.
         smooth: sigma in frames of the smoothing of the alignment, 0 for none.
         faces: ``one`` or ``largest``.
         versions: of what makes the clip.
@@ -41,6 +42,7 @@ class PrepareOptions:
 
     dataset: str
     size: int
+    align: str
     smooth: float
     faces: str
     versions: dict[str, str]
@@ -135,8 +137,8 @@ def _finished(job: PrepareJob, digest: str) -> ClipInfo | None:
     if info is None:
         return None
     options = job.options
-    made = (info.source_sha256, info.dataset, info.size, info.smooth, info.versions)
-    if made != (digest, options.dataset, options.size, options.smooth, options.versions):
+    made = (info.source_sha256, info.dataset, info.size, info.align, info.smooth, info.versions)
+    if made != (digest, options.dataset, options.size, options.align, options.smooth, options.versions):
         return None
     # Both policies follow the same face; what passed the strict one passes the other.
     if info.faces != options.faces and options.faces != "largest":
@@ -162,7 +164,9 @@ def _make(job: PrepareJob, digest: str, folder: Path, tell: Tell) -> ClipInfo:
         choice.verdict()
 
     faces = faces_of(path, face_mesh(), choice, tell)
-    frames = write_aligned(path, faces, folder=folder, size=options.size, smooth=options.smooth, judge=judge)
+    frames = write_aligned(
+        path, faces, folder=folder, size=options.size, align=options.align, smooth=options.smooth, judge=judge
+    )
     write_speech(sound, folder / "audio.wav", frames, apart=sound != path)
     return ClipInfo(
         clip=job.raw.clip,
@@ -177,6 +181,7 @@ def _make(job: PrepareJob, digest: str, folder: Path, tell: Tell) -> ClipInfo:
         source_height=about.height,
         detected=round(choice.detected / choice.frames, 6),
         faces=options.faces,
+        align=options.align,
         smooth=options.smooth,
         versions=options.versions,
     )
@@ -187,6 +192,7 @@ def write_aligned(
     faces: Iterable[tuple[Image, Mesh | None]],
     folder: Path,
     size: int,
+    align: str,
     smooth: float,
     judge: Callable[[], None],
 ) -> int:
@@ -197,6 +203,7 @@ def write_aligned(
         faces: its frames as `faces_of` gives them.
         folder: for both files.
         size: side of the aligned frames in pixels.
+        align: a name of `ALIGNMENTS`.
         smooth: sigma in frames of the smoothing of the alignment.
         judge: called after the last frame; raises `DubbenchError` if the clip will not do.
 
@@ -208,7 +215,7 @@ def write_aligned(
         TrackWriter(folder / "track.npz") as track,
         VideoWriter(folder / "video.mp4", size, size, intra=True) as video,
     ):
-        for row, transform in aligned(rows, size, smooth):
+        for row, transform in aligned(rows, size, align, smooth):
             video.write(warp(row.rgb, transform, size, border="reflect"))
             track.append(mesh=row.mesh, points=points_68(row.mesh), transform=transform, detected=row.detected)
         # Judged before the video closes: without any face it has no frame to close with.

@@ -26,6 +26,7 @@ from dubbench.datamodules.prepare.clip import (
 from dubbench.datamodules.prepare.progress import shown
 from dubbench.datamodules.prepare.workers import spread
 from dubbench.errors import DubbenchError
+from dubbench.face.alignment import ALIGNMENTS, SMOOTH_BY_DEFAULT
 
 FACES = ("one", "largest")
 
@@ -62,8 +63,9 @@ def prepare(
     out: Path | str,
     *,
     size: int = 512,
+    align: str = "ffhq",
     workers: int = 1,
-    smooth: float = 0.0,
+    smooth: float | None = None,
     faces: str = "one",
     split: str = "auto",
     limit: int | None = None,
@@ -76,10 +78,11 @@ def prepare(
     Args:
         dataset: corpus name, see `sources.MODULES`.
         root: corpus folder.
-        out: folder to fill; holds one corpus with one ``size`` and ``smooth``.
+        out: folder to fill; holds one corpus with one ``size``, ``align`` and ``smooth``.
         size: side of the aligned frames in pixels.
+        align: where the square hangs: ``ffhq``, or ``upper``, which the mouth does not move.
         workers: processes; more than one are spawned.
-        smooth: sigma in frames of a Gaussian over the alignment, 0 for none.
+        smooth: sigma in frames of a Gaussian over the alignment, 0 for none; by default `SMOOTH_BY_DEFAULT`.
         faces: ``one`` fails clips with a second face in over a tenth of the frames, ``largest`` follows the larger.
         split: rule for `splits.assign`.
         limit: take only the first so many clips.
@@ -88,11 +91,16 @@ def prepare(
         DubbenchError: on bad arguments, if ``out`` was made otherwise or is in use, or if the disk is full.
     """
     root, out = Path(root).resolve(), Path(out).resolve()
+    if align not in ALIGNMENTS:
+        raise DubbenchError(f"--align {align} is not known; give {' or '.join(ALIGNMENTS)}")
+    smooth = SMOOTH_BY_DEFAULT[align] if smooth is None else float(smooth)
     _check(size=size, workers=workers, smooth=smooth, faces=faces, limit=limit)
     clips = [clip for clip in sources.find(dataset, root) if not clip.path.is_relative_to(out)]
     split_of = splits.assign(dataset, clips, split)
     versions = {"dubbench": __version__, "mesh": face_mesh().backend, "av": version("av")}
-    options = PrepareOptions(dataset=dataset, size=size, smooth=float(smooth), faces=faces, versions=versions)
+    options = PrepareOptions(
+        dataset=dataset, size=size, align=align, smooth=smooth, faces=faces, versions=versions
+    )
     with claimed(out, "prepare"), _without_partial(out):
         _describe(out, root, options, split)
         jobs = [
@@ -134,9 +142,9 @@ def _describe(out: Path, root: Path, options: PrepareOptions, split: str) -> Non
 
     Split and faces may change from run to run: finished clips then get their new split, and stay as they are.
     """
-    mine = {"dataset": options.dataset, "size": options.size, "smooth": options.smooth}
+    mine = {"dataset": options.dataset, "size": options.size, "align": options.align, "smooth": options.smooth}
     if (out / "dataset.json").is_file():
-        before = read_dataset(out)
+        before = {"align": "ffhq", **read_dataset(out)}
         differing = [f"{name} {before.get(name)}" for name, value in mine.items() if before.get(name) != value]
         if differing:
             raise DubbenchError(

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.errors import DubbenchError
-from dubbench.face import ffhq_transform, points_68
-from dubbench.face.alignment import smooth
+from dubbench.face import points_68
+from dubbench.face.alignment import ALIGNMENTS, smooth
 from dubbench.media.container import Image
 
 Mesh = NDArray[np.float32]
@@ -162,12 +162,15 @@ def filled(frames: Iterable[tuple[Image, Mesh | None]], again: Callable[[], Iter
             yield FilledFrame(rgb, last, detected=False)
 
 
-def aligned(rows: Iterable[FilledFrame], size: int, sigma: float) -> Iterator[tuple[FilledFrame, NDArray[np.float64]]]:
-    """Add to every row its FFHQ transform, smoothed over time.
+def aligned(
+    rows: Iterable[FilledFrame], size: int, align: str, sigma: float
+) -> Iterator[tuple[FilledFrame, NDArray[np.float64]]]:
+    """Add to every row its transform, smoothed over time.
 
     Args:
         rows: a clip.
         size: side of the aligned square in pixels.
+        align: a name of `ALIGNMENTS`.
         sigma: of the smoothing in frames, 0 for none; rows are held back for its look-ahead.
 
     Yields:
@@ -178,7 +181,7 @@ def aligned(rows: Iterable[FilledFrame], size: int, sigma: float) -> Iterator[tu
     def transforms() -> Iterator[NDArray[np.float64]]:
         for row in rows:
             waiting.append(row)
-            yield ffhq_transform(points_68(row.mesh), size)
+            yield ALIGNMENTS[align](points_68(row.mesh), size)
 
     for transform in smooth(transforms(), sigma):
         yield waiting.popleft(), transform

@@ -25,7 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=512, help="side of the aligned frames in pixels (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
     parser.add_argument(
-        "--smooth", type=float, default=0.0, metavar="S", help="smooth the alignment by a Gaussian of S frames (off)"
+        "--align",
+        default="ffhq",
+        metavar="HOW",
+        help="ffhq: the papers' square, which moves with the mouth; upper: hung on eyes and nose alone (%(default)s)",
+    )
+    parser.add_argument(
+        "--smooth", type=float, metavar="S", help="smooth the alignment by a Gaussian of S frames (ffhq: off; upper: 8)"
     )
     parser.add_argument(
         "--faces", default="one", help="one: clips with two faces fail; largest: follow the larger (%(default)s)"
@@ -64,7 +70,9 @@ def run(options: argparse.Namespace) -> int:
     announce(f"prepare {options.dataset} from {options.root}")
     from dubbench.datamodules.prepare.run import prepare
 
-    settings = {name: getattr(options, name) for name in ("size", "workers", "smooth", "faces", "split", "limit")}
+    settings = {
+        name: getattr(options, name) for name in ("size", "align", "workers", "smooth", "faces", "split", "limit")
+    }
     try:
         _check_geometry(options)
         made, fitted = prepare(options.dataset, options.root, options.out, **settings), None

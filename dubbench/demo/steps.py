@@ -148,7 +148,7 @@ def plan(out: Path, recipes: Mapping[str, Recipe], minutes: float, workers: int)
     clips = out / "prepared"
     corpus = _step(
         "make the corpus and prepare it",
-        ["prepare", "--dataset", "demo", "--size", str(SIZE), "--geometry", "mesh"],
+        ["prepare", "--dataset", "demo", "--size", str(SIZE), "--align", "upper", "--geometry", "mesh"],
         ["--root", str(out / "corpus"), "--out", str(clips), "--workers", str(workers)],
         proof=clips / "manifest.parquet",
         record=out / "steps" / "corpus.json",

@@ -88,6 +88,8 @@ def followed(
     *,
     box: tuple[float, float, float, float] | None,
     size: int,
+    align: str,
+    smooth: float,
     span: Span,
     work: WorkFolder,
     tell: Tell,
@@ -100,6 +102,8 @@ def followed(
         mesh: the detector.
         box: of the face that is followed; None for the largest.
         size: side of the aligned frames.
+        align: a name of `dubbench.face.alignment.ALIGNMENTS`.
+        smooth: sigma in frames of its smoothing, 0 for none.
         span: how much of it is needed.
         work: the folder.
         tell: gets the number of frames done since it was told last.
@@ -119,7 +123,13 @@ def followed(
             raise DubbenchError(f"{video} shows no face in any of its {choice.frames} frames; give a video of a face")
 
     frames = write_aligned(
-        video, faces_of(video, mesh, choice, tell, limit=span.limit), folder, size=size, smooth=0.0, judge=judge
+        video,
+        faces_of(video, mesh, choice, tell, limit=span.limit),
+        folder,
+        size=size,
+        align=align,
+        smooth=smooth,
+        judge=judge,
     )
     about = probe(video)
     info = ClipInfo(
@@ -135,7 +145,8 @@ def followed(
         source_height=about.height,
         detected=round(choice.detected / choice.frames, 6),
         faces=choice.faces,
-        smooth=0.0,
+        align=align,
+        smooth=smooth,
         versions=versions(mesh.backend),
     )
     write_json(folder / "clip.json", info.as_dict())

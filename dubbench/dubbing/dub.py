@@ -16,6 +16,7 @@ from dubbench.dubbing.clips import Span, followed, lengthened, with_geometry
 from dubbench.dubbing.render import SegmentWriter, drawn_text, mirrored
 from dubbench.dubbing.work import WorkFolder
 from dubbench.errors import DubbenchError
+from dubbench.face.alignment import SMOOTH_BY_DEFAULT
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media import FPS
 from dubbench.media.audio import write_sound, write_speech
@@ -116,6 +117,8 @@ def dub(
                     mesh,
                     box=options.face,
                     size=options.size or side,
+                    align=model.align,
+                    smooth=SMOOTH_BY_DEFAULT[model.align],
                     span=span,
                     work=work,
                     tell=tell,

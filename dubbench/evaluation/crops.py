@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dubbench.datamodules.clip import PreparedClip
+from dubbench.face.alignment import ffhq_transform
 from dubbench.face.crops import nose_crop
 
 ALIGNED = 256
@@ -38,7 +39,13 @@ class Geometry:
 
     @classmethod
     def of(
-        cls, transforms: ArrayLike, side: int, source_points: ArrayLike, detected: ArrayLike, size: int
+        cls,
+        transforms: ArrayLike,
+        side: int,
+        source_points: ArrayLike,
+        detected: ArrayLike,
+        size: int,
+        measured: ArrayLike | None = None,
     ) -> "Geometry":
         """Derive crops and mouths from aligned squares and landmarks.
 
@@ -48,9 +55,11 @@ class Geometry:
             source_points: [n, 68, 2] landmarks in the source frame.
             detected: [n] whether they were found in the frame itself.
             size: side of the protocol's crop in pixels.
+            measured: [n, 2, 3] from FFHQ's aligned square of 256 pixels to the source frame, where ``transforms`` are
+                of another alignment: metrics look at the same places however a clip was prepared.
         """
         aligned, source_points = np.asarray(transforms, np.float64), np.asarray(source_points, np.float64)
-        from_256 = aligned * [side / ALIGNED, side / ALIGNED, 1.0]
+        from_256 = aligned * [side / ALIGNED, side / ALIGNED, 1.0] if measured is None else np.asarray(measured)
         to_256 = np.stack([np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2] for matrix in from_256])
         points = mapped(to_256, source_points)
         boxes = [nose_box(frame, size) for frame in points]
@@ -71,12 +80,15 @@ class Geometry:
     @classmethod
     def of_clip(cls, clip: PreparedClip, indices: Sequence[int], size: int) -> "Geometry":
         """Read what a clip's track says of some source frames; ``size`` is the side of the protocol's crop."""
+        points = clip.points(indices)
+        measured = None if clip.info.align == "ffhq" else [ffhq_transform(face, ALIGNED) for face in points]
         return cls.of(
             clip.transforms(indices),
             clip.info.size,
-            source_points=clip.points(indices),
+            source_points=points,
             detected=clip.detected(indices),
             size=size,
+            measured=measured,
         )
 
 

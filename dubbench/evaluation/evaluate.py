@@ -30,6 +30,7 @@ from dubbench.evaluation.plan import Run, plan, refuse_other
 from dubbench.evaluation.score_clip import FEATURES, score_clip
 from dubbench.face.landmarks import FaceMesh
 from dubbench.metrics.suite import Suite
+from dubbench.models.base import DubbingModel
 from dubbench.protocols.protocol import Protocol, load
 from dubbench.results.record import definitions, versions
 from dubbench.results.rows import (
@@ -162,6 +163,9 @@ def _candidates(
             raise DubbenchError(f"two rows are called {name!r}; give another name with --method")
         if not NAME.fullmatch(name):
             raise DubbenchError(f"{name!r} cannot name a row; use letters, digits and . _ + -, not a dot in front")
+    for dubber in methods.values():
+        if isinstance(dubber, DubbingModel):
+            dubber.check_alignment(run.align, f"{run.root} was prepared")
     rows = [Candidate(), Dubbed(COPY_REFERENCE, CopyReference(run.size))]
     rows += [Dubbed(name, dubber, checkpoints.get(name)) for name, dubber in methods.items()]
     return rows + [Videos(name, Path(folder), run.clips) for name, folder in videos.items()]

@@ -138,9 +138,14 @@ class PreparedFootage:
             indices = range(done, done + len(images))
             done += len(images)
             points = self.clip.aligned_points(indices) + SQUARE_ITSELF[:, 2]
-            transforms = np.tile(SQUARE_ITSELF, (len(images), 1, 1))
-            found = self.clip.detected(indices)
-            geometry = Geometry.of(transforms, self.width, source_points=points, detected=found, size=size)
+            geometry = Geometry.of(
+                np.tile(SQUARE_ITSELF, (len(images), 1, 1)),
+                self.width,
+                source_points=points,
+                detected=self.clip.detected(indices),
+                size=size,
+                measured=None if self.clip.info.align == "ffhq" else [ffhq_transform(face, ALIGNED) for face in points],
+            )
             yield list(images), geometry, list(faces)
 
 

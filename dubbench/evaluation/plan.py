@@ -32,6 +32,7 @@ class Run:
         source_root: where the corpus lies, or None for where it was.
         seed: of intervals and draws.
         size: side of the prepared frames.
+        align: their alignment, a name of `dubbench.face.alignment.ALIGNMENTS`.
         suite: the metrics, with their networks.
     """
 
@@ -46,6 +47,7 @@ class Run:
     source_root: Path | None
     seed: int
     size: int
+    align: str
     suite: Suite
 
     @property
@@ -83,7 +85,7 @@ def plan(
     if strangers:
         raise DubbenchError(f"{strangers[0]} is not among the clips of {root} that {protocol.name} scores ({split})")
     clips = [name for name in chosen.clips if only is None or name in set(only)][:limit]
-    size = PreparedClip(root, clips[0]).info.size
+    info = PreparedClip(root, clips[0]).info
     driving = {clip: chosen.driving[clip] for clip in clips} if chosen.driving else {}
     return Run(
         root=root,
@@ -96,7 +98,8 @@ def plan(
         short=chosen.short,
         source_root=source_root,
         seed=seed,
-        size=size,
+        size=info.size,
+        align=info.align,
         suite=suite,
     )
 

@@ -112,6 +112,7 @@ def make(
     """
     model = load_model(ckpt_path, devices.device(device))
     dubbed = PreparedClip(root, clip)
+    model.check_alignment(dubbed.info.align, f"{root} was prepared")
     frame = plotting.within(frame, "--frame", len(dubbed))
     found = model.attention_maps(dubbed, frame, plotting.within(reference, "--reference", len(dubbed)))
     chosen = {layer: patches(dubbed, frame, *found.maps[layer].shape[:2]) for layer in _layers(layers, found)}

@@ -211,6 +211,7 @@ def make(
     plotting.refuse(len(set(numbers)) < len(numbers) and f"--references {references} names a frame twice")
     shown = plotting.numbers(frames, "--frames", len(dubbed)) if frames else evenly(len(dubbed), 5)
     model, rules = load_model(ckpt_path, where), load(protocol)
+    model.check_alignment(dubbed.info.align, f"{root} was prepared")
     suite = Suite(
         {name: version for name, version in rules.metrics.items() if not is_pooled(name)},
         device=where,

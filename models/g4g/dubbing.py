@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.datamodules.batch import Mel
+from dubbench.datamodules.face_crops import face_crops
 from dubbench.datamodules.mel import clip_windows
-from dubbench.face.crops import FACE_SCALES, cut_faces, face_boxes, face_points, face_radius, mouth_region, paste_face
+from dubbench.face.crops import FACE_SCALES, cut_faces, mouth_region, paste_face
 from dubbench.models.base import faces_among
 from dubbench.models.g4g.masks import face_mask, landmark_map
 from dubbench.models.g4g.networks import REFERENCES, Generator, References
@@ -57,12 +58,8 @@ class G4GDubbing:
         self.device = next(generator.parameters()).device
         seen = faces_among(clip, references)
         self.references = seen[np.linspace(0, len(seen) - 1, REFERENCES).round().astype(np.int64)]
-        points = clip.aligned_points(None, size)
-        # 4.3 prints the crop's size alone. As in DINet, the clip's largest face sets one scale for all its frames, so
-        # that the picture does not breathe.
-        radius = face_radius(points[clip.detected()], FACE_SCALES[0])
-        self.boxes = face_boxes(points, radius, generator.mouth)
-        self.points = face_points(points, self.boxes)
+        crops = face_crops(clip, range(len(clip)), generator.mouth, FACE_SCALES[0], size)
+        self.boxes, self.points, self.steady = crops.boxes, crops.points, crops.steady
         self.mask = region_mask(generator.mouth)
 
     def frames(self, start: int = 0) -> Iterator[NDArray[np.uint8]]:
@@ -94,7 +91,7 @@ class G4GDubbing:
         crops = to_pictures(cut_faces(frames, self.boxes[start:stop], self.generator.mouth), self.device)
         with part("mel"):
             mel = clip_windows(self.speech, self.mel, start, stop).to(self.device)
-        points = torch.from_numpy(self.points[start:stop]).to(self.device)
+        points = torch.from_numpy(self.steady[start:stop]).to(self.device)
         with part("generator"), casting(self.device, self.precision):
             images = self.generator(crops, references, mel, face_mask(points, self.generator.mouth)).image
         return to_frames(images)

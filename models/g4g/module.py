@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 # 3.1.1 prints 16 columns of 80 bands, 4.3 a window of 800 samples; the hop is Wav2Lip's, whose features these are.
 MEL = Mel(fft=800, hop=200, bands=80, columns=16)
-FRAMES = 5
-
 
 NETWORKS = NetworkOptions()
 OPTIM = Optim(betas=(0.5, 0.99), clip=1.0)  # its rate 1e-4 is printed (4.3), no more
@@ -44,6 +42,7 @@ class G4G(AdversarialModel):
     Args:
         size: side m of the mouth region, 256 in the paper, in a face crop of 416 x 320.
         aligned_size: side of the aligned frames that `dub` gives; the crop is a part of them.
+        frames: T, consecutive target frames, five in the paper and where there is a sync expert.
         stages: ``alignment`` trains 3.1 alone, by the attribute and contrastive terms; ``all`` trains all at once.
         initial: checkpoint of this method to start from, as one of the alignment alone; null starts anew.
         alignment: False replaces the alignment by convolutions (Table 2).
@@ -69,6 +68,7 @@ class G4G(AdversarialModel):
         self,
         size: int = 256,
         aligned_size: int = 512,
+        frames: int = 5,
         stages: Literal["all", "alignment"] = "all",
         initial: str | None = None,
         alignment: bool = True,
@@ -97,15 +97,17 @@ class G4G(AdversarialModel):
             )
         if stages == "alignment" and not alignment:
             raise DubbenchError("stages alignment trains what alignment false leaves out; change one of them")
+        if sync_expert and frames != SyncExpert.FRAMES:
+            raise DubbenchError(f"a sync expert looks at {SyncExpert.FRAMES} frames; leave --model.frames {frames} out")
         # Whether anything is drawn: the alignment alone trains without deformation, decoder and fusion.
         self.draws = stages == "all"
         self.window = Window(
-            frames=FRAMES, references=REFERENCES, size=size, crop="face", mel=MEL, reference_rule="random"
+            frames=frames, references=REFERENCES, size=size, crop="face", mel=MEL, reference_rule="random"
         )
         self.batch_size, self.iterations = batch_size, iterations
         self.build(
             Generator(size, networks, alignment=alignment, supervision=supervision, fusion=fusion),
-            lambda: losses.LeastSquaresLoss(losses.Discriminators(self.adversarial.widths, FRAMES)),
+            lambda: losses.LeastSquaresLoss(losses.Discriminators(self.adversarial.widths, frames)),
             {
                 "attribute": attribute_weight,
                 "perceptual": perceptual_weight,
@@ -162,8 +164,8 @@ class G4G(AdversarialModel):
         points = batch.points.flatten(0, 1).float()
         own = landmark_map(points, network.height, network.width) if self.hparams["alignment"] else None
         references = self._references(network, batch)
-        assert batch.mel is not None
-        mask = face_mask(points, self.window.size)
+        assert batch.mel is not None and batch.steady_points is not None
+        mask = face_mask(batch.steady_points.flatten(0, 1), self.window.size)
         made: GeneratorOutput = network(
             batch.frames.flatten(0, 1), references, batch.mel.flatten(0, 1), mask, landmarks=own
         )
@@ -263,8 +265,9 @@ class G4G(AdversarialModel):
             network.landmark(landmark_map(points.float(), network.height, network.width, UPPER_PARTS))
             for points in (batch.points.flatten(0, 1), batch.reference_points[:, 0])
         )
-        reference = reference.repeat_interleave(FRAMES, 0)
-        visual, speech = (rows.view(len(batch), FRAMES, -1) for rows in (visual, speech))
+        frames = self.window.frames
+        reference = reference.repeat_interleave(frames, 0)
+        visual, speech = (rows.view(len(batch), frames, -1) for rows in (visual, speech))
         return {
             "attribute": losses.attribute(source, reference),
             "contrastive": losses.contrastive(visual, speech, network.inter.scale()),

@@ -45,6 +45,8 @@ def make(root: Path, clips: Sequence[Clip]) -> Path:
     pd.DataFrame([{name: row[name] for name in names} for row in rows], columns=names).to_parquet(
         root / "manifest.parquet"
     )
+    described = {"dataset": rows[0]["dataset"], "size": SIZE, "smooth": 0.0, "root": str(root), "faces": "one"}
+    (root / "dataset.json").write_text(json.dumps(described))
     return root
 
 

@@ -1,5 +1,7 @@
 """Windows of face crops: the radius, the scale, and pictures and landmarks in the same place."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from dubbench.datamodules.batch import Mel, Window
@@ -90,11 +93,11 @@ def test_landmarks_lie_on_what_they_mark(root: Path, mouth: int, scale: float) -
             assert centre(-level) == pytest.approx(face[8], abs=0.12 * pixel + 0.05)
             assert face[29][1] == pytest.approx(mouth / 2, abs=1e-4)
             assert face[33][0] == pytest.approx(window.picture_shape[1] / 2, abs=1e-4)
-            # The radius is that of frame 15, a reference, whose chin hangs lowest.
-            assert face[8][1] - face[29][1] == pytest.approx(mouth / scale * extent(frame) / extent(15), abs=1e-3)
+            # The radius is that of the clip's last frame, whose chin hangs lowest; it tells nothing of these.
+            assert face[8][1] - face[29][1] == pytest.approx(mouth / scale * extent(frame) / extent(23), abs=1e-3)
 
 
-def test_a_radius_counts_frames_that_are_not_shown(root: Path) -> None:
+def test_a_radius_is_the_clips(root: Path) -> None:
     every = read_windows([place(root, 4, [1, 15])], WINDOW)
     some = read_windows([place(root, 4, [1, 15])], replace(WINDOW, pictures=1, reference_pictures=1))
     assert torch.equal(some.frames, every.frames[:, 1:2])
@@ -152,9 +155,8 @@ def test_a_batch_keeps_each_windows_scale(root: Path) -> None:
     drawn = [dataset[index] for index in range(4)]
     batch = dataset.collate(drawn)
     for row, one in enumerate(drawn):
-        longest = extent(max([one.start + 2, *one.references.tolist()]))
         chins = batch.points[row, :, 8, 1] - batch.points[row, :, 29, 1]
-        expected = [MOUTH / one.scale * extent(one.start + k) / longest for k in range(3)]
+        expected = [MOUTH / one.scale * extent(one.start + k) / extent(CLIP.frames - 1) for k in range(3)]
         np.testing.assert_allclose(chins, expected, atol=1e-3)
 
 
@@ -180,3 +182,22 @@ def test_what_does_not_go_together(change: dict[str, object], message: str) -> N
     with pytest.raises(DubbenchError, match=message):
         replace(WINDOW, **change)  # type: ignore[arg-type]
     assert replace(WINDOW, geometry="mesh").geometry == "mesh"
+
+
+def test_crops_follow_smoothed_landmarks_where_the_alignment_is_smoothed(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "upper")
+    path = tmp_path / "upper" / CLIP.clip / "clip.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"align": "upper", "smooth": 8.0}))
+    batch = read_windows([place(tmp_path / "upper", 4, [15, 1])], WINDOW)
+    plain = read_windows([place(root, 4, [15, 1])], WINDOW)
+    assert batch.steady_points is not None
+    assert plain.steady_points is not None
+    assert torch.equal(plain.steady_points, plain.points)
+    smoothed = gaussian_filter1d(landmarks(), 8.0, axis=0, mode="nearest")[4:7]
+    scale = 2 * 1.05 * extent(23) / 2 / MOUTH
+    for steady, points, mean, seen in zip(
+        batch.steady_points[0], batch.points[0], smoothed, landmarks()[4:7], strict=True
+    ):
+        corner = mean[[33, 29], [0, 1]] - np.array([20, 16]) * scale
+        np.testing.assert_allclose(steady, (mean - corner) / scale, atol=1e-4)
+        np.testing.assert_allclose(points, (seen - corner) / scale, atol=1e-4)

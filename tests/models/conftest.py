@@ -43,6 +43,7 @@ def windows(window: Window, count: int, seed: int = 0) -> Batch:
         reference_indices=torch.zeros(count, references, dtype=torch.int64),
         speakers=["speaker"] * count,
         clips=[f"clip{i}" for i in range(count)],
+        steady_points=points[:, :time] if window.crop == "face" else None,
     )
 
 

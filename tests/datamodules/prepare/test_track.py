@@ -113,11 +113,11 @@ def test_overlap_is_intersection_over_union() -> None:
 def test_smoothed_transforms_stay_with_their_rows() -> None:
     meshes = [face(k, seed=k) for k in range(12)]
     rows = [FilledFrame(image(k), mesh, True) for k, mesh in enumerate(meshes)]
-    plain = list(aligned(iter(rows), 64, 0))
+    plain = list(aligned(iter(rows), 64, "ffhq", 0))
     for (row, transform), mesh in zip(plain, meshes, strict=True):
         np.testing.assert_array_equal(transform, ffhq_transform(points_68(mesh), 64))
         assert row.mesh is mesh
-    smooth = list(aligned(iter(rows), 64, 2))
+    smooth = list(aligned(iter(rows), 64, "ffhq", 2))
     assert [row.rgb[0, 0, 0] for row, _ in smooth] == list(range(12))
     roughness = [np.abs(np.diff([t for _, t in pairs], 2, axis=0)).sum() for pairs in (plain, smooth)]
     assert roughness[1] < roughness[0] / 4
