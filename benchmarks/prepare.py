@@ -90,7 +90,7 @@ def bare(path: Path, out: Path, transforms: NDArray[np.float64], size: int, mesh
 def whole(path: Path, out: Path, size: int) -> PreparedClip:
     """What `prepare` does for a clip."""
     options = PrepareOptions(
-        dataset="folder", size=size, smooth=0.0, faces="one", versions={"mesh": face_mesh().backend}
+        dataset="folder", size=size, align="ffhq", smooth=0.0, faces="one", versions={"mesh": face_mesh().backend}
     )
     job = PrepareJob(
         raw=RawClip(out.name, "speaker", path),

@@ -29,6 +29,11 @@ INSET, TEETH_INSET = 0.03, 0.15
 """How far the lips' edges are cut back, in half mouth widths and in the photograph's own gap between the lips: its
 teeth shall not show beside them."""
 
+JAW_DROP, JAW_WIDTH, NECK = 0.31, 1.15, 0.55
+"""How far the chin goes down at opening 1, how far left and right the jaw goes with it, and how far below the chin the
+neck gives way to it, in half mouth widths: hardly further than a face crop's mouth region covers, so that what a method
+sees beside the region does not tell it how the mouth stands. A wider jaw tells that with R2 0.9."""
+
 RELAXED = 0.75
 """Share of a photographed smile's curve that speech keeps."""
 
@@ -124,7 +129,7 @@ class TalkingFace:
 
         rise = (upper - inset - top) * _fade((top - v) / (0.9 * abs(self.nose)))
         lip = _fade((v - bottom) / self.chin)
-        jaw = 0.85 * DROP * parted * np.exp(-((u / 1.7) ** 4)) * _fade((v - self.chin) / 1.2)
+        jaw = JAW_DROP * parted * np.exp(-((u / JAW_WIDTH) ** 4)) * _fade((v - self.chin) / NECK)
         fall = lip * (lower + inset - bottom) - (1 - lip) * jaw
         moved = np.stack([u, v + np.where(v > middle, fall, rise)], axis=-1)
 

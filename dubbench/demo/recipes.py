@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Side of the prepared frames in pixels.
-SIZE = 256
+SIZE = 192
 # Length of the demo, in minutes, for which the steps below are meant, and seconds that pass without training.
 MINUTES, OVERHEAD = 8.0, 120.0
 # Expected seconds on two cores; `Training.seconds` are of one.
