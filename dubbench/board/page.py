@@ -152,7 +152,14 @@ class Section:
     spreads: tuple[Markup, ...]
 
 
-def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_report.Line], how: How, count: int) -> None:
+def write_page(
+    path: Path,
+    groups: Sequence[Group],
+    speeds: Sequence[speed_report.Line],
+    how: How,
+    count: int,
+    roots: Sequence[Path] = (),
+) -> None:
     """Write the page, and copies of its videos beside it.
 
     Args:
@@ -161,8 +168,9 @@ def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_repor
         speeds: lines of speed files.
         how: what becomes of the videos, see `dubbench.board.videos.Shelf`.
         count: clips to show of each group.
+        roots: folders whose videos may be shown, beside those of the results.
     """
-    shelf = Shelf(path, how, count, sum(len(group.entries) for group in groups))
+    shelf = Shelf(path, how, count, rows=sum(len(group.entries) for group in groups), roots=roots)
     shades = colours(groups)
     sections = [
         section(key, group, speeds=speeds, shelf=shelf, shades=shades)
