@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from dubbench import __version__
+from dubbench.core.documents import short
 from dubbench.datamodules.batch import Window
 from dubbench.errors import DubbenchError, misfit
 from dubbench.face3d.model import LinearFaceModel
+from dubbench.models.checkpoint import built, check_form, why
 from dubbench.models.held_face import HeldFace
 from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
@@ -344,8 +346,8 @@ def read_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote ({reason[:160]})") from error
+        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote ({why(error)})") from error
+    check_form(checkpoint, str(path))
     return checkpoint
 
 
@@ -375,28 +377,28 @@ def load_model(path: str | Path, map_location: torch.device | str = "cpu", named
     """
     path = Path(path)
     checkpoint = read_checkpoint(path, map_location)
-    stamp = checkpoint.get("dubbench")
-    if stamp is None:
-        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote; name one that it did")
+    stamp = checkpoint["dubbench"]
     module, _, name = stamp["class_path"].rpartition(".")
     known = module.startswith("dubbench.") or stamp["class_path"] == named
     try:
         kind = getattr(import_module(module), name, None) if known else None
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, ValueError) as error:
         raise DubbenchError(f"{path} holds a {stamp['class_path']}, which cannot be imported ({error})") from error
-    if not (isinstance(kind, type) and issubclass(kind, DubbingModel)):
+    if not (isinstance(kind, type) and issubclass(kind, DubbingModel)) or kind is DubbingModel:
         raise DubbenchError(
             f"{path} holds a {stamp['class_path']}, which is no model of this version ({__version__}); of a method of "
             "yours name the class, as MODULE.CLASS, with its folder in PYTHONPATH"
         )
-    values = {key: value for key, value in checkpoint["hyper_parameters"].items() if not key.startswith("_")}
+    values = {key: value for key, value in checkpoint["hyper_parameters"].items() if not str(key).startswith("_")}
     parameters = signature(kind).parameters
     anything = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
-    if unknown := [name for name in values if name not in parameters and not anything]:
+    if unknown := ", ".join(str(name) for name in values if name not in parameters and not anything):
         raise DubbenchError(
-            f"{path} was trained with options that {kind.__name__} does not have any more ({', '.join(unknown)}); "
+            f"{path} was trained with options that {kind.__name__} does not have any more ({short(unknown)}); "
             "train again, or use the commit that wrote it"
         )
-    model = kind(**values)
+    model = built(kind, values, checkpoint["state_dict"], str(path))
+    if not hasattr(model, "window"):
+        raise DubbenchError(f"{path} holds a {stamp['class_path']}, which is a beginning of methods and none itself")
     model.load_checkpoint(checkpoint, path)
     return model.to(map_location).eval()

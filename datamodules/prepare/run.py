@@ -3,16 +3,17 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
 from dubbench import __version__
-from dubbench.core.files import atomic, inside, write_json
+from dubbench.core.files import atomic, inside, write_json, write_text
 from dubbench.core.links import own
 from dubbench.core.locks import claimed
+from dubbench.core.tables import as_csv
 from dubbench.datamodules import sources, splits
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
 from dubbench.datamodules.prepare.clip import (
@@ -186,9 +187,8 @@ def _write_tables(out: Path, jobs: list[PrepareJob], made: dict[str, PrepareOutc
     table = pd.DataFrame([[getattr(row, name) for name in MANIFEST_COLUMNS] for row in rows], columns=MANIFEST_COLUMNS)
     with atomic(own(out, "manifest.parquet")) as temporary:
         table.to_parquet(temporary, index=False)
-    with atomic(own(out, "failures.csv")) as temporary:
-        listed = pd.DataFrame(failures, columns=[field.name for field in fields(Failure)])
-        listed.to_csv(temporary, index=False, lineterminator="\n")
+    listed = as_csv([field.name for field in fields(Failure)], [astuple(failure) for failure in failures])
+    write_text(own(out, "failures.csv"), listed)
     return tuple(failures)
 
 

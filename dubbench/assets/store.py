@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import pickle
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -271,9 +272,11 @@ def load_tensors(path: Path, map_location: "torch.device | str" = "cpu") -> "Map
     try:
         state = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # Of a pickle torch's own words tell how to run it.
+        code = isinstance(error, pickle.UnpicklingError)
+        reason = "code is never run" if code else (str(error) or type(error).__name__).splitlines()[0][:160]
         raise DubbenchError(
-            f"{path} is truncated, damaged or holds more than tensors ({reason[:160]}); fetch it again"
+            f"{path} is truncated, damaged or holds more than tensors ({reason}); fetch it again"
         ) from error
     named = isinstance(state, Mapping) and all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()

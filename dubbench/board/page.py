@@ -19,6 +19,7 @@ from dubbench.board.ranking import LEADING, Group
 from dubbench.board.significance import DEFINITION
 from dubbench.board.videos import ClipVideos, How, Shelf
 from dubbench.core.files import write_text
+from dubbench.core.pages import policy
 from dubbench.metrics.catalogue import Better
 from dubbench.results.numbers import ARROWS, decimals, millions, number, p_value
 from dubbench.speed import report as speed_report
@@ -181,6 +182,7 @@ def write_page(
         for dataset in dict.fromkeys(group.labels["dataset"] for group in groups)
     }
     shown = dict.fromkeys(column.metric for own in sections for column in own.columns)
+    style, script = _file("page.css"), f"(() => {{\n{''.join(map(_file, SCRIPTS))}\n}})();"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = environment.from_string(_file("page.html")).render(
         corpora=corpora,
@@ -195,8 +197,9 @@ def write_page(
         clips=_clips,
         claimed=speed_report.printed_speeds() if speeds else [],
         version=__version__,
-        style=Markup(_file("page.css")),
-        script=Markup("".join(map(_file, SCRIPTS))),
+        policy=Markup(policy(script, style)),
+        style=Markup(style),
+        script=Markup(script),
     )  # fmt: skip
     write_text(path, text)
     shelf.sweep()

@@ -19,7 +19,7 @@ GROUND_TRUTH = "ground_truth"
 COPY_REFERENCE = "copy_reference"
 # Curves of a clip: of the row's own mouth, and beside the ground truth's of the clip whose speech drives it.
 OPENING, DRIVER = "opening", "driver"
-DIGEST = "sha256"
+DIGEST, TIME = "sha256", "seconds_per_frame"
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 BLOCK = 100
@@ -35,7 +35,7 @@ INFORMATIVE = {
     "f_lmd_floor": "px@256",
     "sync_tracks": "1",
     "sync_windows": "1",
-    "seconds_per_frame": "s",
+    TIME: "s",
 }
 
 
@@ -111,7 +111,9 @@ class ClipResult:
 
 
 def _digest(fields: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    """Of all that is equal when the same clip is scored again, which its time is not."""
+    values = {name: value for name, value in fields["values"].items() if name != TIME}
+    return sha256(json.dumps({**fields, "values": values}, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
