@@ -175,7 +175,10 @@ class PreparedClip:
 
     @cached_property
     def _track(self) -> Track:
-        return Track(self._part("track.npz"))
+        track = Track(self._part("track.npz"))
+        if len(track) != self.info.frames:
+            raise DubbenchError(self._changed("track.npz"))
+        return track
 
     def verified(self) -> dict[str, str]:
         """The sha256 of each of `PARTS`, every byte read.

@@ -199,7 +199,7 @@ def _clip(
         finished[row.name].unlink(missing_ok=True)
     if wanted:
         for result in _scored(job, wanted, suite=run.suite, meshes=meshes, out=out):
-            result.write(paths[result.method])
+            result.write(own(out, f"parts/{result.method}/{name}.json"))  # a link may have been put there meanwhile
             results[result.method] = result
             tally["scored"] += 1
     return results
