@@ -17,10 +17,11 @@ from typing_extensions import Self
 
 from dubbench import __version__
 from dubbench.core.documents import short
+from dubbench.core.weights import refusal
 from dubbench.datamodules.batch import Window
 from dubbench.errors import DubbenchError, misfit
 from dubbench.face3d.model import LinearFaceModel
-from dubbench.models.checkpoint import built, check_form, why
+from dubbench.models.checkpoint import built, check_form
 from dubbench.models.held_face import HeldFace
 from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
@@ -346,7 +347,7 @@ def read_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
-        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote ({why(error)})") from error
+        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote ({refusal(error)})") from error
     check_form(checkpoint, str(path))
     return checkpoint
 

@@ -1,6 +1,5 @@
 """What a checkpoint file holds, looked at before any of it is believed: it may be anybody's."""
 
-import pickle
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -17,13 +16,6 @@ FORM: dict[str, type] = {"dubbench": dict, "state_dict": dict, "hyper_parameters
 STAMP: dict[str, type] = {"class_path": str, "window": dict}
 # Weights that the file does not hold and the network has all the same: a method's constants.
 SPARE = 1 << 26
-
-
-def why(error: Exception) -> str:
-    """Why ``torch.load`` refused a file; torch's own words tell how to run what it holds."""
-    if isinstance(error, pickle.UnpicklingError):
-        return "it holds more than tensors and plain values, and code in it is never run"
-    return (str(error) or type(error).__name__).splitlines()[0][:160]
 
 
 def check_form(checkpoint: object, where: str) -> None:
