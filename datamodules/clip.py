@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dubbench.core.documents import read_json
 from dubbench.core.files import inside, sha256
+from dubbench.core.foreign import read_json
 from dubbench.core.links import stays
 from dubbench.datamodules.track import Track
 from dubbench.errors import DubbenchError

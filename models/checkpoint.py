@@ -1,4 +1,4 @@
-"""What a checkpoint file holds, looked at before any of it is believed: it may be anybody's."""
+"""Networks of the options that a checkpoint names, which may be anybody's: no larger than what it holds."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -6,35 +6,12 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from dubbench.core.documents import short
 from dubbench.errors import DubbenchError
 
 Network = TypeVar("Network", bound=nn.Module)
 
-# What every checkpoint of ours holds, and of what kind.
-FORM: dict[str, type] = {"dubbench": dict, "state_dict": dict, "hyper_parameters": dict}
-STAMP: dict[str, type] = {"class_path": str, "window": dict}
 # Weights that the file does not hold and the network has all the same: a method's constants.
 SPARE = 1 << 26
-
-
-def check_form(checkpoint: object, where: str) -> None:
-    """See that a loaded file is of the form that `DubbingModel` writes.
-
-    Raises:
-        DubbenchError: if it is not.
-    """
-    stamp = checkpoint.get("dubbench") if isinstance(checkpoint, Mapping) else None
-    if stamp is None:
-        raise DubbenchError(f"{where} is not a checkpoint that `dubbench fit` wrote; name one that it did")
-    assert isinstance(checkpoint, Mapping)
-    for held, form in ((checkpoint, FORM), (stamp, STAMP)):
-        for name, kind in form.items():
-            if not isinstance(held, Mapping) or not isinstance(held.get(name), kind):
-                raise DubbenchError(f"{where} is damaged: its {name} is missing or no {kind.__name__}; train again")
-    strange = [name for name, value in checkpoint["state_dict"].items() if not isinstance(value, torch.Tensor)]
-    if strange:
-        raise DubbenchError(f"{where} is damaged: its {short(strange[0])} is no tensor; train again")
 
 
 def built(make: Callable[..., Network], options: Mapping[str, Any], held: Mapping[str, Any], where: str) -> Network:
@@ -64,5 +41,7 @@ def built(make: Callable[..., Network], options: Mapping[str, Any], held: Mappin
             )
         return make(**options)
     except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError, AttributeError, KeyError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:160]
-        raise DubbenchError(f"{where} names options that its method does not take ({reason}); train again") from error
+        reason = " ".join((str(error) or type(error).__name__).split())[:160]
+        raise DubbenchError(
+            f"{where} was trained with options that {make.__name__} cannot be built with ({reason}); train again"
+        ) from error

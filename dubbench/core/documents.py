@@ -1,6 +1,7 @@
-"""JSON and YAML files that somebody else may have written: plain values, and an answer in bounded time."""
+"""YAML files that users write: plain values, every key once, and each fault told in one sentence."""
 
-import json
+from collections.abc import Hashable
+from itertools import accumulate, repeat
 from pathlib import Path
 from typing import Any
 
@@ -8,82 +9,78 @@ import yaml
 
 from dubbench.errors import DubbenchError
 
-DEEPEST = 100
-# Of values with every alias written out: a config has hundreds, and nine lists of nine aliases each have 10 ** 9.
+# Far above what a config needs; a file of a kilobyte can stand for billions of values by aliases of aliases.
 MOST_VALUES = 100_000
-SHOWN = 80
+# Of brackets within one another, over which PyYAML works for minutes before it gives up.
+DEEPEST = 200
+OPENS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401
-    """The value of a JSON file.
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which refuses a key that stands twice and values without end."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """See that no key stands twice in a mapping."""
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            # A merged mapping's keys give way to those that stand here.
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                here = key.start_mark.line + 1
+                if key.value in lines:
+                    raise DubbenchError(f"gives {key.value} twice, in lines {lines[key.value]} and {here}; leave one")
+                lines[key.value] = here
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:  # noqa: ANN401
+    """Read a YAML file of plain values.
 
     Raises:
-        OSError: if it cannot be read.
-        ValueError: if it is no UTF-8, no JSON, or nested more deeply than the interpreter goes.
+        DubbenchError: if it is unreadable, no YAML, gives a key twice, or holds more than plain values or too many.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes().decode("utf-8-sig")
+        if max(accumulate(map(OPENS.get, text, repeat(0))), default=0) > DEEPEST:
+            raise RecursionError
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _count(node, {})
+            return loader.construct_document(node)  # type: ignore[no-untyped-call]  # PyYAML's stubs lack it
+        finally:
+            loader.dispose()
+    except DubbenchError as error:
+        raise DubbenchError(f"{path} {error}") from error
+    except OSError as error:
+        raise DubbenchError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise DubbenchError(f"{path} is not in UTF-8; save it as a text file in UTF-8") from error
     except RecursionError as error:
-        raise ValueError("its brackets are nested too deeply") from error
+        raise DubbenchError(f"{path} is nested too deeply for a YAML file of options; write it flat") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise DubbenchError(f"{path} is no YAML file of plain values: {_fault(error)}") from error
 
 
-def read_yaml(path: Path, what: str) -> Any:  # noqa: ANN401
-    """The value of a YAML file: scalars, lists and mappings alone, since other tags name code.
-
-    Args:
-        path: of the file.
-        what: it should be, for what is said of it.
-
-    Raises:
-        DubbenchError: if it cannot be read, is no YAML, or holds more than anybody writes by hand.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        if fault := _overgrown(text):
-            raise DubbenchError(f"{path} is not {what}: {fault}")
-        return yaml.safe_load(text)
-    except RecursionError as error:
-        raise DubbenchError(f"{path} is not {what}: its brackets are nested too deeply") from error
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise DubbenchError(f"{path} is not {what}: {error}") from error
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, those behind aliases each time."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = MOST_VALUES + 1  # for a node that holds itself
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        inner = [each for pair in node.value for each in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    known[id(node)] = 1 + sum(_count(each, known) for each in inner)
+    if known[id(node)] > MOST_VALUES:
+        raise DubbenchError(f"stands for more than {MOST_VALUES:,} values by its aliases; write out what it needs")
+    return known[id(node)]
 
 
-def short(value: object) -> str:
-    """A value as it is told to people: its beginning, on one line, however much it holds."""
-    if isinstance(value, list | tuple | dict | set):
-        # Written out, a value of aliases could be longer than memory.
-        return f"a {type(value).__name__} of {len(value)}"
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-
-
-def _overgrown(text: str) -> str:
-    """What is too much of a YAML text, its aliases written out; empty if nothing is."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    sizes: dict[int, int] = {}
-    depths: dict[int, int] = {}
-    open_nodes: set[int] = set()
-
-    def measure(node: yaml.Node) -> str:
-        key = id(node)
-        if key in open_nodes:
-            return "it holds an alias of what it lies in"
-        if key in sizes:
-            return ""
-        inner = []
-        if isinstance(node, yaml.SequenceNode):
-            inner = list(node.value)
-        elif isinstance(node, yaml.MappingNode):
-            inner = [each for pair in node.value for each in pair]
-        open_nodes.add(key)
-        for each in inner:
-            if fault := measure(each):
-                return fault
-        open_nodes.discard(key)
-        sizes[key] = 1 + sum(sizes[id(each)] for each in inner)
-        depths[key] = 1 + max((depths[id(each)] for each in inner), default=0)
-        if sizes[key] > MOST_VALUES:
-            return f"its aliases stand for more than {MOST_VALUES:,} values"
-        return f"it is nested more than {DEEPEST} deep" if depths[key] > DEEPEST else ""
-
-    return "" if root is None else measure(root)
+def _fault(error: Exception) -> str:
+    """What is wrong and where, in one line."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f" in line {mark.line + 1}" if mark is not None else ""
+    return f"{' '.join(str(problem or error).split())[:160]}{where}"

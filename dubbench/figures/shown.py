@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dubbench.core.documents import read_json
+from dubbench.core.foreign import read_json
 from dubbench.core.tables import read_csv
 from dubbench.errors import DubbenchError
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH, results_folders

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import stdev
 
 from dubbench.core.console import command, ending, print_json
-from dubbench.core.documents import short
 from dubbench.core.files import write_text
+from dubbench.core.foreign import short
 from dubbench.core.tables import as_csv, read_csv
 from dubbench.errors import DubbenchError
 from dubbench.results.numbers import number

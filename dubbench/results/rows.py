@@ -8,8 +8,8 @@ from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
 
-from dubbench.core.documents import read_json
 from dubbench.core.files import write_json, write_text
+from dubbench.core.foreign import read_json
 from dubbench.core.tables import as_csv, read_csv
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS, Better

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dubbench.core.documents import read_json, short
+from dubbench.core.foreign import read_json, short
 from dubbench.errors import DubbenchError
 from dubbench.study.questions import FORM, SCALE
 

@@ -71,7 +71,7 @@ def test_pickles_never_run(
     dubbed.video(bombs / "v.mp4", [np.zeros((48, 64, 3), np.uint8)] * 5)
     assert main([*OPTIONS[verb], form]) == 1
     told = capsys.readouterr().err
-    assert "code in it is never run" in told
+    assert "it holds code or objects, of which nothing is run" in told
     assert "weights_only" not in told
     assert not (bombs / "ran").exists()
     assert not [path for path in bombs.iterdir() if path.name.startswith("o.")]
@@ -114,15 +114,15 @@ def made_with(**changes: object) -> Callable[[dict[str, Any]], object]:
 
 CHECKPOINTS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a list": (lambda held: [1, 2], "is not a checkpoint that `dubbench fit` wrote"),
-    "a stamp that is a number": (changed(dubbench=3), "its dubbench is missing or no dict"),
-    "no stamped class": (stamped(class_path=None), "its class_path is missing or no str"),
-    "no window": (stamped(window=[1]), "its window is missing or no dict"),
-    "no weights": (changed(state_dict=None), "its state_dict is missing or no dict"),
-    "weights that are text": (changed(state_dict={"a": "b"}), "is no tensor"),
-    "no options": (changed(hyper_parameters=[]), "its hyper_parameters is missing or no dict"),
+    "a stamp that is a number": (changed(dubbench=3), "is not a checkpoint that `dubbench fit` wrote"),
+    "no stamped class": (stamped(class_path=None), "lacks what a checkpoint of this version"),
+    "no window": (stamped(window=[1]), "lacks what a checkpoint of this version"),
+    "no weights": (changed(state_dict=None), "lacks what a checkpoint of this version"),
+    "weights that are text": (changed(state_dict={"a": "b"}), "lacks what a checkpoint of this version"),
+    "no options": (changed(hyper_parameters=[]), "lacks what a checkpoint of this version"),
     "unknown options": (made_with(**{"x" * 9: 1, "y" * 999: 2}), "options that"),
-    "a width of a million": (made_with(widths=[1_000_000] * 4), "names options"),
-    "options of another kind": (made_with(widths="wide"), "names options that its method does not take"),
+    "a width of a million": (made_with(widths=[1_000_000] * 4), "names options of a network of"),
+    "options of another kind": (made_with(widths="wide"), "cannot be built with"),
     "the class of all models": (stamped(class_path="dubbench.models.base.DubbingModel"), "which is no model"),
     "a class of no model": (stamped(class_path="dubbench.models.base.AttentionMaps"), "which is no model"),
     "a class of the system": (stamped(class_path="subprocess.Popen"), "which is no model"),
@@ -156,13 +156,16 @@ def aliases(levels: int, key: str = "size") -> str:
 
 
 PROTOCOLS = {
-    "nine levels of aliases": (aliases(9), "its aliases stand for more than 100,000 values"),
+    "nine levels of aliases": (aliases(9), "stands for more than 100,000 values by its aliases"),
     "few aliases": (aliases(3), "unknown a0, a1, a2"),
-    "a long list for a number": ("base: first_frame\nsize: [" + "1, " * 5000 + "1]\n", "size is a list of 5001"),
-    "an alias of itself": ("base: first_frame\nclips: &a {grid: *a}\n", "an alias of what it lies in"),
+    "a long list for a number": ("base: first_frame\nsize: [" + "1, " * 5000 + "1]\n", "which is of the wrong type"),
+    "an alias of itself": ("base: first_frame\nclips: &a {grid: *a}\n", "stands for more than 100,000 values"),
     "5,000 opening brackets": ("base: first_frame\nsize: " + "[" * 5000, "nested too deeply"),
-    "200 brackets": ("base: first_frame\nsize: " + "[" * 200 + "]" * 200, "nested more than 100 deep"),
-    "a tag of code": ("base: first_frame\nsize: !!python/object/apply:os.system [true]\n", "could not determine"),
+    "300 brackets": ("base: first_frame\nsize: " + "[" * 300 + "]" * 300, "nested too deeply"),
+    "a tag of code": (
+        "base: first_frame\nsize: !!python/object/apply:os.system [true]\n",
+        "is no YAML file of plain values",
+    ),
     "a base elsewhere": ("base: ../../../etc/hostname\n", "name a file beside it"),
     "a base by its whole path": ("base: /etc/hostname\n", "name a file beside it"),
     "parts elsewhere": ("parts: [../secret.yaml]\n", "name a file beside it"),
