@@ -4,10 +4,12 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dubbench.cli import main
+from dubbench.evaluation.score_clip import score_clip
 from tests import talking
 from tests.boards import results, video
 
@@ -87,15 +89,13 @@ def test_eval_writes_and_removes_nothing_through_a_link(
 def test_a_link_planted_while_eval_runs_ends_it(
     prepared: Path, tmp_path: Path, private: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dubbench.evaluation import evaluate
+    out = tmp_path / "out"
 
-    out, real = tmp_path / "out", evaluate.score_clip
-
-    def planting(*job: object, **how: object) -> object:
+    def planting(*job: Any, **how: Any) -> object:  # noqa: ANN401
         linked(out / "parts/copy_reference", private / "copy_reference")
-        return real(*job, **how)  # type: ignore[arg-type]
+        return score_clip(*job, **how)
 
-    monkeypatch.setattr(evaluate, "score_clip", planting)
+    monkeypatch.setattr("dubbench.evaluation.evaluate.score_clip", planting)
     assert main(scoring(prepared, out)) == 1
     assert "is a symbolic link" in capsys.readouterr().err
     assert untouched(private)
