@@ -76,7 +76,7 @@ FILES = {
         ["fit", "--model", "radio_tiny", "--dataset", "folder", "--dataset.root", "clips", "--out", "out/run",
          "--model.size", "32", "--model.sync_expert", "null", "--model.sync_weight", "0", "--model.perceptual", "none",
          "--data.val_windows", "0", "--data.batch_size", "1",
-         "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1", "--trainer.accelerator", "cpu"],
+         "--model.iterations", "1", "--trainer.accelerator", "cpu"],
         100_000,
     ),
     "eval": (
