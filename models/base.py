@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from dubbench import __version__
-from dubbench.core.foreign import short
 from dubbench.datamodules.batch import Window
 from dubbench.errors import DubbenchError, misfit
 from dubbench.face3d.model import LinearFaceModel
@@ -435,7 +434,7 @@ def load_model(path: str | Path, map_location: torch.device | str = "cpu", named
     anything = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
     if unknown := ", ".join(str(name) for name in values if name not in parameters and not anything):
         raise DubbenchError(
-            f"{path} was trained with options that {kind.__name__} does not have any more ({short(unknown)}); "
+            f"{path} was trained with options that {kind.__name__} does not have any more ({unknown[:160]}); "
             "train again, or use the commit that wrote it"
         )
     model = built(kind, values, checkpoint["state_dict"], str(path))
