@@ -1,8 +1,7 @@
 """A prepared clip and the folder that holds many: what `prepare` leaves and everything else reads."""
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dubbench.core.files import inside
+from dubbench.core.files import inside, sha256
+from dubbench.core.foreign import read_json
+from dubbench.core.links import stays
 from dubbench.datamodules.track import Track
 from dubbench.errors import DubbenchError
 from dubbench.media import SAMPLES_PER_FRAME
@@ -21,6 +22,8 @@ from dubbench.media.container import Image
 from dubbench.media.video import IndexedVideo
 
 READ_AT_ONCE = 16
+# What a clip holds beside its description.
+PARTS = ("video.mp4", "audio.wav", "track.npz")
 MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "source", "source_sha256")
 
 
@@ -44,6 +47,7 @@ class ClipInfo:
         smooth: standard deviation in frames of the smoothing of the alignment, 0 for none.
         versions: of what made the clip: ``dubbench``, ``mesh``, ``av``.
         align: a name of `dubbench.face.alignment.ALIGNMENTS`; older clips, which do not say it, are FFHQ's.
+        files: by name of `PARTS`, ``bytes`` and ``sha256``; empty for clips of versions that did not record them.
     """
 
     clip: str
@@ -61,6 +65,7 @@ class ClipInfo:
     smooth: float
     versions: dict[str, str]
     align: str = "ffhq"
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "ClipInfo":
@@ -70,13 +75,16 @@ class ClipInfo:
             DubbenchError: if it is absent, damaged or of another version.
         """
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            info = cls(**read_json(path))
+            if not all({"bytes", "sha256"} <= set(info.files[name]) for name in PARTS if info.files):
+                raise ValueError("files")
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise DubbenchError(f"{path} does not describe a prepared clip ({error}); run dubbench prepare") from error
+        return info
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as ``clip.json`` holds them."""
-        return asdict(self)
+        """The fields as ``clip.json`` holds them; without ``files`` where they were not recorded."""
+        return {name: value for name, value in asdict(self).items() if value or name != "files"}
 
 
 class PreparedClip:
@@ -94,26 +102,26 @@ class PreparedClip:
         """
         self.root = Path(root)
         self.folder = inside(self.root, clip_id)
-        self.info = ClipInfo.read(self.folder / "clip.json")
+        self.info = ClipInfo.read(inside(self.folder, "clip.json"))
 
     def __len__(self) -> int:
         return self.info.frames
 
     def frames(self, indices: Sequence[int], size: int | None = None) -> Image:
         """Aligned frames in the order asked for: uint8 [N, size, size, 3], RGB; ``size`` defaults to ``info.size``."""
-        with IndexedVideo(self.folder / "video.mp4") as video:
+        with IndexedVideo(self._part("video.mp4")) as video:
             return self._read(video, indices, size)
 
     def stream(self, size: int | None = None) -> Iterator[Image]:
         """Yield all aligned frames in order, as `frames` gives them: uint8 [size, size, 3], RGB."""
-        with IndexedVideo(self.folder / "video.mp4") as video:
+        with IndexedVideo(self._part("video.mp4")) as video:
             for start in range(0, self.info.frames, READ_AT_ONCE):
                 yield from self._read(video, range(start, min(start + READ_AT_ONCE, self.info.frames)), size)
 
     def speech(self, start_frame: int = 0, frames: int | None = None) -> NDArray[np.float32]:
         """Speech of ``frames`` frames (to the end by default): float32 [frames * 640], 16 kHz, in [-1, 1]."""
         count = self.info.frames - start_frame if frames is None else frames
-        return read_speech(self.folder / "audio.wav", start_frame * SAMPLES_PER_FRAME, count * SAMPLES_PER_FRAME)
+        return read_speech(self._part("audio.wav"), start_frame * SAMPLES_PER_FRAME, count * SAMPLES_PER_FRAME)
 
     def mesh(self, indices: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Face meshes: float32 [N, 478, 3], source pixels, depth scaled as x."""
@@ -154,9 +162,14 @@ class PreparedClip:
             source_root: corpus root, by default where it was when the clip was prepared.
 
         Raises:
-            DubbenchError: if the file is not there.
+            DubbenchError: if the file is not there, or the clip names one that lies outside the corpus.
         """
         root = Path(source_root) if source_root else Path(read_dataset(self.root)["root"])
+        if not stays(self.info.source):
+            raise DubbenchError(
+                f"{self.folder / 'clip.json'} names the source {self.info.source!r}, which is not below the corpus "
+                f"{root}; run dubbench prepare again"
+            )
         path = root / self.info.source
         if not path.is_file():
             raise DubbenchError(f"the source video {path} is not there; give the corpus' folder with --source_root")
@@ -164,7 +177,40 @@ class PreparedClip:
 
     @cached_property
     def _track(self) -> Track:
-        return Track(self.folder / "track.npz")
+        track = Track(self._part("track.npz"))
+        if len(track) != self.info.frames:
+            raise DubbenchError(self._changed("track.npz"))
+        return track
+
+    def verified(self) -> dict[str, str]:
+        """The sha256 of each of `PARTS`, every byte read.
+
+        Raises:
+            DubbenchError: if one is not there, or is not the one that was prepared.
+        """
+        for name in PARTS:
+            self._part(name)
+        found = fingerprints(self.folder)
+        for name, now in found.items():
+            if self.info.files and now != self.info.files[name]:
+                raise DubbenchError(self._changed(name))
+        return {name: str(now["sha256"]) for name, now in found.items()}
+
+    def _part(self, name: str) -> Path:
+        """Where a file of `PARTS` lies; one of another length than the prepared one is told, which costs nothing.
+
+        Raises:
+            DubbenchError: if it is, or if it is a link to another folder's.
+        """
+        path = inside(self.folder, name)
+        if self.info.files and path.is_file() and path.stat().st_size != self.info.files[name]["bytes"]:
+            raise DubbenchError(self._changed(name))
+        return path
+
+    def _changed(self, name: str) -> str:
+        return (
+            f"{self.folder / name} is not the file that was prepared: it was changed since; run dubbench prepare again"
+        )
 
     def _read(self, video: IndexedVideo, indices: Sequence[int], size: int | None) -> Image:
         stored, size = self.info.size, size or self.info.size
@@ -173,6 +219,20 @@ class PreparedClip:
         # The encoder padded an odd side: the padding goes before the resize, or every pixel would shift.
         frames = video.read(indices)[:, :stored, :stored]
         return np.stack([_resize(frame, size) for frame in frames]) if len(frames) else frames[:, :size, :size]
+
+
+def fingerprints(folder: Path) -> dict[str, dict[str, Any]]:
+    """Length and digest of a clip's `PARTS` as they lie in a folder: what ``files`` of its description records.
+
+    Raises:
+        DubbenchError: if one cannot be read.
+    """
+    try:
+        return {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in PARTS}
+    except OSError as error:
+        raise DubbenchError(
+            f"{folder} lacks a part of a prepared clip ({error}); run dubbench prepare again"
+        ) from error
 
 
 def read_manifest(root: Path | str) -> pd.DataFrame:
@@ -197,13 +257,15 @@ def read_dataset(root: Path | str) -> dict[str, Any]:
     """
     path = Path(root) / "dataset.json"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except FileNotFoundError as error:
         raise DubbenchError(
             f"{root} is not a prepared folder: run dubbench prepare --dataset NAME --root DIR --out {root}"
         ) from error
     except ValueError as error:
         raise DubbenchError(f"{path} is damaged ({error}); remove {root} and run dubbench prepare again") from error
+    if not isinstance(value, dict) or not isinstance(value.get("root"), str):
+        raise DubbenchError(f"{path} is damaged (it names no corpus); remove {root} and run dubbench prepare again")
     return dict(value)
 
 

@@ -1,10 +1,13 @@
 """A file server on this machine whose faults a test can choose."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+
+STILL = 1.0
 
 
 @dataclass
@@ -17,6 +20,7 @@ class Server:
         redirects: targets by path.
         ranges: whether ``Range`` is honoured.
         breaks: for each coming answer, bytes of its body after which the connection breaks.
+        stalls: for each coming answer, bytes of its body after which nothing comes any more for `STILL` seconds.
         asked: path and ``Range`` of each request, in order.
     """
 
@@ -25,6 +29,7 @@ class Server:
     redirects: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
     breaks: list[int] = field(default_factory=list)
+    stalls: list[int] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     def url(self, path: str) -> str:
@@ -57,6 +62,12 @@ class Server:
         handler.send_header("Content-Length", str(len(data) - first))
         handler.end_headers()
         body = data[first:]
+        if self.stalls:
+            handler.wfile.write(body[: self.stalls.pop(0)])
+            handler.wfile.flush()
+            time.sleep(STILL)
+            handler.close_connection = True
+            return
         handler.wfile.write(body[: self.breaks.pop(0)] if self.breaks else body)
         handler.close_connection = True
 

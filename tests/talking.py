@@ -1,5 +1,6 @@
 """A miniature talking corpus of one photograph: the lower face stretches, the head moves, a tone sounds."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def make(root: Path) -> Path:
     for clip in LENGTHS:
         write(root / f"{clip}.mkv", frames(clip), speech(clip))
     return root
+
+
+def unrecorded(clip: Path) -> None:
+    """Make a prepared clip one of the versions that did not record what its files hold."""
+    about = json.loads((clip / "clip.json").read_text())
+    about.pop("files")
+    (clip / "clip.json").write_text(json.dumps(about))
 
 
 def write(path: Path, images: Iterable[Image], sound: NDArray[np.float32] | None = None) -> None:

@@ -9,7 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from dubbench.core.files import inside, no_room, sha256, write_json
-from dubbench.datamodules.clip import ClipInfo
+from dubbench.core.links import own
+from dubbench.datamodules.clip import PARTS, ClipInfo, fingerprints
 from dubbench.datamodules.prepare.track import FaceChoice, Mesh, aligned, filled
 from dubbench.datamodules.prepare.workers import Tell
 from dubbench.datamodules.sources import RawClip
@@ -22,7 +23,7 @@ from dubbench.media.container import Image
 from dubbench.media.video import VideoWriter, probe, read_frames
 
 PARTIAL = ".partial"
-FILES = ("video.mp4", "audio.wav", "track.npz", "clip.json")
+FILES = (*PARTS, "clip.json")
 SHORTEST = 5
 TELL_EVERY = 25
 
@@ -97,6 +98,7 @@ def prepare_clip(job: PrepareJob, tell: Tell) -> PrepareOutcome:
     """
     partial = job.out / PARTIAL / str(job.number)
     try:
+        own(job.out, f"{PARTIAL}/{job.number}")
         job.source.encode()
         digest = sha256(job.raw.path)
         info = _finished(job, digest)
@@ -104,9 +106,9 @@ def prepare_clip(job: PrepareJob, tell: Tell) -> PrepareOutcome:
             return PrepareOutcome(info, fresh=False)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        info = _make(job, digest, partial, tell)
+        info = replace(_make(job, digest, partial, tell), files=fingerprints(partial))
         write_json(partial / "clip.json", info.as_dict())
-        _publish(partial, inside(job.out, job.raw.clip))
+        _publish(partial, own(job.out, job.raw.clip))
         return PrepareOutcome(info)
     except UnicodeEncodeError:
         return PrepareOutcome(None, reason="the file name is not valid UTF-8; rename the file")
@@ -117,7 +119,8 @@ def prepare_clip(job: PrepareJob, tell: Tell) -> PrepareOutcome:
         reason = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
         return PrepareOutcome(None, reason=reason, no_room=no_room(error))
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not partial.parent.is_symlink():
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def existing(folder: Path) -> ClipInfo | None:
@@ -143,9 +146,19 @@ def _finished(job: PrepareJob, digest: str) -> ClipInfo | None:
     # Both policies follow the same face; what passed the strict one passes the other.
     if info.faces != options.faces and options.faces != "largest":
         return None
-    current = replace(info, split=job.split, speaker=job.raw.speaker, source=job.source, faces=options.faces)
+    files = fingerprints(folder)
+    if info.files not in ({}, files):  # changed since it was made; clips of older versions do not say
+        return None
+    current = replace(
+        info,
+        split=job.split,
+        speaker=job.raw.speaker,
+        source=job.source,
+        faces=options.faces,
+        files=files,
+    )
     if current != info:
-        write_json(folder / "clip.json", current.as_dict())
+        write_json(own(job.out, f"{job.raw.clip}/clip.json"), current.as_dict())
     return current
 
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubbench.assets import store
-from dubbench.core.files import atomic, no_room, sweep
+from dubbench.core.files import no_room, sweep, write_text
+from dubbench.core.links import own
+from dubbench.core.tables import as_csv
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, read_geometry, write_geometry
 from dubbench.datamodules.prepare.guess import FirstGuess, record_guess, settled_guess
@@ -121,8 +123,8 @@ def prepare_geometry(root: Path | str, source: str, workers: int = 1, file: Path
         done += outcome.fresh and not outcome.reason
         skipped += not outcome.fresh
     failures.sort(key=lambda failure: failure.clip)
-    with atomic(root / FAILURES) as temporary:
-        pd.DataFrame(failures, columns=["clip", "reason"]).to_csv(temporary, index=False, lineterminator="\n")
+    listed = as_csv(("clip", "reason"), [(failure.clip, failure.reason) for failure in failures])
+    write_text(own(root, FAILURES), listed)
     return GeometryReport(done, skipped, tuple(failures), guess.words)
 
 

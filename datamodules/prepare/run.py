@@ -3,15 +3,17 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
 from dubbench import __version__
-from dubbench.core.files import atomic, inside, write_json
+from dubbench.core.files import atomic, inside, write_json, write_text
+from dubbench.core.links import own
 from dubbench.core.locks import claimed
+from dubbench.core.tables import as_csv
 from dubbench.datamodules import sources, splits
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo, read_dataset
 from dubbench.datamodules.prepare.clip import (
@@ -130,11 +132,11 @@ def _check(*, size: int, workers: int, smooth: float, faces: str, limit: int | N
 @contextmanager
 def _without_partial(out: Path) -> Iterator[None]:
     """Clear clips that were left unfinished, before and after."""
-    shutil.rmtree(out / PARTIAL, ignore_errors=True)
+    shutil.rmtree(own(out, PARTIAL), ignore_errors=True)
     try:
         yield
     finally:
-        shutil.rmtree(out / PARTIAL, ignore_errors=True)
+        shutil.rmtree(out / PARTIAL, ignore_errors=True)  # which leaves a link alone
 
 
 def _describe(out: Path, root: Path, options: PrepareOptions, split: str) -> None:
@@ -151,7 +153,7 @@ def _describe(out: Path, root: Path, options: PrepareOptions, split: str) -> Non
                 f"{out} was prepared with {', '.join(differing)}; give the same again, or another folder with --out"
             )
     write_json(
-        out / "dataset.json",
+        own(out, "dataset.json"),
         {**mine, "root": str(root), "faces": options.faces, "split": split, "versions": options.versions},
     )
 
@@ -191,11 +193,10 @@ def _write_tables(out: Path, jobs: list[PrepareJob], made: dict[str, PrepareOutc
         else:
             rows.append(outcome.info)
     table = pd.DataFrame([[getattr(row, name) for name in MANIFEST_COLUMNS] for row in rows], columns=MANIFEST_COLUMNS)
-    with atomic(out / "manifest.parquet") as temporary:
+    with atomic(own(out, "manifest.parquet")) as temporary:
         table.to_parquet(temporary, index=False)
-    with atomic(out / "failures.csv") as temporary:
-        listed = pd.DataFrame(failures, columns=[field.name for field in fields(Failure)])
-        listed.to_csv(temporary, index=False, lineterminator="\n")
+    listed = as_csv([field.name for field in fields(Failure)], [astuple(failure) for failure in failures])
+    write_text(own(out, "failures.csv"), listed)
     return tuple(failures)
 
 

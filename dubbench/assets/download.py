@@ -113,7 +113,7 @@ def _append(
 ) -> None:
     while True:
         try:
-            block = response.read(BLOCK)
+            block = response.read1(BLOCK)
         except (HTTPException, OSError) as error:
             raise _Broken(f"the connection broke after {have} bytes ({error})") from error
         if not block:
@@ -126,6 +126,8 @@ def _append(
         if progress is not None:
             progress(have, total or size or None)
     file.flush()
+    if not have:
+        raise _Broken("the server sent nothing")
     if have < (total or size):
         raise _Broken(f"the connection broke after {have} of {total or size} bytes")
 

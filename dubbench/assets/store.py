@@ -17,6 +17,7 @@ from dubbench.assets.download import Progress, fetch, length, part_of
 from dubbench.assets.registry import ROWS, Asset
 from dubbench.core.files import atomic, sha256, write_text
 from dubbench.core.folders import cache_folder
+from dubbench.core.weights import refusal
 from dubbench.errors import DubbenchError
 
 if TYPE_CHECKING:
@@ -271,9 +272,8 @@ def load_tensors(path: Path, map_location: "torch.device | str" = "cpu") -> "Map
     try:
         state = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DubbenchError(
-            f"{path} is truncated, damaged or holds more than tensors ({reason[:160]}); fetch it again"
+            f"{path} is truncated, damaged or holds more than tensors ({refusal(error)}); fetch it again"
         ) from error
     named = isinstance(state, Mapping) and all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()

@@ -154,9 +154,10 @@ def _truth(group: Group, clip: str) -> Mapping[str, Curve]:
 def _recorded(entry: Entry, clip: str) -> Mapping[str, Curve]:
     """What ``dubbench eval`` left of a row's clip; nothing from versions that did not."""
     for folder in entry.folders:
-        part = None
+        path = None
         with suppress(DubbenchError):  # a name that points out of the results is no row's of theirs
-            part = ClipResult.read(inside(folder / "parts", f"{entry.method}/{clip}.json"))
+            path = inside(folder, f"parts/{entry.method}/{clip}.json")
+        part = ClipResult.read(path) if path else None
         if part and part.curves:
             return {
                 name: [value if value is not None and isfinite(value) else None for value in curve]

@@ -1,13 +1,12 @@
 """Rows of a leaderboard: what results folders say of each method, equal rows once."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dubbench.core.tables import read_csv
+from dubbench.core.foreign import read_json
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.results.numbers import number
@@ -16,6 +15,7 @@ from dubbench.results.rows import (
     GROUND_TRUTH,
     INFORMATIVE,
     Row,
+    clip_values,
     is_pooled,
     read_summary,
     results_folders,
@@ -29,7 +29,6 @@ LABELS = ("method", "dataset", "protocol", "protocol_hash", "split_hash")
 GROUP = LABELS[1:]
 FACTS = ("split", "checkpoint_sha256", "parameters", "version", "seed", "device")
 COUNTS = ("clips", "failed", "missed")
-CLIP_COLUMNS = ("method", "clip", "metric", "value")
 DIGITS = 8
 # By method and metric: the value of each clip.
 ClipValues = Mapping[tuple[str, str], Mapping[str, float]]
@@ -182,9 +181,15 @@ def _record(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
+        record = read_json(path)
+        parts = [record, *(record.get(name, {}) for name in ("methods", "not_computed", "missing", "versions"))]
+        for own in record.get("methods", {}).values():
+            parts += [own, *(own.get(name, {}) for name in ("failed", "without_value", "pooled_without_value"))]
+        if not all(isinstance(part, dict) for part in parts):
+            raise ValueError("a list or a text where names with values belong")
+    except (ValueError, AttributeError) as error:
         raise DubbenchError(f"{path} is damaged ({error}); run dubbench eval again") from error
+    return dict(record)
 
 
 def _facts(record: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, str]:
@@ -205,17 +210,7 @@ def read_clips(folder: Path) -> ClipValues:
         DubbenchError: if it is damaged.
     """
     path = folder / "clips.csv"
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    if not path.is_file():
-        return {}
-    for line in read_csv(path, CLIP_COLUMNS):
-        try:
-            value = float(line["value"] or "nan")
-        except ValueError as error:
-            raise DubbenchError(f"{path} holds {line['value']!r} for a number; run dubbench eval again") from error
-        if value == value:
-            found.setdefault((line["method"], line["metric"]), {})[line["clip"]] = value
-    return found
+    return clip_values(path) if path.is_file() else {}
 
 
 def metrics_of(entries: Iterable[Entry], absent: bool = False) -> list[str]:

@@ -19,6 +19,7 @@ from dubbench.board.ranking import LEADING, Group
 from dubbench.board.significance import DEFINITION
 from dubbench.board.videos import ClipVideos, How, Shelf
 from dubbench.core.files import write_text
+from dubbench.core.pages import policy
 from dubbench.metrics.catalogue import Better
 from dubbench.results.numbers import ARROWS, decimals, millions, number, p_value
 from dubbench.speed import report as speed_report
@@ -152,7 +153,14 @@ class Section:
     spreads: tuple[Markup, ...]
 
 
-def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_report.Line], how: How, count: int) -> None:
+def write_page(
+    path: Path,
+    groups: Sequence[Group],
+    speeds: Sequence[speed_report.Line],
+    how: How,
+    count: int,
+    roots: Sequence[Path] = (),
+) -> None:
     """Write the page, and copies of its videos beside it.
 
     Args:
@@ -161,8 +169,9 @@ def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_repor
         speeds: lines of speed files.
         how: what becomes of the videos, see `dubbench.board.videos.Shelf`.
         count: clips to show of each group.
+        roots: folders whose videos may be shown, beside those of the results.
     """
-    shelf = Shelf(path, how, count, sum(len(group.entries) for group in groups))
+    shelf = Shelf(path, how, count, rows=sum(len(group.entries) for group in groups), roots=roots)
     shades = colours(groups)
     sections = [
         section(key, group, speeds=speeds, shelf=shelf, shades=shades)
@@ -173,6 +182,7 @@ def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_repor
         for dataset in dict.fromkeys(group.labels["dataset"] for group in groups)
     }
     shown = dict.fromkeys(column.metric for own in sections for column in own.columns)
+    style, script = _file("page.css"), f"(() => {{\n{''.join(map(_file, SCRIPTS))}\n}})();"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     text = environment.from_string(_file("page.html")).render(
         corpora=corpora,
@@ -187,8 +197,9 @@ def write_page(path: Path, groups: Sequence[Group], speeds: Sequence[speed_repor
         clips=_clips,
         claimed=speed_report.printed_speeds() if speeds else [],
         version=__version__,
-        style=Markup(_file("page.css")),
-        script=Markup("".join(map(_file, SCRIPTS))),
+        policy=Markup(policy(script, style)),
+        style=Markup(style),
+        script=Markup(script),
     )  # fmt: skip
     write_text(path, text)
     shelf.sweep()

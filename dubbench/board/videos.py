@@ -3,8 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,12 +12,13 @@ from urllib.parse import quote
 from dubbench.board import curves, posters
 from dubbench.board.entries import Entry
 from dubbench.board.ranking import Group
-from dubbench.core.files import atomic, inside, sha256
+from dubbench.core.files import atomic, sha256
+from dubbench.core.links import own, stays
 from dubbench.core.tables import read_csv
 from dubbench.errors import DubbenchError
 from dubbench.media import MediaError
 from dubbench.media.container import Image, opened
-from dubbench.results.videos import Matches, match, names_below
+from dubbench.results.videos import Matches, lies_in, match, names_below, outside
 
 How = Literal["copy", "link", "none"]
 DIGITS = 8
@@ -55,7 +55,7 @@ class ClipVideos:
 class Shelf:
     """Finds the videos of rows, and puts them within reach of a page."""
 
-    def __init__(self, page: Path, how: How, count: int, rows: int) -> None:
+    def __init__(self, page: Path, how: How, count: int, rows: int, roots: Sequence[Path] = ()) -> None:
         """Make the shelf of a page.
 
         Args:
@@ -63,7 +63,9 @@ class Shelf:
             how: copy the videos into ``<page>_files`` beside it, link them where they lie, or show none.
             count: clips to show of a group.
             rows: of all groups; times ``count``, ``most``, they say how much of the page a video's poster may take.
+            roots: folders whose videos may be shown, beside those of the results.
         """
+        self.roots = roots
         self.page, self.how, self.count = page, how, count
         self.most = max(1, rows * count)
         self.folder = page.with_name(f"{page.stem}_files")
@@ -82,7 +84,10 @@ class Shelf:
         few = min(self.count, len(full))
         chosen = [full[number * len(full) // few] for number in range(few)]
         driving = {clip: driver for entry in group.entries for clip, driver in _pairing(entry).items()}
-        notes = {clip: [_note(folders, clip) for folders in found] for clip in chosen}
+        notes = {
+            clip: [_note(entry, folders, clip) for entry, folders in zip(group.entries, found, strict=True)]
+            for clip in chosen
+        }
         return [
             self._shown(
                 clip,
@@ -95,7 +100,7 @@ class Shelf:
 
     def sweep(self) -> None:
         """Remove copies of an earlier page of this name that this one does not show."""
-        if self.how != "none" and self.folder.is_dir():
+        if self.how != "none" and own(self.page.parent, self.folder.name).is_dir():
             kept = set(self._copies.values())
             for path in self.folder.iterdir():
                 if COPY.fullmatch(path.name) and path.name not in kept:
@@ -131,40 +136,47 @@ class Shelf:
         if path not in self._copies:
             words = (UNSAFE.sub("_", word).strip("._") for word in (method, clip))
             name = f"{'-'.join(words)}-{sha256(path)[:DIGITS]}{path.suffix.lower()}"
-            if not (self.folder / name).is_file():
-                with atomic(self.folder / name) as temporary:
+            copy = own(self.page.parent, f"{self.folder.name}/{name}")
+            if not copy.is_file():
+                with atomic(copy) as temporary:
                     shutil.copyfile(path, temporary)
             self._copies[path] = name
         return quote(f"{self.folder.name}/{self._copies[path]}")
 
     def _matches(self, entry: Entry, clips: Sequence[str]) -> dict[Path, Matches]:
         """By folder that may hold a row's videos, which of them are whose."""
-        folders = _folders(entry)
+        allowed = [*entry.folders, *self.roots]
+        folders = [folder for folder in _folders(entry) if lies_in(folder, allowed)]
         for folder in folders:
             if folder not in self._names:
-                self._names[folder] = names_below(folder)
+                self._names[folder] = [name for name in names_below(folder) if lies_in(folder / name, allowed)]
         return {folder: match(clips, self._names[folder]) for folder in folders}
+
+
+def withheld(entries: Iterable[Entry], roots: Sequence[Path]) -> list[str]:
+    """A sentence for each row whose videos a page does not show, since its results name a folder outside them."""
+    return [
+        f"{entry.method}: {outside(entry.videos)}"
+        for entry in entries
+        if entry.videos and not any(lies_in(folder, [*entry.folders, *roots]) for folder in _folders(entry))
+    ]
 
 
 def _video(folders: Mapping[Path, Matches], clip: str) -> Path | None:
     return next((folder / found.found[clip] for folder, found in folders.items() if clip in found.found), None)
 
 
-def _note(folders: Mapping[Path, Matches], clip: str) -> str:
-    """Why there is no video of a clip: nobody knows which is meant, or there is none."""
+def _note(entry: Entry, folders: Mapping[Path, Matches], clip: str) -> str:
+    """Why there is no video of a clip: nobody knows which is meant, it lies elsewhere, or there is none."""
     refused = (found.refusal(clip) for found in folders.values() if clip in found.ambiguous)
-    return next(refused, "no video beside the results")
+    return next(refused, outside(entry.videos) if entry.videos and not folders else "no video beside the results")
 
 
 def _folders(entry: Entry) -> list[Path]:
     """Where a row's videos may be: beside the results, or in a folder given as it was when they were scored."""
     if entry.videos:
         return [Path(entry.videos), *(folder / entry.videos for folder in entry.folders)]
-    beside = []
-    for folder in entry.folders:
-        with suppress(DubbenchError):
-            beside.append(inside(folder / "videos", entry.method))
-    return beside
+    return [folder / "videos" / entry.method for folder in entry.folders if stays(entry.method)]
 
 
 def _pairing(entry: Entry) -> dict[str, str]:

@@ -11,6 +11,7 @@ it declares ``CONSTRUCTORS``, the prefixes of such options, and finds the words 
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from dubbench.core.console import speaking
@@ -42,6 +43,18 @@ def add_json(parser: argparse.ArgumentParser, what: str, *, default: bool | str 
     """
     said = f"print {what} as one JSON document, and nothing else"
     parser.add_argument("--json", action="store_true", default=default, help=said)
+
+
+def add_video_root(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--video_root``: results say where videos lie, but only their user says what else may be shown."""
+    parser.add_argument(
+        "--video_root",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder outside the results whose videos may be shown, as given to eval --videos; may be repeated",
+    )
 
 
 def call(verb: str, words: Sequence[str], summary: str = "", *, step: bool = False) -> int:

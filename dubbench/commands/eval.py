@@ -115,9 +115,10 @@ def _print(done: Sequence[Path]) -> None:
 def _end(options: argparse.Namespace, done: Sequence[Path], tally: Counter[str], rows: Sequence[str]) -> None:
     """Say where the values and the videos are, and how they are ranked."""
     page = options.out / "leaderboard.html"
+    theirs = ["--video_root", options.videos] if options.videos else []
     ending(
         output=[f"{folder}: summary.csv, clips.csv, run.json, videos" for folder in done],
         look=[str(videos) for folder in done for row in rows if (videos := folder / "videos" / row).is_dir()],
         reused=f"{tally['kept']} of {tally.total()} results were scored before" if tally["kept"] else "",
-        following=command(["leaderboard", options.out, "--html", page, "--out", page.with_suffix(".csv")]),
+        following=command(["leaderboard", options.out, "--html", page, "--out", page.with_suffix(".csv"), *theirs]),
     )

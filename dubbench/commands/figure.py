@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from dubbench.commands import add_video_root
 from dubbench.core.config_names import names
 from dubbench.core.console import announce, command, ending, report
 from dubbench.errors import DubbenchError
@@ -54,6 +55,7 @@ def _strip_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote")
     parser.add_argument("--clip", required=True, help="id of a clip in them")
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="only these (all, ground truth first)")
+    add_video_root(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--frames", metavar="K,K,...", help="numbers of the frames")
     which.add_argument("--count", type=int, default=8, help="so many, evenly over the clip (%(default)s)")
@@ -68,6 +70,7 @@ def _strip_options(parser: argparse.ArgumentParser) -> None:
 
 def _styles_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="*", type=Path, help="folders of dubbench eval whose videos are shown too")
+    add_video_root(parser)
     parser.add_argument(
         "--style_encoder", required=True, type=Path, metavar="CKPT", help="a style encoder's checkpoint"
     )

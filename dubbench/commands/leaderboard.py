@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from dubbench.core.console import announce, command, ending, quiet
+from dubbench.commands import add_video_root
+from dubbench.core.console import announce, command, ending, quiet, say
 from dubbench.errors import DubbenchError
 
 
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="copy",
         help="the page's videos: copied into <page>_files beside it (default), linked where they lie, or none",
     )
+    add_video_root(parser)
     parser.add_argument("--clips", type=int, default=3, help="how many clips the page shows as videos (default 3)")
 
 
@@ -73,8 +75,11 @@ def run(options: argparse.Namespace) -> int:
         write_markdown(options.markdown, groups, speeds)
     if options.html:
         from dubbench.board.page import write_page
+        from dubbench.board.videos import withheld
 
-        write_page(options.html, groups, speeds, how=options.videos, count=options.clips)
+        for sentence in withheld(entries, options.video_root) if options.videos != "none" else ():
+            say(sentence)
+        write_page(options.html, groups, speeds, how=options.videos, count=options.clips, roots=options.video_root)
     if not quiet():
         show_groups(groups, folders)
     _end(options, ranked=bool(entries))

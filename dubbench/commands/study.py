@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from dubbench.commands import add_video_root
 from dubbench.core.console import announce, command, ending, quiet, report, say
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH
 from dubbench.study.questions import OF_PAPERS, QUESTIONS
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"some of {', '.join(QUESTIONS)}, or those of {', '.join(OF_PAPERS)} (visual sync realness)",
     )
     page.add_argument("--methods", nargs="+", metavar="NAME", help=f"only these (all but {COPY_REFERENCE})")
+    add_video_root(page)
     page.add_argument("--without_ground_truth", action="store_true", help="leave the hidden anchor out")
     page.add_argument("--clips", type=int, metavar="N", help="how many clips, drawn by the seed (all)")
     page.add_argument(
@@ -53,17 +55,19 @@ def run(options: argparse.Namespace) -> int:
 
 def _make(options: argparse.Namespace) -> int:
     announce(f"study of {', '.join(map(str, options.results))}")
-    from dubbench.figures.shown import shown
+    from dubbench.figures.shown import refuse_outside, shown
     from dubbench.study.make import make
 
-    rows = shown(options.results)
+    rows = shown(options.results, roots=options.video_root)
     if options.methods is None:
         rows = [row for row in rows if row.method != COPY_REFERENCE]
     else:
-        wanted = {row.label for row in shown(options.results, options.methods)} | {GROUND_TRUTH}
+        named = shown(options.results, options.methods, options.video_root)
+        wanted = {row.label for row in named} | {GROUND_TRUTH}
         rows = [row for row in rows if row.label in wanted]
     if options.without_ground_truth:
         rows = [row for row in rows if row.method != GROUND_TRUTH]
+    refuse_outside(rows)
     for row in rows:
         for reason in row.refused.values():
             say(reason)

@@ -204,6 +204,6 @@ def lengthened(clip: PreparedClip, order: Sequence[int], work: WorkFolder) -> Pr
     for path in clip.folder.glob(geometry_name("*")):
         rows = {name: v[np.asarray(order)] if v.ndim else v for name, v in read_arrays(path).items()}
         write_arrays(folder / path.name, rows)
-    info = replace(clip.info, clip=folder.name, frames=len(order))
+    info = replace(clip.info, clip=folder.name, frames=len(order), files={})
     write_json(folder / "clip.json", info.as_dict())
     return PreparedClip(work.folder, folder.name)

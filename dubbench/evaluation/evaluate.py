@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubbench import __version__
-from dubbench.core.files import inside, sweep_abandoned, write_json, write_text
+from dubbench.core.console import quiet, say
+from dubbench.core.files import sweep_abandoned, write_json, write_text
+from dubbench.core.links import own
 from dubbench.core.progress import tracked
 from dubbench.core.tables import as_csv
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
@@ -43,6 +45,8 @@ from dubbench.results.rows import (
     write_summary,
 )
 
+FILES = ("clips.csv", "summary.csv", "run.json", "pairing.csv")
+FOLDERS = ("videos", "parts")
 NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 
 
@@ -118,6 +122,8 @@ def evaluate(
     )
     rows = _candidates(methods, checkpoints or {}, videos or {}, run)
     refuse_other(out, run)
+    for name in (*FILES, *FOLDERS):
+        own(out, name)
     sweep_abandoned(out)
     with ExitStack() as stack:
         meshes = {row.name: stack.enter_context(FaceMesh()) for row in rows}
@@ -127,15 +133,17 @@ def evaluate(
             clip: _clip(clip, run, rows=rows, meshes=meshes, out=out, tally=tally)
             for clip in tracked(run.clips, "scoring")
         }
+    _tell_of_old(run)
     results = [parts[clip][row.name] for row in rows for clip in run.clips]
     pooled = {row.name: _pooled(row, results, run, out) for row in rows} if suite.wants("pool") else {}
-    write_clips(out / "clips.csv", results, suite.metrics)
-    write_summary(out / "summary.csv", summarise(results, suite.metrics, labels=run.labels, seed=seed, pooled=pooled))
+    write_clips(own(out, "clips.csv"), results, suite.metrics)
+    summary = summarise(results, suite.metrics, labels=run.labels, seed=seed, pooled=pooled)
+    write_summary(own(out, "summary.csv"), summary)
     if run.driving:
         pairs = [(clip, run.driving[clip]) for clip in run.clips]
-        write_text(out / "pairing.csv", as_csv(("clip", "driving"), pairs))
+        write_text(own(out, "pairing.csv"), as_csv(("clip", "driving"), pairs))
     record = _record(run, rows, results=results, pooled=pooled, backend=backend)
-    write_json(out / "run.json", record | suite.ground_truth(lambda: _landmarks(run)))
+    write_json(own(out, "run.json"), record | suite.ground_truth(lambda: _landmarks(run)))
     failures = [result for result in results if result.failure]
     if len(failures) == len(results):
         raise DubbenchError(
@@ -179,25 +187,49 @@ def _clip(
         job, stamp = _job(name, run, meshes[GROUND_TRUTH].backend)
     except DubbenchError as error:
         return {row.name: ClipResult(row.name, name, "", failure=str(error)) for row in rows}
-    paths = {row.name: inside(out / "parts" / row.name, f"{name}.json") for row in rows}
+    paths = {row.name: own(out, f"parts/{row.name}/{name}.json") for row in rows}
+    finished = {row.name: own(out, f"videos/{row.name}/{name}.mp4") for row in rows}
     prints = {row: _fingerprint(stamp, row, name) for row in rows}
     results: dict[str, ClipResult] = {}
     for row, fingerprint in prints.items():
-        kept = ClipResult.read(paths[row.name]) if fingerprint else None
-        video = not row.writes or (out / "videos" / row.name / f"{name}.mp4").is_file()
+        kept = _kept(paths[row.name]) if fingerprint else None
+        video = not row.writes or finished[row.name].is_file()
         features = not run.suite.wants("pool") or _features(out, row.name, name).is_file()
         if kept and kept.fingerprint == fingerprint and not kept.failure and video and features:
             results[row.name] = kept
     tally["kept"] += len(results)
     wanted = {row: fingerprint for row, fingerprint in prints.items() if row.name not in results}
     for row in wanted:
-        (out / "videos" / row.name / f"{name}.mp4").unlink(missing_ok=True)
+        finished[row.name].unlink(missing_ok=True)
     if wanted:
         for result in _scored(job, wanted, suite=run.suite, meshes=meshes, out=out):
-            result.write(paths[result.method])
+            result.write(own(out, f"parts/{result.method}/{name}.json"))  # a link may have been put there meanwhile
             results[result.method] = result
             tally["scored"] += 1
     return results
+
+
+def _kept(path: Path) -> ClipResult | None:
+    """What was scored before; values that somebody changed since are told, and scored again."""
+    try:
+        return ClipResult.read(path)
+    except DubbenchError as error:
+        say(f"{error}; the clip is scored again")
+        return None
+
+
+def _tell_of_old(run: Run) -> None:
+    """Say once how many clips are of versions that did not record what they are made of."""
+    used = sorted({*run.clips, *run.driving.values()})
+    old = []
+    for name in used:
+        with suppress(DubbenchError):  # its failure is listed with its reason
+            old += [] if PreparedClip(run.root, name).info.files else [name]
+    if old and not quiet():
+        say(
+            f"{len(old)} of {len(used)} clips of {run.root} do not say what their files should hold, so that changes "
+            "go unnoticed; run dubbench prepare again to record it"
+        )
 
 
 def _scored(
@@ -211,7 +243,7 @@ def _scored(
 
 
 def _features(out: Path, method: str, clip: str) -> Path:
-    return inside(out / "parts" / method, clip + FEATURES)
+    return own(out, f"parts/{method}/{clip}{FEATURES}")
 
 
 def _pooled(row: Candidate, results: Sequence[ClipResult], run: Run, out: Path) -> Pooled:
@@ -236,8 +268,8 @@ def _job(name: str, run: Run, backend: str) -> tuple[ScoringJob, dict[str, Any]]
         driver=driver if run.driving else None,
     )
     stamp = {
-        "clip": clip.info.as_dict(),
-        "driving": driver.info.as_dict(),
+        "clip": _described(clip),
+        "driving": _described(driver),
         "protocol": run.protocol.hash,
         "seed": run.seed if run.protocol.references == "native" else None,  # else it only draws the intervals
         "device": str(run.suite.device),
@@ -246,6 +278,11 @@ def _job(name: str, run: Run, backend: str) -> tuple[ScoringJob, dict[str, Any]]
         "landmarks": backend,
     }
     return job, stamp
+
+
+def _described(clip: PreparedClip) -> dict[str, Any]:
+    """What a prepared clip says of itself, with the digests of the files as they lie there."""
+    return clip.info.as_dict() | {"files": clip.verified()}
 
 
 def _fitted(driver: PreparedClip, frames: int) -> NDArray[np.float32]:

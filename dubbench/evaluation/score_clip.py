@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dubbench.core.files import inside
+from dubbench.core.links import own
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.evaluation.crops import Geometry, aligned_faces, nearest_face
@@ -47,8 +47,8 @@ class CandidateScorer:
         """Name the parts; see `score_clip`."""
         self.candidate, self.job, self.suite, self.mesh = candidate, job, suite, mesh
         name = job.footage.name
-        self.video = inside(videos / candidate.name, f"{name}.mp4") if videos and candidate.writes else None
-        self._features = inside(features / candidate.name, name + FEATURES) if features else None
+        self.video = own(videos, f"{candidate.name}/{name}.mp4") if videos and candidate.writes else None
+        self._features = own(features, f"{candidate.name}/{name}{FEATURES}") if features else None
         self.failure = ""
         self.frames = self.missed = 0
         self._stack = ExitStack()

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dubbench.core.weights import refusal
 from dubbench.errors import DubbenchError, misfit
 from dubbench.face.warp import warp
 from dubbench.face3d.first_guess import Coefficients, weak_perspective
@@ -91,7 +92,7 @@ def load_d3dfr(path: Path) -> ReconNet:
         network.load_state_dict(held[STATE])
     except Exception as error:  # torch raises a dozen kinds for a damaged file
         told = misfit(error) if isinstance(error, RuntimeError) else ""
-        reason = told or (str(error) or type(error).__name__).splitlines()[0][:160]
+        reason = told or refusal(error)
         raise DubbenchError(
             f"{path} is not Deep3DFaceRecon's {FILE} ({reason}); bring it anew, or take it away to do without"
         ) from error

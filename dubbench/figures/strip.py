@@ -9,7 +9,7 @@ import numpy as np
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.figures import plotting
-from dubbench.figures.shown import MethodVideos, shown
+from dubbench.figures.shown import MethodVideos, refuse_outside, shown
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 
@@ -110,6 +110,7 @@ def make(
     zoom: str | None,
     box: Sequence[int] | None,
     out: Path,
+    video_root: Sequence[Path] = (),
 ) -> None:
     """Write the strip of a clip.
 
@@ -122,11 +123,13 @@ def make(
         zoom: face or mouth of the first row, which is shown in all rows.
         box: left, top, width and height in pixels of what is shown where ``zoom`` is None.
         out: PNG.
+        video_root: folders outside the results whose videos may be shown.
 
     Raises:
         DubbenchError: where the results have not what is asked for.
     """
-    found = shown(results, methods)
+    found = shown(results, methods, video_root)
+    refuse_outside(found)
     for row in found:
         if clip in row.refused:
             raise DubbenchError(row.refused[clip])

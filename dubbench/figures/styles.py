@@ -18,7 +18,7 @@ from dubbench.evaluation.crops import ALIGNED, Geometry, aligned_faces, nearest_
 from dubbench.evaluation.speaking_style import SHORTEST, StyleExpert
 from dubbench.face.landmarks import FaceMesh
 from dubbench.figures import plotting
-from dubbench.figures.shown import shown
+from dubbench.figures.shown import refuse_outside, shown
 from dubbench.models.base import load_kind
 from dubbench.models.style_encoder.module import StyleEncoder, embed
 from dubbench.results.rows import GROUND_TRUTH
@@ -58,7 +58,9 @@ def prepared_styles(model: StyleEncoder, root: Path, hop: int) -> Iterator[Point
             yield from _points(embed(model, clip, part, hop=hop), str(row.speaker), kind)
 
 
-def dubbed_styles(expert: StyleExpert, root: Path, results: Sequence[Path], hop: int) -> Iterator[Point]:
+def dubbed_styles(
+    expert: StyleExpert, root: Path, results: Sequence[Path], hop: int, video_root: Sequence[Path] = ()
+) -> Iterator[Point]:
     """Styles of all videos in results beside those of the clips that they were made from.
 
     Both come from landmarks alone, fitted in closed form, as ``style_sim`` compares them: a generated video has no
@@ -67,7 +69,8 @@ def dubbed_styles(expert: StyleExpert, root: Path, results: Sequence[Path], hop:
     Raises:
         DubbenchError: if the prepared folder has none of the results' clips.
     """
-    rows = [row for row in shown(results) if row.method != GROUND_TRUTH]
+    rows = [row for row in shown(results, roots=video_root) if row.method != GROUND_TRUTH]
+    refuse_outside(rows)
     wanted = {clip for row in rows for clip in row.videos}
     speakers = {str(row.clip): str(row.speaker) for row in read_manifest(root).itertuples() if row.clip in wanted}
     if not speakers:
@@ -159,7 +162,16 @@ def draw(points: Sequence[Point], positions: NDArray[np.float32], out: Path) -> 
     plotting.save(figure, out)
 
 
-def make(*, results: Sequence[Path], style_encoder: Path, root: Path, hop: int, device: str, out: Path) -> None:
+def make(
+    *,
+    results: Sequence[Path],
+    style_encoder: Path,
+    root: Path,
+    hop: int,
+    device: str,
+    out: Path,
+    video_root: Sequence[Path] = (),
+) -> None:
     """Write the figure of prepared clips, or of results beside the clips that they were made from.
 
     Args:
@@ -169,6 +181,7 @@ def make(*, results: Sequence[Path], style_encoder: Path, root: Path, hop: int, 
         hop: frames from one stretch to the next.
         device: name of a device.
         out: PNG.
+        video_root: folders outside the results whose videos may be shown.
 
     Raises:
         DubbenchError: where encoder, clips and results do not go together.
@@ -176,7 +189,9 @@ def make(*, results: Sequence[Path], style_encoder: Path, root: Path, hop: int, 
     plotting.refuse(hop < 1 and f"--hop is {hop}; stretches begin 1 frame apart or more")
     where = devices.device(device)
     if results:
-        points = list(dubbed_styles(StyleExpert(style_encoder, where), root, results, hop))
+        points = list(
+            dubbed_styles(StyleExpert(style_encoder, where), root, results=results, hop=hop, video_root=video_root)
+        )
     else:
         model = load_kind(StyleEncoder, "style encoder", style_encoder, where)
         points = list(prepared_styles(model, root, hop))

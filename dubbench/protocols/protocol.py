@@ -6,15 +6,17 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import yaml
-
 from dubbench.core.config_names import resolve
+from dubbench.core.documents import read_yaml
+from dubbench.core.foreign import short
+from dubbench.core.links import stays
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.metrics.common.options import SyncRule
 from dubbench.protocols.selection import listed
 
 BASE, PARTS = "base", "parts"
+NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,8 @@ def _parts(values: dict[str, Any], path: Path) -> list[str]:
 def _values(path: Path, above: tuple[Path, ...] = ()) -> Any:  # noqa: ANN401
     """Contents of a file over those of the file that it names as ``base``."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        values = read_yaml(path)
+    except DubbenchError as error:
         raise DubbenchError(f"{path} is not a protocol file: {error}") from error
     if not isinstance(values, dict) or BASE not in values:
         return values
@@ -121,7 +123,11 @@ def _values(path: Path, above: tuple[Path, ...] = ()) -> Any:  # noqa: ANN401
 
 def _beside(name: str, path: Path) -> str:
     """Path of a protocol that another one names: a short name, or a file beside it."""
-    return resolve("protocol", name) if name.isidentifier() else str(path.parent / name)
+    if name.isidentifier():
+        return resolve("protocol", name)
+    if not stays(name):
+        raise DubbenchError(f"protocol {path} names {short(name)}; name a file beside it, or a protocol's short name")
+    return str(path.parent / name)
 
 
 def parse(name: str, values: Any, where: str) -> Protocol:  # noqa: ANN401
@@ -129,7 +135,7 @@ def parse(name: str, values: Any, where: str) -> Protocol:  # noqa: ANN401
     wanted = {field.name for field in fields(Protocol)} - {"name"}
     if not isinstance(values, dict) or set(values) != wanted:
         given = set(values) if isinstance(values, dict) else set()
-        lacking, unknown = (", ".join(sorted(map(str, keys))) for keys in (wanted - given, given - wanted))
+        lacking, unknown = (", ".join(sorted(map(str, keys))[:NAMED]) for keys in (wanted - given, given - wanted))
         wrong = [*([f"lacks {lacking}"] if lacking else []), *([f"has the unknown {unknown}"] if unknown else [])]
         raise DubbenchError(
             f"protocol {where} {' and '.join(wrong)}; begin it with base: first_frame and change what shall differ "
@@ -151,9 +157,9 @@ def parse(name: str, values: Any, where: str) -> Protocol:  # noqa: ANN401
 def _check(value: object, kind: Any, where: str) -> None:  # noqa: ANN401
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise DubbenchError(f"{where} is {value!r}; it can be {', '.join(get_args(kind))}")
+            raise DubbenchError(f"{where} is {repr(value)[:80]}; it can be {', '.join(get_args(kind))}")
     elif not isinstance(value, get_origin(kind) or kind) or isinstance(value, bool):
-        raise DubbenchError(f"{where} is {value!r}, which is of the wrong type")
+        raise DubbenchError(f"{where} is {repr(value)[:80]}, which is of the wrong type")
 
 
 def _check_clips(how: object, where: str) -> None:
@@ -172,9 +178,11 @@ def _check_metrics(metrics: dict[Any, Any], where: str) -> None:
         raise DubbenchError(f"protocol {where} names no metric; there are {', '.join(DEFINITIONS)}")
     for metric, version in metrics.items():
         if metric not in DEFINITIONS:
-            raise DubbenchError(f"protocol {where}: no metric is called {metric!r}; there are {', '.join(DEFINITIONS)}")
+            raise DubbenchError(
+                f"protocol {where}: no metric is called {short(metric)}; there are {', '.join(DEFINITIONS)}"
+            )
         if version != DEFINITIONS[metric].version:
             raise DubbenchError(
-                f"protocol {where} asks for {metric} in version {version}, this package computes version "
+                f"protocol {where} asks for {metric} in version {short(version)}, this package computes version "
                 f"{DEFINITIONS[metric].version}; install the package that made the protocol, or change the number"
             )

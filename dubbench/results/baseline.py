@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, floor, isfinite, log10, nan
+from math import ceil, floor, inf, isfinite, log10, nan
 from pathlib import Path
 from statistics import stdev
 
 from dubbench.core.console import command, ending, print_json
 from dubbench.core.files import write_text
+from dubbench.core.foreign import short
 from dubbench.core.tables import as_csv, read_csv
 from dubbench.errors import DubbenchError
 from dubbench.results.numbers import number
@@ -69,8 +70,10 @@ def read_baseline(path: Path) -> dict[Key, Score]:
             score = Score(float(line["value"]), float(line["atol"]), line["better"], line["protocol_hash"])
         except ValueError as error:
             raise DubbenchError(f"{path} holds a value or tolerance that is no number: {error}") from error
-        if score.better not in ("higher", "lower") or not score.atol >= 0:
-            raise DubbenchError(f"{path}: better must be higher or lower, and atol at least 0, in the row {line}")
+        if score.better not in ("higher", "lower") or not 0 <= score.atol < inf:
+            raise DubbenchError(
+                f"{path}: better must be higher or lower, and atol at least 0 and finite, in the row {short(str(line))}"
+            )
         _add(scores, (line["model"], line["dataset"], line["protocol"], line["metric"]), score, path)
     return scores
 

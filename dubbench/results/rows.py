@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import isfinite
+from hashlib import sha256
+from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
 
 from dubbench.core.files import write_json, write_text
+from dubbench.core.foreign import read_json
 from dubbench.core.tables import as_csv, read_csv
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS, Better
@@ -17,9 +19,12 @@ GROUND_TRUTH = "ground_truth"
 COPY_REFERENCE = "copy_reference"
 # Curves of a clip: of the row's own mouth, and beside the ground truth's of the clip whose speech drives it.
 OPENING, DRIVER = "opening", "driver"
+DIGEST, TIME = "sha256", "seconds_per_frame"
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 BLOCK = 100
+DIGITS = 2e-5
+CLIP_COLUMNS = ("method", "clip", "metric", "value")
 SUMMARY_COLUMNS = (
     "method", "dataset", "protocol", "metric", "value", "std", "ci_low", "ci_high", "count", "missed", "failed",
     "unit", "better", "protocol_hash", "split_hash",
@@ -30,7 +35,7 @@ INFORMATIVE = {
     "f_lmd_floor": "px@256",
     "sync_tracks": "1",
     "sync_windows": "1",
-    "seconds_per_frame": "s",
+    TIME: "s",
 }
 
 
@@ -78,15 +83,23 @@ class ClipResult:
     curves: dict[str, list[float | None]] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Write atomically as JSON; infinity is the text ``inf``."""
+        """Write atomically as JSON, with a digest of the rest; infinity is the text ``inf``."""
         values = {key: value if isfinite(value) else number(value) for key, value in self.values.items()}
-        write_json(path, {**asdict(self), "values": values})
+        fields = {**asdict(self), "values": values}
+        write_json(path, {**fields, DIGEST: _digest(fields)})
 
     @classmethod
     def read(cls, path: Path) -> "ClipResult | None":
-        """Read what `write` wrote; None if it is absent or of another form."""
+        """Read what `write` wrote; None if it is absent or of another form. Earlier versions wrote no digest.
+
+        Raises:
+            DubbenchError: if its digest is not that of what it holds.
+        """
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields = read_json(path)
+            digest = fields.pop(DIGEST, None)
+            if digest is not None and digest != _digest(fields):
+                raise DubbenchError(f"{path} was changed after dubbench eval wrote it")
             fields["values"] = {key: float(value) for key, value in fields["values"].items()}
             fields["curves"] = {
                 key: [None if value is None else float(value) for value in curve]
@@ -95,6 +108,12 @@ class ClipResult:
             return cls(**fields)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    """Of all that is equal when the same clip is scored again, which its time is not."""
+    values = {name: value for name, value in fields["values"].items() if name != TIME}
+    return sha256(json.dumps({**fields, "values": values}, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -268,10 +287,49 @@ def read_summary(folder: Path) -> list[Row]:
     """Read the rows of a results folder or a ``summary.csv``.
 
     Raises:
-        DubbenchError: if there is none, or it has another form.
+        DubbenchError: if there is none, it has another form, or its means are not those of the ``clips.csv`` beside it.
     """
     path = summary_path(folder)
-    return [_parse(line, path) for line in read_csv(path, SUMMARY_COLUMNS)]
+    rows = [_parse(line, path) for line in read_csv(path, SUMMARY_COLUMNS)]
+    clips = path.with_name("clips.csv")
+    if clips.is_file():
+        _compare(rows, clip_values(clips), path)
+    return rows
+
+
+def clip_values(path: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """What ``clips.csv`` says: by method and metric the value of each clip that has one.
+
+    Raises:
+        DubbenchError: if it is unreadable, has another form or holds what is no number.
+    """
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for line in read_csv(path, CLIP_COLUMNS):
+        try:
+            value = float(line["value"] or "nan")
+        except ValueError as error:
+            raise DubbenchError(f"{path} holds {line['value']!r} for a number; run dubbench eval again") from error
+        if value == value:
+            found.setdefault((line["method"], line["metric"]), {})[line["clip"]] = value
+    return found
+
+
+def _compare(rows: Iterable[Row], clips: Mapping[tuple[str, str], Mapping[str, float]], path: Path) -> None:
+    """See that each mean over clips is that of the clips."""
+    for row in rows:
+        values = list(clips.get((row.method, row.metric), {}).values())
+        if is_pooled(row.metric) or (not values and not row.count):
+            continue
+        mean = sum(values) / len(values) if values else float("nan")
+        # Both files hold six digits; a mean near zero has fewer that count than its clips do.
+        slack = DIGITS * max(map(abs, values), default=0.0) if all(map(isfinite, values)) else 0.0
+        same = mean == row.value or isclose(mean, row.value, rel_tol=DIGITS, abs_tol=slack)
+        if len(values) != row.count or not same:
+            raise DubbenchError(
+                f"{path} gives {row.method} a {row.metric} of {number(row.value)} over {row.count} clips, the "
+                f"clips.csv beside it {number(mean) or 'none'} over {len(values)}; one of them was changed, run "
+                "dubbench eval again"
+            )
 
 
 def _parse(line: Mapping[str, str], path: Path) -> Row:

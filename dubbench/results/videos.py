@@ -74,6 +74,16 @@ def names_below(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in videos(folder))
 
 
+def lies_in(path: Path, roots: Iterable[Path]) -> bool:
+    """Whether a file or folder lies below one of some folders, links followed to their end."""
+    return any(path.resolve().is_relative_to(root.resolve()) for root in roots)
+
+
+def outside(folder: Path | str) -> str:
+    """What is said of videos that are not shown since their folder is not one of the results'."""
+    return f"its videos lie in {folder}, outside the results; --video_root {folder} shows them"
+
+
 def ids_of(names: Iterable[str]) -> dict[str, str]:
     """Clip ids of videos that no corpus names, by name: without the suffix, with it where several share the rest."""
     ids = {name: _plain(name) for name in names}

@@ -1,5 +1,6 @@
 """The clip that a speed is measured on: one of a prepared folder, or of the demo corpus made for it."""
 
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -92,9 +93,17 @@ def shortened(clip: PreparedClip, frames: int, folder: Path) -> PreparedClip:
     out = folder / clip.info.clip
     out.mkdir(parents=True)
     for name in ("video.mp4", "audio.wav"):
-        (out / name).symlink_to((clip.folder / name).resolve())
+        _place(clip.folder / name, out / name)
     for path in (clip.folder / "track.npz", *clip.folder.glob("geometry.*.npz")):
         rows = {k: v[:frames] if v.ndim and len(v) == len(clip) else v for k, v in read_arrays(path).items()}
         write_arrays(out / path.name, rows)
-    write_json(out / "clip.json", replace(clip.info, frames=frames).as_dict())
+    write_json(out / "clip.json", replace(clip.info, frames=frames, files={}).as_dict())
     return PreparedClip(folder, clip.info.clip)
+
+
+def _place(file: Path, copy: Path) -> None:
+    """Put a file where a clip is read from, which follows no link out of its folder."""
+    try:
+        copy.hardlink_to(file)
+    except OSError:  # another disk
+        shutil.copyfile(file, copy)

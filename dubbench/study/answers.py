@@ -1,11 +1,11 @@
 """Raters' answer files brought together with a study's key; what cannot be used is told, never dropped in silence."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dubbench.core.foreign import read_json, short
 from dubbench.errors import DubbenchError
 from dubbench.study.questions import FORM, SCALE
 
@@ -62,7 +62,7 @@ def read_key(path: Path) -> dict[str, Any]:
         DubbenchError: if it is none.
     """
     try:
-        key: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        key: dict[str, Any] = read_json(path)
         known = key["form"] == FORM and all({"method", "clip"} <= item.keys() for item in key["items"].values())
         lists = key["study"], key["questions"], key["methods"], key["raters"], key["per_rater"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -109,27 +109,29 @@ def gather(places: Iterable[Path], key: Mapping[str, Any]) -> Gathered:
 def _read(path: Path, key: Mapping[str, Any], found: Gathered) -> dict[str, Any] | None:
     """A file's content if it answers this study; else a note."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(path)
         foreign = content["study"] != key["study"] or any(item["id"] not in key["items"] for item in content["items"])
         if not foreign:
             _check(content, key)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         found.counts["damaged"] += 1
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         found.notes.append(f"{path} is left out: it is damaged or no answer file ({reason})")
         return None
     if foreign:
         found.counts["foreign"] += 1
-        found.notes.append(f"{path} is left out: it answers another study ({content['study']}, not {key['study']})")
+        found.notes.append(
+            f"{path} is left out: it answers another study ({short(content['study'])}, not {key['study']})"
+        )
         return None
     return content
 
 
 def _check(content: Mapping[str, Any], key: Mapping[str, Any]) -> None:
     if content["form"] != FORM:
-        raise ValueError(f"form {content['form']}, not {FORM}")
+        raise ValueError(f"form {short(content['form'])}, not {FORM}")
     if not 1 <= int(content["rater"]) <= key["raters"]:
-        raise ValueError(f"rater {content['rater']} of {key['raters']}")
+        raise ValueError(f"rater {short(content['rater'])} of {key['raters']}")
     for name in ("saved", "started"):
         str(content[name])
     names = [item["id"] for item in content["items"]]
@@ -138,8 +140,9 @@ def _check(content: Mapping[str, Any], key: Mapping[str, Any]) -> None:
     for item in content["items"]:
         for question, value in item["answers"].items():
             if question not in key["questions"] or type(value) is not int or not 1 <= value <= len(SCALE):
-                raise ValueError(f"{question} of {item['id']} is {value!r}")
-        int(item["position"])
+                raise ValueError(f"{short(question)} of {item['id']} is {short(value)}")
+        if not 1 <= int(item["position"]) <= key["per_rater"]:
+            raise ValueError(f"{item['id']} at {short(item['position'])} of {key['per_rater']}")
 
 
 def _later(

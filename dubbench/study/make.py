@@ -15,6 +15,7 @@ import numpy as np
 
 from dubbench import __version__
 from dubbench.core.files import atomic_folder, write_json, write_text
+from dubbench.core.pages import policy
 from dubbench.core.progress import tracked
 from dubbench.errors import DubbenchError
 from dubbench.figures.shown import MethodVideos
@@ -149,7 +150,8 @@ def _clips(rows: Sequence[MethodVideos], count: int | None, seed: int) -> tuple[
         )
     if count is not None:
         if not 0 < count <= len(common):
-            raise DubbenchError(f"--clips {count} cannot be drawn from {len(common)}; give 2 to {len(common)}")
+            some = f"give 2 to {len(common)}" if len(common) > 1 else "a study needs two clips; give results with more"
+            raise DubbenchError(f"--clips {count} cannot be drawn from {len(common)}; {some}")
         drawn = np.random.default_rng(seed).choice(len(common), count, replace=False)
         chosen = [common[k] for k in sorted(drawn.tolist())]
         return chosen, [clip for clip in every if clip not in common]
@@ -163,4 +165,6 @@ def _name(secret: str, *parts: str) -> str:
 def _page(content: Mapping[str, Any]) -> str:
     """The template with the study in it; ``<`` is escaped so that no title can end the script."""
     template = (files("dubbench.study") / "page.html").read_text(encoding="utf-8")
-    return template.replace("@STUDY@", json.dumps(content).replace("<", "\\u003c"))
+    style, script = (template.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0] for tag in ("style", "script"))
+    page = template.replace("@POLICY@", policy(script, style))
+    return page.replace("@STUDY@", json.dumps(content).replace("<", "\\u003c"))

@@ -1,10 +1,12 @@
 """Videos of a study: playable in browsers, and silent about who made them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
 
-from dubbench.core.files import atomic
+from dubbench.core.files import atomic, no_room
 from dubbench.errors import DubbenchError
 from dubbench.media.audio import aligned_speech
 from dubbench.media.container import opened, video_stream
@@ -38,7 +40,7 @@ def bare_copy(source: Path, target: Path) -> bool:
             for frame in read_frames(source):
                 writer.write(frame)
         return True
-    with opened(source) as container, atomic(target) as temporary:
+    with opened(source) as container, atomic(target) as temporary, _blaming(target):
         picture, sound = video_stream(container), container.streams.audio[0]
         with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart", "fflags": "bitexact"}) as out:
             copies = {stream.index: out.add_stream_from_template(stream) for stream in (picture, sound)}
@@ -49,6 +51,17 @@ def bare_copy(source: Path, target: Path) -> bool:
                     packet.stream = copies[packet.stream.index]
                     out.mux(packet)
     return False
+
+
+@contextmanager
+def _blaming(target: Path) -> Iterator[None]:
+    """Tell a disk without room of the file that is written, not of the one that is read."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        if no_room(error):
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
 
 
 def _playable(source: Path) -> bool:

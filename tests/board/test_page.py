@@ -196,7 +196,7 @@ def test_foreign_videos_are_shown_where_a_browser_plays_them(tmp_path: Path) -> 
     (finished / "s1__c001.avi").write_bytes((finished / "s1__c000.mp4").read_bytes())
     methods = {"theirs": {"folder": str(finished)}}
     folder = results(tmp_path / "run", {"theirs": {"psnr": [30.0, 31.0]}}, methods=methods)
-    page, found = made(tmp_path, folder)
+    page, found = made(tmp_path, folder, words=("--video_root", str(finished)))
     assert found.all("video")[0]["src"].startswith("page_files/theirs-s1_c000-")
     assert "browsers do not play .avi with h264 yuv420p" in page.read_text()
 

@@ -12,6 +12,7 @@ from dubbench.datamodules.track import Track, TrackWriter
 from dubbench.errors import DubbenchError
 from dubbench.face import ffhq_quad
 from dubbench.media.video import VideoWriter, read_frames
+from tests import talking
 from tests.datamodules.conftest import FRAMES, SIZE
 
 
@@ -99,6 +100,7 @@ def test_speech_is_cut_by_frames(clip: PreparedClip) -> None:
 
 def test_odd_sizes_are_given_without_the_encoders_padding(tmp_path: Path, prepared: Path) -> None:
     shutil.copytree(prepared / "dora", tmp_path / "dora")
+    talking.unrecorded(tmp_path / "dora")
     text = (tmp_path / "dora" / "clip.json").read_text()
     (tmp_path / "dora" / "clip.json").write_text(text.replace(f'"size": {SIZE}', '"size": 63'))
     frame = np.full((63, 63, 3), 90, np.uint8)

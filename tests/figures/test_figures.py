@@ -201,7 +201,7 @@ def test_results_are_shown_ends_first_and_named_apart(tmp_path: Path) -> None:
     filmed.film(theirs / "s1__a.mp4", (9, 9, 9))
     one = filmed.results(tmp_path / "one", ["dinet", "copy_reference", "ground_truth"], ["s1/a"], {"other": theirs})
     two = filmed.results(tmp_path / "two", ["dinet", "ground_truth"], ["s1/a"])
-    rows = shown.shown([one, two])
+    rows = shown.shown([one, two], roots=[theirs])
     labels = [row.label for row in rows]
     assert labels == ["ground_truth", "copy_reference", "one/dinet", "other", "two/dinet"]
     assert rows[3].videos == {"s1/a": theirs / "s1__a.mp4"}

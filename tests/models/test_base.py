@@ -64,7 +64,8 @@ def test_files_that_are_no_checkpoints_are_told(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     with pytest.raises(DubbenchError, match="is not a checkpoint"):
         load_model(tmp_path / "other.ckpt")
-    torch.save({"dubbench": {"class_path": "os.path.join"}}, tmp_path / "evil.ckpt")
+    stamp = {"class_path": "os.path.join", "window": {}}
+    torch.save({"dubbench": stamp, "hyper_parameters": {}, "state_dict": {}}, tmp_path / "evil.ckpt")
     with pytest.raises(DubbenchError, match="no model of this version"):
         load_model(tmp_path / "evil.ckpt")
 

@@ -103,9 +103,10 @@ def test_ids_without_a_corpus_are_unique() -> None:
 def test_what_shows_videos_refuses(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     theirs = twins(tmp_path / "theirs")
     folder = filmed.results(tmp_path / "run", ["ground_truth"], ["s1/a", "s1/b"], {"theirs": theirs})
+    root = ["--video_root", str(theirs)]
     words = {
-        "strip": ["figure", "strip", str(folder), "--clip", "s1/a", "--out", str(tmp_path / "out.png")],
-        "study": ["study", "make", str(folder), "--out", str(tmp_path / "out")],
+        "strip": ["figure", "strip", str(folder), "--clip", "s1/a", "--out", str(tmp_path / "out.png"), *root],
+        "study": ["study", "make", str(folder), "--out", str(tmp_path / "out"), *root],
     }
     assert main(words[verb]) == 1
     assert f"{theirs}, s1/a: {REFUSAL}" in capsys.readouterr().err
@@ -124,7 +125,8 @@ def test_a_page_says_why_it_shows_none(tmp_path: Path) -> None:
     folder = board(tmp_path / "run", scores, methods={"theirs": {"folder": str(theirs)}})
     video(folder / "videos/ground_truth/s1/c000.mp4", 0.2)
     page = tmp_path / "page.html"
-    assert main(["leaderboard", str(folder), "--out", str(tmp_path / "w.csv"), "--html", str(page)]) == 0
+    words = ["--html", str(page), "--video_root", str(theirs)]
+    assert main(["leaderboard", str(folder), "--out", str(tmp_path / "w.csv"), *words]) == 0
     found = re.findall(r"several videos match this clip: [^\"<&]*; leave one", page.read_text())
     assert set(found) == {"several videos match this clip: s1/c000.mp4 and s1__c000.mp4; leave one"}
     copies = {re.sub(r"-[0-9a-f]{8}\.mp4", "", path.name) for path in (tmp_path / "page_files").iterdir()}

@@ -176,7 +176,7 @@ def test_foreign_videos_are_made_playable_and_nameless(tmp_path: Path, capsys: p
                 copy.mux(packet)
     tagged.with_name("y.mp4").replace(tagged)
     assert b"made by dinet" in tagged.read_bytes()
-    _, key = made(folder, tmp_path / "study")
+    _, key = made(folder, tmp_path / "study", "--video_root", str(theirs))
     told = capsys.readouterr().out
     assert "1 clips that not every method has are left out: s2/pwij" in told
     assert "2 videos were encoded again" in told
