@@ -21,7 +21,7 @@ from dubbench.media.container import Image
 from dubbench.media.video import IndexedVideo
 
 READ_AT_ONCE = 16
-MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "source", "source_sha256")
+MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "face", "source", "source_sha256")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class ClipInfo:
         faces: policy for several faces, ``one`` or ``largest``.
         smooth: standard deviation in frames of the smoothing of the alignment, 0 for none.
         versions: of what made the clip: ``dubbench``, ``mesh``, ``av``.
+        face: longer side of the face's box in source pixels, the median over the frames with a face; 0 where it was not
+            written down.
     """
 
     clip: str
@@ -59,6 +61,7 @@ class ClipInfo:
     faces: str
     smooth: float
     versions: dict[str, str]
+    face: float = 0.0
 
     @classmethod
     def read(cls, path: Path) -> "ClipInfo":

@@ -15,7 +15,7 @@ import soundfile
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from dubbench.datamodules.prepare.track import BoxedFace
+from dubbench.face.choice import BoxedFace
 from dubbench.errors import DubbenchError
 from dubbench.media.audio import write_sound
 from dubbench.media.container import Picture
