@@ -61,6 +61,6 @@ COMPUTE: dict[str, PixelMetric] = {
     "psnr": lambda pixels: psnr(pixels.pred, pixels.target),
     "psnr_mouth": lambda pixels: psnr(pixels.pred, pixels.target, pixels.mouth),
 }
-# The frames' errors are pooled: the value of a clip is that of all its pixels together, and finite unless all are equal.
+# Errors are pooled over frames: a clip's value is finite unless all its frames are equal.
 POOLED = ClipMean(lambda values: 10 ** (-values / 10), lambda mean: -10 * log10(mean) if mean else float("inf"))
 MEANS = {"psnr": POOLED, "psnr_mouth": POOLED}

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dubbench.commands import parse_faces
 from dubbench.core.config_names import class_of_model
 from dubbench.core.console import announce, command, ending, report, say
 from dubbench.core.devices import PRECISIONS, autocast_type, device
@@ -108,8 +109,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _face(text: str) -> "Box | None":
     """The box of ``--face``; None for the largest face."""
-    from dubbench.face.choice import parse_faces
-
     faces = parse_faces(text, "--face", ("largest",))
     return None if isinstance(faces, str) else faces
 

@@ -18,7 +18,6 @@ Box = tuple[float, float, float, float]
 Faces = str | Box
 """``one`` or ``largest``, or left, top, width and height in pixels of the face in the first frame with any."""
 
-POLICIES = ("one", "largest")
 NO_FACE_SHARE = 0.5
 TWO_FACES_SHARE = 0.1
 SAME_FACE_OVERLAP = 0.5
@@ -162,6 +161,11 @@ def _nearest(found: Sequence[Face], corners: NDArray[np.float32]) -> int:
     return max(range(len(found)), key=lambda number: overlap(found[number].corners, corners))
 
 
+def most_faces(faces: Faces) -> int:
+    """How many faces a detector looks for in a frame: a second one must be noticed, and one in a box be among them."""
+    return 2 if isinstance(faces, str) else BOXED_FACES
+
+
 def refuse_several(several: int, frames: int) -> None:
     """Raise `DubbenchError` if so many of a clip's frames show a second face that nobody knows whose clip it is."""
     if several > TWO_FACES_SHARE * frames:
@@ -171,30 +175,6 @@ def refuse_several(several: int, frames: int) -> None:
 def choice_of(faces: Faces) -> FaceChoice:
     """Begin a clip under a policy or with a box."""
     return FaceChoice(faces) if isinstance(faces, str) else BoxedFace(faces)
-
-
-def parse_faces(text: str, option: str, policies: Sequence[str] = POLICIES) -> Faces:
-    """Read what an option says of faces.
-
-    Args:
-        text: one of ``policies``, or a box as X,Y,W,H.
-        option: its name, for errors.
-        policies: that it takes.
-
-    Raises:
-        DubbenchError: if it is neither.
-    """
-    if text in policies:
-        return text
-    try:
-        left, top, width, height = (float(side) for side in text.split(","))
-    except ValueError as error:
-        raise DubbenchError(
-            f"{option} {text} is no box; give {', '.join(policies)} or X,Y,W,H in pixels"
-        ) from error
-    if not (np.isfinite([left, top, width, height]).all() and width > 0 and height > 0):
-        raise DubbenchError(f"{option} {text} is an empty box; give X,Y,W,H with a width and a height")
-    return left, top, width, height
 
 
 def box_words(box: NDArray[np.float32]) -> str:
