@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         ) from error
     without = f", {made.faceless} of them without the face and untouched" if made.faceless else ""
     length = f"{made.frames} frames ({made.frames / FPS:.1f} s)"
-    report(f"{options.out}: {length}{without}, a face of {made.face:.0f} px, dubbed in {made.seconds:.0f} s")
+    report(f"{options.out}: {length}{without}, dubbed in {made.seconds:.0f} s, a face of {made.face:.0f} px")
     pair = ["--pred", options.out, "--target", options.video, "--length", "prefix"]
     ending(
         output=str(options.out),

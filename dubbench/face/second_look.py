@@ -10,7 +10,7 @@ Mesh = NDArray[np.float32]
 Part = tuple[int, int, int]  # left, top, side in pixels
 
 # The detector sees its picture at 128 px, and faces from a tenth of that on up to two thirds.
-FINEST = 480
+FINEST = 440
 SHARED = 0.25
 AROUND = 3.0
 SMALLEST = 40.0
@@ -26,7 +26,7 @@ class SecondLook:
     MediaPipe's meshes hang on a detector for near faces: it misses what is lower than a twelfth of the frame's longer
     side (about 150 px in 1920), and what fills the frame to its edges. Parts of the frame are shown to the same
     detector: around the faces of the frames before, else from the frame with a black border around it, twice as wide,
-    through overlapping squares down to 480 px, in which faces of 60 px are found. A face that turns up is looked at
+    through overlapping squares down to 440 px, in which faces of 60 px are found. A face that turns up is looked at
     once more in a square of its own, which gives its mesh and confirms it.
 
     The whole frame is searched at most every second while faces are followed, for others, and every `PAUSE` frames
