@@ -83,4 +83,4 @@ def test_the_reference_is_the_first_frame_with_a_face(tmp_path: Path, capsys: py
     assert record(out)["first_frames"] == {"ann/late": 3}
     places = out / "videos" / "copy_reference" / "ann" / "late.mp4", tmp_path / "corpus" / "ann" / "late.mp4"
     copied, source = (list(read_frames(path))[3].astype(float) for path in places)
-    assert np.abs(copied - source)[64:].mean() < 3, "frame 3 has its own lower half, and no grey one"
+    assert np.abs(copied - source)[64:].mean() < 8, "frame 3 has its own lower half, and no grey one"

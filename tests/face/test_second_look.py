@@ -62,7 +62,7 @@ def test_where_the_first_look_finds_a_face_nothing_changes(monkeypatch: pytest.M
 
 
 def test_an_empty_frame_is_searched_now_and_then() -> None:
-    """Detections in a minute without a face: a search in every thirteenth frame, and none once the first look has one."""
+    """A search in every thirteenth frame without a face; near the last place alone where there was one just now."""
     looks: list[tuple[int, ...]] = []
 
     def find(part: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
