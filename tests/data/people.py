@@ -34,7 +34,7 @@ def picture(height: int, width: int, *people: Person) -> Image:
         scale = size / FACE
         photo = photo_of(portrait)
         if scale < 1:
-            photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            photo = np.asarray(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
             scale = 1.0
         side = photo.shape[0] / SIZE
         place = np.array([[scale, 0, x - scale * side * SIZE / 2], [0, scale, y - scale * side * SIZE * HEIGHT]])

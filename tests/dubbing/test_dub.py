@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from dubbench.cli import main
 from dubbench.core.files import sha256
 from dubbench.datamodules.clip import PreparedClip
+from dubbench.datamodules.demo.portraits import ASTRONAUT
 from dubbench.errors import DubbenchError
 from dubbench.media.audio import read_speech
 from tests import dubbed as making
 from tests.data.people import Person, film
-from tests.data.speakers import ASTRONAUT, MIRRORED
+from tests.data.speakers import MIRRORED
 from tests.data.videos import blank, portraits, write
 from tests.dubbed import Planes, checkpoint, dubbed, face_video, planes, run, tone, video
 from tests.models.conftest import small_expert

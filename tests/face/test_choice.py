@@ -2,11 +2,12 @@
 
 import pytest
 
+from dubbench.datamodules.demo.portraits import ASTRONAUT
 from dubbench.errors import DubbenchError
 from dubbench.face.choice import BoxedFace, FaceChoice
 from dubbench.face.landmarks import FaceMesh
 from tests.data.people import Image, Person, film, picture
-from tests.data.speakers import ASTRONAUT, BROAD, MIRRORED
+from tests.data.speakers import BROAD, MIRRORED
 
 HERS, OTHERS = Person(ASTRONAUT, 150, 130, 110), Person(MIRRORED, 150, 130, 110)
 BOX = (110.0, 80.0, 80.0, 100.0)

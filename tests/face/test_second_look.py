@@ -1,13 +1,19 @@
 """Faces from 60 px to those that fill the frame; frames with a face found at first are as they were."""
 
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dubbench.datamodules.demo.portraits import ASTRONAUT
 from dubbench.face.landmarks import Face, FaceMesh
 from dubbench.face.second_look import SecondLook
+from dubbench.media.video import read_frames
 from tests.data.people import Person, film, picture
-from tests.data.speakers import ASTRONAUT, BROAD, MIRRORED
+from tests.data.speakers import BROAD, MIRRORED
 
 
 def lies_at(mesh: NDArray[np.float32], person: Person) -> bool:
@@ -33,6 +39,18 @@ def test_a_face_of_any_size_is_found_in_one_place(height: int, width: int, perso
         found = mesh.detect(image)
     assert len(found) == 1
     assert lies_at(found[0], person)
+
+
+@pytest.mark.parametrize("api", ["solutions", "tasks"])
+def test_a_small_face_in_a_real_picture(
+    api: Literal["solutions", "tasks"], shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A head of 110 px in 1920 x 1080, which neither of mediapipe's APIs finds in the whole frame."""
+    monkeypatch.setenv("DUBBENCH_ASSETS", str(shared / "assets"))
+    with FaceMesh(api=api) as mesh:
+        for image in islice(read_frames(shared / "field" / "small_240.mp4"), 3):
+            (face,) = mesh.detect(image)
+            assert lies_at(face, Person(MIRRORED, 673, 546, 85))
 
 
 def test_small_faces_are_followed_and_both_are_seen() -> None:
