@@ -24,7 +24,7 @@ from dubbench.media.video import IndexedVideo
 READ_AT_ONCE = 16
 # What a clip holds beside its description.
 PARTS = ("video.mp4", "audio.wav", "track.npz")
-MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "source", "source_sha256")
+MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "face", "source", "source_sha256")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class ClipInfo:
         versions: of what made the clip: ``dubbench``, ``mesh``, ``av``.
         align: a name of `dubbench.face.alignment.ALIGNMENTS`; older clips, which do not say it, are FFHQ's.
         files: by name of `PARTS`, ``bytes`` and ``sha256``; empty for clips of versions that did not record them.
+        face: longer side of the face's box in source pixels, the median over the frames with a face; 0 where it was not
+            written down.
     """
 
     clip: str
@@ -66,6 +68,7 @@ class ClipInfo:
     versions: dict[str, str]
     align: str = "ffhq"
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    face: float = 0.0
 
     @classmethod
     def read(cls, path: Path) -> "ClipInfo":

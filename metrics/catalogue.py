@@ -27,7 +27,9 @@ A new metric is a file in this folder, or in a folder on ``dubbench.metrics.__pa
 
 ``COMPUTE`` has a function for each name, which takes and gives what `Definition.needs` says. ``NETWORKS`` says how
 networks are loaded, as `dubbench.metrics.networks.pretrained.Pretrained` by key; a network without is handed in.
-``GROUND_TRUTH`` may have functions of network and clips, see `dubbench.metrics.suite.code.MetricCode`.
+``MEANS`` says how frames' values become a clip's where that is not their mean, by name as
+`dubbench.metrics.common.frames.ClipMean`. ``GROUND_TRUTH`` may have functions of network and clips, see
+`dubbench.metrics.suite.code.MetricCode`.
 """
 
 import ast

@@ -1,24 +1,26 @@
 """Peak signal-to-noise ratio."""
 
+from math import log10
+
 import torch
 from torch import Tensor
 
 from dubbench.metrics.catalogue import Definition
-from dubbench.metrics.common.frames import PixelMetric
+from dubbench.metrics.common.frames import ClipMean, PixelMetric
 from dubbench.metrics.mse import mse
 
 DEFINITIONS = (
     Definition(
         name="psnr",
-        text="10 log10(255^2 / MSE) a frame",
+        text="10 log10(255^2 / MSE), of a clip by the mean MSE of its frames",
         unit="dB",
         better="higher",
-        version=1,
+        version=2,
         needs="pixels",
         order=10,
         title="PSNR",
         reference="scikit-image `peak_signal_noise_ratio`",
-        deviation="none; mean over frames, then clips, so equal frames give `inf`",
+        deviation="none a frame; over a clip the MSE is averaged, not its logarithm: `inf` if every frame is equal",
         reached="equal (1e-4 dB)",
     ),
     Definition(
@@ -26,7 +28,7 @@ DEFINITIONS = (
         text="PSNR inside the box of the ground truth's mouth landmarks, widened by 25 % a side",
         unit="dB",
         better="higher",
-        version=1,
+        version=2,
         needs="pixels",
         order=50,
         title="PSNR (mouth)",
@@ -46,7 +48,8 @@ def psnr(pred: Tensor, target: Tensor, boxes: Tensor | None = None) -> Tensor:
         boxes: [N, 4] integers x0, y0, x1, y1: only these pixels count.
 
     Returns:
-        [N] float64; ``inf`` for equal images, so the mean over frames is ``inf`` as soon as one frame is a copy.
+        [N] float64; ``inf`` for equal images. Of frames of a clip these are not averaged but by `MEANS`: one frame that
+        is a copy would make the mean infinite.
 
     Raises:
         DubbenchError: on other shapes, types or ranges.
@@ -58,3 +61,6 @@ COMPUTE: dict[str, PixelMetric] = {
     "psnr": lambda pixels: psnr(pixels.pred, pixels.target),
     "psnr_mouth": lambda pixels: psnr(pixels.pred, pixels.target, pixels.mouth),
 }
+# Errors are pooled over frames: a clip's value is finite unless all its frames are equal.
+POOLED = ClipMean(lambda values: 10 ** (-values / 10), lambda mean: -10 * log10(mean) if mean else float("inf"))
+MEANS = {"psnr": POOLED, "psnr_mouth": POOLED}

@@ -11,11 +11,12 @@ from pathlib import Path
 from dubbench.core.files import inside, no_room, sha256, write_json
 from dubbench.core.links import own
 from dubbench.datamodules.clip import PARTS, ClipInfo, fingerprints
-from dubbench.datamodules.prepare.track import FaceChoice, Mesh, aligned, filled
+from dubbench.datamodules.prepare.track import Mesh, aligned, filled
 from dubbench.datamodules.prepare.workers import Tell
 from dubbench.datamodules.sources import RawClip
 from dubbench.datamodules.track import TrackWriter
 from dubbench.errors import DubbenchError
+from dubbench.face.choice import FaceChoice
 from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.face.warp import warp
 from dubbench.media.audio import write_speech
@@ -197,6 +198,7 @@ def _make(job: PrepareJob, digest: str, folder: Path, tell: Tell) -> ClipInfo:
         align=options.align,
         smooth=options.smooth,
         versions=options.versions,
+        face=choice.size,
     )
 
 
@@ -250,7 +252,7 @@ def faces_of(
     """
     mesh.reset()
     for number, rgb in enumerate(islice(read_frames(path), limit), 1):
-        yield rgb, choice.choose(mesh.detect(rgb))
+        yield rgb, choice.choose(mesh.detect(rgb), rgb)
         if number % TELL_EVERY == 0:
             tell(TELL_EVERY)
 

@@ -21,6 +21,7 @@ INFORMED = {
     "lmd_floor": "lmd of the ground truth's own frames, encoded and detected again: what no method can be told below",
     "f_lmd_floor": "f_lmd of the ground truth's own frames, encoded and detected again",
     "sync_tracks": "face tracks that the sync network found",
+    "frames_compared": "frames a clip that were compared, of the clips of which that is not all",
     "sync_windows": "windows that the sync network compared",
     TIMING: "seconds a frame that dubbing took in dubbench eval, on that machine; dubbench speed measures it with care",
 }

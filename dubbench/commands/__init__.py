@@ -11,10 +11,12 @@ it declares ``CONSTRUCTORS``, the prefixes of such options, and finds the words 
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from dubbench.core.console import speaking
+from dubbench.errors import DubbenchError
 
 QUIET = "--quiet"
 
@@ -98,3 +100,27 @@ def _constructors(
         if "=" in option:
             option = ""
     return found
+
+
+def parse_faces(
+    text: str, option: str, policies: Sequence[str] = ("one", "largest")
+) -> str | tuple[float, float, float, float]:
+    """Read what an option says of faces, as `dubbench.face.choice.Faces`.
+
+    Args:
+        text: one of ``policies``, or a box as X,Y,W,H.
+        option: its name, for errors.
+        policies: that it takes.
+
+    Raises:
+        DubbenchError: if it is neither.
+    """
+    if text in policies:
+        return text
+    try:
+        left, top, width, height = (float(side) for side in text.split(","))
+    except ValueError as error:
+        raise DubbenchError(f"{option} {text} is no box; give {', '.join(policies)} or X,Y,W,H in pixels") from error
+    if not (all(isfinite(side) for side in (left, top, width, height)) and width > 0 and height > 0):
+        raise DubbenchError(f"{option} {text} is an empty box; give X,Y,W,H with a width and a height")
+    return left, top, width, height

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dubbench.commands import parse_faces
 from dubbench.core.config_names import class_of_model
 from dubbench.core.console import announce, command, ending, report, say
 from dubbench.core.devices import PRECISIONS, autocast_type, device
@@ -13,7 +14,7 @@ from dubbench.core.files import no_room
 from dubbench.errors import DubbenchError
 
 if TYPE_CHECKING:
-    from dubbench.dubbing.dub import Box
+    from dubbench.face.choice import Box
     from dubbench.models.base import DubbingModel
 
 MARK = "AI-generated lip movements"
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         ) from error
     without = f", {made.faceless} of them without the face and untouched" if made.faceless else ""
     length = f"{made.frames} frames ({made.frames / FPS:.1f} s)"
-    report(f"{options.out}: {length}{without}, dubbed in {made.seconds:.0f} s")
+    report(f"{options.out}: {length}{without}, dubbed in {made.seconds:.0f} s, a face of {made.face:.0f} px")
     pair = ["--pred", options.out, "--target", options.video, "--length", "prefix"]
     ending(
         output=str(options.out),
@@ -108,15 +109,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _face(text: str) -> "Box | None":
     """The box of ``--face``; None for the largest face."""
-    if text == "largest":
-        return None
-    try:
-        left, top, width, height = (float(side) for side in text.split(","))
-    except ValueError as error:
-        raise DubbenchError(f"--face {text} is no box; give largest or X,Y,W,H in pixels") from error
-    if not (width > 0 and height > 0):
-        raise DubbenchError(f"--face {text} is an empty box; give X,Y,W,H with a width and a height")
-    return left, top, width, height
+    faces = parse_faces(text, "--face", ("largest",))
+    return None if isinstance(faces, str) else faces
 
 
 def _check_name(name: str | None, model: "DubbingModel", path: Path) -> None:

@@ -1,12 +1,13 @@
 """``dubbench eval``: score a checkpoint of ours, or anybody's videos, under a named protocol."""
 
 import argparse
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dubbench.commands import add_json
+from dubbench.commands import add_json, parse_faces
 from dubbench.core.config_names import label, names
 from dubbench.core.console import announce, command, ending, print_json, quiet
 from dubbench.errors import DubbenchError
@@ -30,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--split", default="test", help="which split of the prepared clips (%(default)s)")
     add("--out", type=Path, default=Path("results"), metavar="DIR", help="folder of the results (%(default)s)")
     add("--source_root", type=Path, metavar="DIR", help="where the corpus lies, if it moved since `prepare`")
+    add(
+        "--faces",
+        default="largest",
+        metavar="WHICH",
+        help="largest: the face that `prepare` followed; one: clips that show another one too fail; or X,Y,W,H: clips "
+        "whose face is not in this box fail (%(default)s)",
+    )
     add("--sync_expert", type=Path, metavar="CKPT", help="checkpoint of a sync expert, for sync_similarity")
     add("--style_encoder", type=Path, metavar="CKPT", help="checkpoint of a style encoder, for style_sim")
     add("--limit", type=int, metavar="N", help="score only the first clips of the split")
@@ -54,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.model is not None and options.videos is not None and options.method is not None:
         raise DubbenchError("--method names one row, but --model and --videos make two; score them one after the other")
+    faces = parse_faces(options.faces, "--faces")
     what = options.method or options.model or options.videos
     announce(f"eval {what} on {label(options.words, '--dataset')} under {options.protocol}")
     from lightning import seed_everything
@@ -94,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
             device=str(where),
             networks=networks,
             tally=tally,
+            faces=faces,
         )
         for protocol in rules
     ]
@@ -118,7 +128,23 @@ def _end(options: argparse.Namespace, done: Sequence[Path], tally: Counter[str],
     theirs = ["--video_root", options.videos] if options.videos else []
     ending(
         output=[f"{folder}: summary.csv, clips.csv, run.json, videos" for folder in done],
-        look=[str(videos) for folder in done for row in rows if (videos := folder / "videos" / row).is_dir()],
+        look=[
+            *(str(videos) for folder in done for row in rows if (videos := folder / "videos" / row).is_dir()),
+            *(line for folder in done for line in _on_faces(folder)),
+        ],
         reused=f"{tally['kept']} of {tally.total()} results were scored before" if tally["kept"] else "",
         following=command(["leaderboard", options.out, "--html", page, "--out", page.with_suffix(".csv"), *theirs]),
     )
+
+
+def _on_faces(folder: Path) -> list[str]:
+    """Lines on clips whose reference is not frame 0, or that show more than one face."""
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    late = record["first_frames"]
+    several = {clip for row in record["methods"].values() for clip in row["more_faces"]}
+    lines = []
+    if late:
+        lines.append(f"{folder / 'run.json'}: {len(late)} clips begin without a face; their first frame is a later one")
+    if several:
+        lines.append(f"{folder / 'run.json'}: {len(several)} clips show more than one face; the prepared one is scored")
+    return lines

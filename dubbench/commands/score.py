@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
+from dubbench.commands import parse_faces
 from dubbench.core.console import announce, command, ending, print_json
 from dubbench.core.devices import device
 from dubbench.errors import DubbenchError
@@ -44,6 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=rules.length,
         help="equal: lengths may differ by one frame; prefix: the frames that both have count (%(default)s)",
     )
+    parser.add_argument(
+        "--faces",
+        default="largest",
+        metavar="WHICH",
+        help="whose face: largest at first, followed; one: clips with two fail; or X,Y,W,H: the face in this box of "
+        "the first frame with any, in pixels (%(default)s)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
     parser.add_argument(
         "--sync",
@@ -79,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
         raise DubbenchError("--audio goes with a single video; the videos of a folder bring their own sound")
     if options.frames_minimum < 2:
         raise DubbenchError(f"--frames_minimum is {options.frames_minimum}; FID takes at least 2 frames a side")
+    faces = parse_faces(options.faces, "--faces")
     announce(f"score {options.pred} against {options.target}")
     from rich.console import Console
 
@@ -104,9 +113,11 @@ def run(options: argparse.Namespace) -> int:
         metrics={name: DEFINITIONS[name].version for name in suite.metrics},
     )
     pairs = tracked(pairing.pairs, "scoring")
-    scores = score_pairs(pairs, suite, rules, speech=speech, source_root=options.source_root)
+    scores = score_pairs(pairs, suite, rules, speech=speech, source_root=options.source_root, faces=faces)
     scores.results += [ClipResult(PRED, clip, "", failure=refusal) for clip, refusal in pairing.refused.items()]
-    report = ScoreReport(pairing, scores.results, scores.pooled, suite=suite, rules=rules, backend=scores.backend)
+    report = ScoreReport(
+        pairing, scores.results, scores.pooled, suite=suite, rules=rules, backend=scores.backend, faces=faces
+    )
     if options.json == STANDARD_OUTPUT:
         print_json(report.document())
     else:

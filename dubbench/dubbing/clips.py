@@ -17,12 +17,13 @@ from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_pat
 from dubbench.datamodules.prepare.clip import faces_of, write_aligned
 from dubbench.datamodules.prepare.geometry import fit_frames
 from dubbench.datamodules.prepare.guess import record_guess, settled_guess
-from dubbench.datamodules.prepare.track import BoxedFace, FaceChoice
 from dubbench.datamodules.track import MEMBERS, Track, TrackWriter
 from dubbench.dubbing.work import WorkFolder
 from dubbench.errors import DubbenchError
+from dubbench.face.choice import Box, FaceChoice, choice_of
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face3d.model import LinearFaceModel
+from dubbench.media import FPS
 from dubbench.media.segments import reorder
 from dubbench.media.video import probe
 from dubbench.models.layers.overlap import overlapping
@@ -86,13 +87,14 @@ def followed(
     digest: str,
     mesh: FaceMesh,
     *,
-    box: tuple[float, float, float, float] | None,
+    box: Box | None,
     size: int,
     align: str,
     smooth: float,
     span: Span,
     work: WorkFolder,
     tell: Tell,
+    say: Callable[[str], None],
 ) -> PreparedClip:
     """The video as a prepared clip in the work folder, made unless it is there.
 
@@ -107,6 +109,7 @@ def followed(
         span: how much of it is needed.
         work: the folder.
         tell: gets the number of frames done since it was told last.
+        say: told in one sentence whom the result is about, where there is a choice.
 
     Raises:
         DubbenchError: if no frame shows a face, or none the one in the box.
@@ -116,7 +119,7 @@ def followed(
         return PreparedClip(work.folder, folder.name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    choice = FaceChoice("largest") if box is None else BoxedFace(box)
+    choice = choice_of(box or "largest")
 
     def judge() -> None:
         if not choice.detected:
@@ -131,6 +134,7 @@ def followed(
         smooth=smooth,
         judge=judge,
     )
+    _explain(choice, boxed=box is not None, say=say)
     about = probe(video)
     info = ClipInfo(
         clip=folder.name,
@@ -148,9 +152,24 @@ def followed(
         align=align,
         smooth=smooth,
         versions=versions(mesh.backend),
+        face=choice.size,
     )
     write_json(folder / "clip.json", info.as_dict())
     return PreparedClip(work.folder, folder.name)
+
+
+def _explain(choice: FaceChoice, *, boxed: bool, say: Callable[[str], None]) -> None:
+    """Tell where another face could have been meant, or took the place of the one that was."""
+    if choice.several and not boxed:
+        say(
+            f"{choice.several} of {choice.frames} frames show more than one face; the one that was largest at first is "
+            "dubbed, --face X,Y,W,H names another"
+        )
+    if choice.lost is not None:
+        say(
+            f"from frame {choice.lost} ({choice.lost / FPS:.1f} s) on another face is in the place of the chosen one, "
+            "and is left as it is"
+        )
 
 
 def with_geometry(clip: PreparedClip, face: LinearFaceModel, tell: Tell) -> None:

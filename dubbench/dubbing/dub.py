@@ -17,6 +17,7 @@ from dubbench.dubbing.render import SegmentWriter, drawn_text, mirrored
 from dubbench.dubbing.work import WorkFolder
 from dubbench.errors import DubbenchError
 from dubbench.face.alignment import SMOOTH_BY_DEFAULT
+from dubbench.face.choice import BOXED_FACES, Box
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media import FPS
 from dubbench.media.audio import write_sound, write_speech
@@ -27,8 +28,6 @@ from dubbench.models.base import DubbingModel, class_path
 from dubbench.results.record import versions
 
 SOUND = "sound.mka"
-FACES = 8  # that are looked for in a frame, so that the largest or the one in the box is among them
-Box = tuple[float, float, float, float]
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 Say = Callable[[str], None]
 
@@ -58,10 +57,11 @@ class DubOptions:
 
 @dataclass(frozen=True)
 class DubSummary:
-    """What came of it: frames, those among them without the face, and seconds that this run took."""
+    """What came of it: frames, those without the face, its size in pixels, and seconds that this run took."""
 
     frames: int
     faceless: int
+    face: float
     seconds: float
 
 
@@ -98,7 +98,7 @@ def dub(
     mark = None if options.mark is None else drawn_text(options.mark, layout.width, layout.height)
     side = model.aligned_size
     digests = {"video": sha256(video), "audio": sha256(audio), "checkpoint": sha256(checkpoint)}
-    with FaceMesh(max_faces=FACES) as mesh:
+    with FaceMesh(max_faces=BOXED_FACES) as mesh:
         identity: dict[str, Any] = {
             **digests,
             **{name: getattr(options, name) for name in ("face", "length", "crf", "mark")},
@@ -122,6 +122,7 @@ def dub(
                     span=span,
                     work=work,
                     tell=tell,
+                    say=say,
                 )
             if model.face_model is not None:
                 with progress("geometry", len(clip)) as tell:
@@ -148,7 +149,7 @@ def dub(
             faceless = int((~clip.detected()).sum())
             if not options.keep:
                 work.remove()
-    return DubSummary(len(order), faceless, perf_counter() - started)
+    return DubSummary(len(order), faceless, clip.info.face, perf_counter() - started)
 
 
 def _check(model: DubbingModel, checkpoint: Path, video: Path, audio: Path, *, out: Path, options: DubOptions) -> None:

@@ -153,7 +153,7 @@ def mirrored(video: Path, layout: Layout, order: Sequence[int], *, frames: int, 
 def references_of(model: DubbingModel, clip: PreparedClip) -> list[int]:
     """The frames that a method may look at: its native choice, and the first frame with a face, all with a face."""
     detected = clip.detected()
-    native = [number for number in native_references(model, clip.info) if detected[number]]
+    native = [number for number in native_references(model, clip) if detected[number]]
     return sorted({int(np.flatnonzero(detected)[0]), *native})
 
 

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from dubbench.core.files import sha256 as file_sha256
 from dubbench.core.weights import weights_sha256
 from dubbench.datamodules.batch import Window
-from dubbench.datamodules.clip import ClipInfo, PreparedClip
+from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.footage import Footage
+from dubbench.face.choice import Faces
 from dubbench.face.warp import paste
 from dubbench.media.container import Image
 from dubbench.protocols.protocol import Protocol as Rules
@@ -47,6 +48,7 @@ class ScoringJob:
         seed: draws a method's native references.
         prepared: the prepared clip that dubbers work on; None for videos that are only scored.
         driver: the prepared clip whose speech it is, where that is another one.
+        faces: whose face is scored where there are several, as `dubbench.face.choice` has it; the footage follows it.
     """
 
     footage: Footage
@@ -55,6 +57,7 @@ class ScoringJob:
     seed: int = 0
     prepared: PreparedClip | None = None
     driver: PreparedClip | None = None
+    faces: Faces = "largest"
 
     @property
     def clip(self) -> PreparedClip:
@@ -69,9 +72,11 @@ class CandidateFrames:
 
     Attributes:
         seconds: time spent on generation so far; None where no method generates.
+        beyond: frames after the clip's last one, as far as they were counted.
     """
 
     seconds: float | None = None
+    beyond: int = 0
 
     def frame(self, truth: Image, transform: NDArray[np.float64]) -> Image | None:
         """The next full frame.
@@ -192,30 +197,37 @@ class Dubbed(Candidate):
         return job.speech
 
     def references(self, job: ScoringJob) -> list[int]:
-        """Frame numbers that the protocol lets the dubber see."""
+        """Frame numbers that the protocol lets the dubber see, all of frames with a face."""
         # Without a window of its own, as copy_reference, a dubber's native reference is the first frame too.
         if job.rules.references == "first_frame" or getattr(self.dubber, "window", None) is None:
-            return [0]
-        return native_references(self.dubber, job.clip.info, job.seed)
+            return [first_with_face(job.clip)]
+        return native_references(self.dubber, job.clip, job.seed)
 
 
-def native_references(dubber: Dubber, info: ClipInfo, seed: int = 0) -> list[int]:
-    """Frame numbers of a clip that a method sees when it may choose as its paper does.
+def first_with_face(clip: PreparedClip) -> int:
+    """The first frame that shows the face: what a protocol calls a clip's first frame."""
+    return int(np.argmax(clip.detected()))
+
+
+def native_references(dubber: Dubber, clip: PreparedClip, seed: int = 0) -> list[int]:
+    """Frame numbers of a clip that a method sees when it may choose as its paper does, of frames with a face.
 
     Args:
         dubber: a method with a window.
-        info: of the clip.
+        clip: with a face in one frame at least.
         seed: of what is drawn at random.
     """
     window: Window = getattr(dubber, "window")  # noqa: B009  # the protocol asks for none
     # A method that chooses among a clip's frames itself, as PersonaTalk's Algorithm 1, natively sees all of them.
     if getattr(dubber, "chooses_references", False):
-        return list(range(info.frames))
+        return list(range(len(clip)))
+    shown: list[int] = np.flatnonzero(clip.detected()).tolist()
     if window.reference_rule == "first":
-        return list(range(min(window.references, info.frames)))
-    seeds = [seed, *sha256(info.clip.encode()).digest()]
-    drawn = np.random.default_rng(seeds).choice(info.frames, window.references, replace=info.frames < window.references)
-    return sorted(drawn.tolist())
+        return shown[: window.references]
+    seeds = [seed, *sha256(clip.info.clip.encode()).digest()]
+    count = len(shown)
+    drawn = np.random.default_rng(seeds).choice(count, window.references, replace=count < window.references)
+    return [shown[place] for place in sorted(drawn.tolist())]
 
 
 class _Pasted(CandidateFrames):

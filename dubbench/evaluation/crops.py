@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.face.alignment import ffhq_transform
 from dubbench.face.crops import nose_crop
+from dubbench.face.landmarks import Face
 
 ALIGNED = 256
 MOUTH = slice(48, 68)
@@ -121,34 +122,37 @@ def nose_box(points: NDArray[np.float64], size: int) -> tuple[NDArray[np.float64
     return box, np.clip(outer, 0, size).astype(np.int64)
 
 
-def nearest_face(faces: Sequence[NDArray[np.float32]], truth: NDArray[np.float64]) -> NDArray[np.float64] | None:
+def nearest_face(faces: Sequence[Face], truth: NDArray[np.float64]) -> Face | None:
     """Of the faces found in a frame, take the one nearest to the ground truth's.
 
     Args:
-        faces: [68, 2] landmarks in the frame's pixels each.
+        faces: in the frame's pixels.
         truth: [68, 2] landmarks of the ground truth in that frame's pixels.
 
     Returns:
-        [68, 2] landmarks in the frame's pixels, or None without a face.
+        One of them; None without a face, or where the nearest is so far away (a face's size, from middle to middle)
+        that it is somebody else's.
     """
-    points = [face.astype(np.float64) for face in faces]
-    centre = truth.mean(axis=0)
-    return min(points, key=lambda face: float(np.linalg.norm(face.mean(axis=0) - centre)), default=None)
+    centre, reach = truth.mean(axis=0), np.ptp(truth, axis=0).max()
+
+    def distance(face: Face) -> float:
+        return float(np.linalg.norm(face.points.astype(np.float64).mean(axis=0) - centre))
+
+    nearest = min(faces, key=distance, default=None)
+    return nearest if nearest is not None and distance(nearest) <= reach else None
 
 
-def aligned_faces(
-    points: Sequence[NDArray[np.float64] | None], geometry: Geometry
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def aligned_faces(own: Sequence[Face | None], geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Bring detected landmarks into the aligned frame of 256 pixels.
 
     Args:
-        points: for the first frames of ``geometry``, [68, 2] in source pixels, or None without a face.
+        own: for the first frames of ``geometry``, the face in source pixels, or None without one.
         geometry: of those frames.
 
     Returns:
         [n, 68, 2], zero where there is no face; and bool [n], whether prediction and ground truth both have one.
     """
-    count = len(points)
-    found = np.array([face is not None for face in points], bool) & geometry.detected[:count]
-    faces = np.stack([np.zeros((68, 2)) if face is None else face for face in points])
+    count = len(own)
+    found = np.array([face is not None for face in own], bool) & geometry.detected[:count]
+    faces = np.stack([np.zeros((68, 2)) if face is None else face.points.astype(np.float64) for face in own])
     return np.where(found[:, None, None], mapped(geometry.to_256[:count], faces), 0.0), found

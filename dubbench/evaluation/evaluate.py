@@ -24,12 +24,13 @@ from dubbench.core.tables import as_csv
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
-from dubbench.evaluation.candidates import Candidate, CopyReference, Dubbed, Dubber, ScoringJob
+from dubbench.evaluation.candidates import Candidate, CopyReference, Dubbed, Dubber, ScoringJob, first_with_face
 from dubbench.evaluation.crops import ALIGNED
 from dubbench.evaluation.finished_videos import Videos
-from dubbench.evaluation.footage import SourceFootage
+from dubbench.evaluation.footage import SourceFootage, check_followed
 from dubbench.evaluation.plan import Run, plan, refuse_other
 from dubbench.evaluation.score_clip import FEATURES, score_clip
+from dubbench.face.choice import Faces, most_faces
 from dubbench.face.landmarks import FaceMesh
 from dubbench.metrics.suite import Suite
 from dubbench.models.base import DubbingModel
@@ -66,6 +67,7 @@ def evaluate(
     device: str = "cpu",
     networks: Mapping[str, Any] | None = None,
     tally: Counter[str] | None = None,
+    faces: Faces = "largest",
 ) -> Path:
     """Score methods, finished videos, the ground truth and copy-the-reference, and write the results.
 
@@ -92,6 +94,8 @@ def evaluate(
         device: where metrics are computed.
         networks: of metrics, by the keys of `dubbench.metrics.suite.Suite`, instead of the pretrained files.
         tally: gets how many results of a row on a clip were ``scored`` now, and how many ``kept`` from before.
+        faces: whose face is scored, see `dubbench.face.choice`: the prepared clip's own, with ``one`` only where it is
+            alone, with a box only where it lies in that.
 
     Returns:
         ``out``.
@@ -126,11 +130,11 @@ def evaluate(
         own(out, name)
     sweep_abandoned(out)
     with ExitStack() as stack:
-        meshes = {row.name: stack.enter_context(FaceMesh()) for row in rows}
+        meshes = {row.name: stack.enter_context(FaceMesh(most_faces(faces))) for row in rows}
         backend = meshes[GROUND_TRUTH].backend
         tally = Counter() if tally is None else tally
         parts = {
-            clip: _clip(clip, run, rows=rows, meshes=meshes, out=out, tally=tally)
+            clip: _clip(clip, run, rows=rows, meshes=meshes, out=out, tally=tally, faces=faces)
             for clip in tracked(run.clips, "scoring")
         }
     _tell_of_old(run)
@@ -142,7 +146,7 @@ def evaluate(
     if run.driving:
         pairs = [(clip, run.driving[clip]) for clip in run.clips]
         write_text(own(out, "pairing.csv"), as_csv(("clip", "driving"), pairs))
-    record = _record(run, rows, results=results, pooled=pooled, backend=backend)
+    record = _record(run, rows, results=results, pooled=pooled, backend=backend, faces=faces)
     write_json(own(out, "run.json"), record | suite.ground_truth(lambda: _landmarks(run)))
     failures = [result for result in results if result.failure]
     if len(failures) == len(results):
@@ -180,11 +184,17 @@ def _candidates(
 
 
 def _clip(
-    name: str, run: Run, rows: Sequence[Candidate], meshes: Mapping[str, FaceMesh], out: Path, tally: Counter[str]
+    name: str,
+    run: Run,
+    rows: Sequence[Candidate],
+    meshes: Mapping[str, FaceMesh],
+    out: Path,
+    tally: Counter[str],
+    faces: Faces,
 ) -> dict[str, ClipResult]:
     """Results of all rows on one clip: kept ones where nothing changed, new ones otherwise."""
     try:
-        job, stamp = _job(name, run, meshes[GROUND_TRUTH].backend)
+        job, stamp = _job(name, run, meshes[GROUND_TRUTH].backend, faces)
     except DubbenchError as error:
         return {row.name: ClipResult(row.name, name, "", failure=str(error)) for row in rows}
     paths = {row.name: own(out, f"parts/{row.name}/{name}.json") for row in rows}
@@ -254,9 +264,10 @@ def _pooled(row: Candidate, results: Sequence[ClipResult], run: Run, out: Path) 
     return Pooled(*run.suite.pooled(pred, truth))
 
 
-def _job(name: str, run: Run, backend: str) -> tuple[ScoringJob, dict[str, Any]]:
+def _job(name: str, run: Run, backend: str, faces: Faces) -> tuple[ScoringJob, dict[str, Any]]:
     """The clip with what drives it, and all that results depend on beside the row."""
     clip = PreparedClip(run.root, name)
+    check_followed(clip, faces)
     footage = SourceFootage.find(clip, run.source_root)
     driver = PreparedClip(run.root, run.driving[name]) if run.driving else clip
     job = ScoringJob(
@@ -266,6 +277,7 @@ def _job(name: str, run: Run, backend: str) -> tuple[ScoringJob, dict[str, Any]]
         seed=run.seed,
         prepared=clip,
         driver=driver if run.driving else None,
+        faces=faces,
     )
     stamp = {
         "clip": _described(clip),
@@ -276,6 +288,7 @@ def _job(name: str, run: Run, backend: str) -> tuple[ScoringJob, dict[str, Any]]
         "suite": run.suite.describe(),
         "version": __version__,
         "landmarks": backend,
+        "faces": faces,
     }
     return job, stamp
 
@@ -297,7 +310,12 @@ def _fingerprint(stamp: Mapping[str, Any], row: Candidate, clip: str) -> str:
 
 
 def _record(
-    run: Run, rows: Sequence[Candidate], results: Sequence[ClipResult], pooled: Mapping[str, Pooled], backend: str
+    run: Run,
+    rows: Sequence[Candidate],
+    results: Sequence[ClipResult],
+    pooled: Mapping[str, Pooled],
+    backend: str,
+    faces: Faces,
 ) -> dict[str, Any]:
     """Contents of ``run.json``."""
     methods = {}
@@ -307,6 +325,7 @@ def _record(
             **row.describe(),
             "scored": sum(not result.failure for result in own),
             "failed": {result.clip: result.failure for result in own if result.failure},
+            "more_faces": {result.clip: result.several for result in own if result.several},
             "without_value": {result.clip: result.notes for result in own if result.notes},
             "pooled_without_value": pooled[row.name].notes if row.name in pooled else {},
         }
@@ -317,6 +336,8 @@ def _record(
         "clips": len(run.clips),
         "missing": run.missing,
         "clips_short": run.short,
+        "faces": faces,
+        "first_frames": {clip: frame for clip in run.clips if (frame := first_with_face(PreparedClip(run.root, clip)))},
         "seed": run.seed,
         "device": str(run.suite.device),
         "methods": methods,

@@ -89,7 +89,8 @@ class Video(CandidateFrames):
         """See `CandidateFrames`."""
         if self._job.rules.length == "prefix":
             return
-        self._given += sum(1 for _ in self._frames)
+        self.beyond = sum(1 for _ in self._frames)
+        self._given += self.beyond
         wanted = self._job.footage.frames
         if wanted is not None and abs(self._given - wanted) > LENGTH_SLACK:
             raise DubbenchError(

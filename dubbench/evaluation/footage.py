@@ -14,15 +14,18 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import landmark_cache
 from dubbench.evaluation.crops import ALIGNED, Geometry
-from dubbench.evaluation.landmark_cache import Detector, Face, Points
+from dubbench.evaluation.landmark_cache import Detector, Points
 from dubbench.face.alignment import ffhq_transform
+from dubbench.face.choice import FaceChoice, Faces, box_words, choice_of
+from dubbench.face.landmarks import Face
+from dubbench.face.second_look import overlap
 from dubbench.media.audio import aligned_speech
 from dubbench.media.container import Image
 from dubbench.media.video import probe, read_frames
 
 T = TypeVar("T")
-Faces = Sequence[Face] | None  # in a frame; None where nobody looked
-Chunk = tuple[list[Image], Geometry, list[Faces]]
+Seen = Sequence[Face] | None  # in a frame; None where nobody looked
+Chunk = tuple[list[Image], Geometry, list[Seen]]
 
 CHUNK = 16
 # From an aligned square (continuous, pixel j centred at j + 0.5) to pixel indices of the frame that it is.
@@ -37,6 +40,7 @@ class Footage(Protocol):
         width: of its frames in pixels.
         height: of its frames in pixels.
         frames: how many, None when only decoding tells.
+        face: size of the face in pixels, as `dubbench.datamodules.clip.ClipInfo.face`; 0 before the last frame.
         speech: float32 [S] in [-1, 1], 16 kHz mono, from the first frame on; None where there is no sound.
     """
 
@@ -51,6 +55,9 @@ class Footage(Protocol):
 
     @property
     def frames(self) -> int | None: ...  # noqa: D102
+
+    @property
+    def face(self) -> float: ...  # noqa: D102
 
     @property
     def speech(self) -> NDArray[np.float32] | None: ...  # noqa: D102
@@ -79,6 +86,7 @@ class SourceFootage:
         self.clip, self.source = clip, source
         self.name, self.frames = clip.info.clip, clip.info.frames
         self.width, self.height = clip.info.source_width, clip.info.source_height
+        self.face = clip.info.face
 
     @classmethod
     def find(cls, clip: PreparedClip, source_root: Path | str | None = None) -> "SourceFootage":
@@ -124,6 +132,7 @@ class PreparedFootage:
         self.clip = clip
         self.name, self.frames = clip.info.clip, clip.info.frames
         self.width = self.height = clip.info.size
+        self.face = clip.info.face
 
     @property
     def speech(self) -> NDArray[np.float32]:
@@ -150,26 +159,28 @@ class PreparedFootage:
 
 
 class RawFootage:
-    """Any video: the largest face of every frame, aligned by itself without smoothing.
+    """Any video: one face that is followed through it, aligned by itself without smoothing.
 
-    A frame without a face is looked at where the last one was; frames before the first face, where that one is.
+    A frame without that face is looked at where it was last; frames before the first face, where that one is.
     """
 
-    def __init__(self, path: Path, name: str, detector: Detector) -> None:
+    def __init__(self, path: Path, name: str, detector: Detector, faces: Faces = "largest") -> None:
         """Open a video.
 
         Args:
             path: of the file.
             name: clip id.
             detector: finds the faces that the landmark cache does not know.
+            faces: which one is followed, see `dubbench.face.choice`.
 
         Raises:
             MediaError: if it is no readable video.
         """
-        self.path, self.name, self._detector = path, name, detector
+        self.path, self.name, self._detector, self._policy = path, name, detector, faces
         info = probe(path)
         self.width, self.height, self._sounds = info.width, info.height, info.has_audio
         self.frames: int | None = None
+        self.face = 0.0
 
     @cached_property
     def speech(self) -> NDArray[np.float32] | None:
@@ -179,36 +190,55 @@ class RawFootage:
     def chunks(self, size: int, detector: Detector | None = None) -> Iterator[Chunk]:
         """See `Footage`; its own detector finds the faces, and ``frames`` is known afterwards.
 
-        Raises also if no frame shows a face.
+        Raises also if no frame shows a face, or the first with any not the one that was asked for.
         """
-        done = 0
-        for rows in _chunked(self._faces()):
-            images, points, faces = zip(*rows, strict=True)
+        done, choice = 0, choice_of(self._policy)
+        for rows in _chunked(self._faces(choice)):
+            images, points, faces, found = zip(*rows, strict=True)
             transforms = [ffhq_transform(face, ALIGNED) for face in points]
             done += len(images)
-            found = list(map(bool, faces))
             geometry = Geometry.of(transforms, ALIGNED, source_points=points, detected=found, size=size)
             yield list(images), geometry, list(faces)
-        self.frames = done
+        self.frames, self.face = done, choice.size
 
-    def _faces(self) -> Iterator[tuple[Image, Points, list[Face]]]:
+    def _faces(self, choice: FaceChoice) -> Iterator[tuple[Image, Points, list[Face], bool]]:
         last: Points | None = None
         leading = 0
         for image, faces in landmark_cache.followed(self.path, self._detector):
-            if faces:
+            chosen = choice.pick(faces, image)
+            if chosen is not None:
+                points = faces[chosen].points
                 if last is None:
                     # Decoded once more when their face has come: holding them back would take unbounded memory.
-                    yield from ((early, faces[0].points, []) for early in islice(read_frames(self.path), leading))
-                last = faces[0].points
+                    yield from ((early, points, [], False) for early in islice(read_frames(self.path), leading))
+                last = points
             if last is None:
                 leading += 1
             else:
-                yield image, last, faces
+                yield image, last, faces, chosen is not None
         if last is None:
             raise DubbenchError(f"{self.path} shows no face in any of its {leading} frames; give a video of a face")
 
 
-def _seen(images: Iterable[Image], video: Path, detector: Detector | None) -> Iterator[tuple[Image, Faces]]:
+def check_followed(clip: PreparedClip, faces: Faces) -> None:
+    """See that a prepared clip follows the face that is asked for.
+
+    Raises:
+        DubbenchError: if a box shows another place than that face's in the first frame with it.
+    """
+    if isinstance(faces, str):
+        return
+    first = int(np.argmax(clip.detected()))
+    face = Face.of(clip.mesh([first])[0])
+    left, top, width, height = faces
+    if overlap(face.corners, np.array([[left, top], [left + width, top + height]], np.float32)) == 0:
+        raise DubbenchError(
+            f"the prepared clip follows another face than the one in {','.join(f'{side:g}' for side in faces)}, that "
+            f"in {box_words(face.box)} of frame {first}; leave --faces out, or score the videos themselves"
+        )
+
+
+def _seen(images: Iterable[Image], video: Path, detector: Detector | None) -> Iterator[tuple[Image, Seen]]:
     """Frames of a video, with their faces if somebody shall find them."""
     return ((image, None) for image in images) if detector is None else landmark_cache.followed(video, detector, images)
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import av
 import numpy as np
@@ -15,34 +15,16 @@ from numpy.typing import NDArray
 
 from dubbench.core.files import atomic, sha256
 from dubbench.core.folders import cache_folder
-from dubbench.face.landmarks import points_68
+from dubbench.face.landmarks import Face
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 
-FORM = 2  # raised when what a file holds changes
+FORM = 3  # raised when what a file holds changes
 DIGEST = hashlib.sha256().digest_size
 POINTS = 68
 ROW = (POINTS + 2, 2)  # the landmarks, then the box's corners
 
 Points = NDArray[np.float32]
-
-
-class Face(NamedTuple):
-    """What is kept of a face, in the frame's pixels.
-
-    Attributes:
-        points: float32 [68, 2] landmarks.
-        box: float32 [4] x0, y0, x1, y1 around all points of the mesh.
-    """
-
-    points: Points
-    box: Points
-
-    @classmethod
-    def of(cls, mesh: Points) -> "Face":
-        """Take it from a mesh [478, 3]."""
-        plane = np.asarray(mesh[:, :2], np.float32)
-        return cls(points_68(plane), np.concatenate([plane.min(0), plane.max(0)]))
 
 
 class Detector(Protocol):

@@ -12,8 +12,9 @@ from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.evaluation.finished_videos import Video
-from dubbench.evaluation.footage import Footage, PreparedFootage, RawFootage, SourceFootage
+from dubbench.evaluation.footage import Footage, PreparedFootage, RawFootage, SourceFootage, check_followed
 from dubbench.evaluation.landmark_cache import Detector
+from dubbench.face.choice import Faces
 from dubbench.media.audio import aligned_speech
 from dubbench.media.video import probe
 from dubbench.results import videos
@@ -73,7 +74,7 @@ class Pair:
     pred: tuple[Side, str]
     target: tuple[Side, str]
 
-    def footage(self, detector: Detector, source_root: Path | None = None) -> Footage:
+    def footage(self, detector: Detector, source_root: Path | None = None, faces: Faces = "largest") -> Footage:
         """Open the ground truth.
 
         A prepared one is seen in its aligned squares if the prediction is prepared too, else in its source frames.
@@ -81,14 +82,16 @@ class Pair:
         Args:
             detector: finds the faces of videos that are not prepared.
             source_root: where the corpus of a prepared ground truth lies, if it moved.
+            faces: which face is followed, see `dubbench.face.choice`.
 
         Raises:
-            DubbenchError: if it cannot be read.
+            DubbenchError: if it cannot be read, or follows another face.
         """
         side, name = self.target
         if not side.prepared:
-            return RawFootage(side.root / name, self.name, detector)
+            return RawFootage(side.root / name, self.name, detector, faces)
         clip = PreparedClip(side.root, name)
+        check_followed(clip, faces)
         return PreparedFootage(clip) if self.pred[0].prepared else SourceFootage.find(clip, source_root)
 
 

@@ -14,9 +14,9 @@ from dubbench.core.links import own
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.evaluation.crops import Geometry, aligned_faces, nearest_face
-from dubbench.evaluation.footage import CHUNK, Faces
-from dubbench.evaluation.landmark_cache import Face
-from dubbench.face.landmarks import FaceMesh, points_68
+from dubbench.evaluation.footage import CHUNK, Seen
+from dubbench.face.choice import has_others, refuse_several
+from dubbench.face.landmarks import Face, FaceMesh
 from dubbench.face.opening import mouth_opening
 from dubbench.face.warp import warp
 from dubbench.media import MediaError
@@ -50,14 +50,14 @@ class CandidateScorer:
         self.video = own(videos, f"{candidate.name}/{name}.mp4") if videos and candidate.writes else None
         self._features = own(features, f"{candidate.name}/{name}{FEATURES}") if features else None
         self.failure = ""
-        self.frames = self.missed = 0
+        self.frames = self.missed = self.several = 0
         self._stack = ExitStack()
         self._candidate_frames = CandidateFrames()
         self._pass: ClipPass | None = None
         self._writer: VideoWriter | None = None
         self._crops: list[Image] = []
         self._faces: list[Image] = []
-        self._points: list[NDArray[np.float64] | None] = []
+        self._own: list[Face | None] = []
         self._opening: list[float | None] = []
 
     def __enter__(self) -> "CandidateScorer":
@@ -88,7 +88,7 @@ class CandidateScorer:
         footage = self.job.footage
         return VideoWriter(path, footage.width, footage.height, crf=self.job.rules.result_crf, speech=speech)
 
-    def step(self, truth: Image, geometry: Geometry, k: int, five: NDArray[np.float64] | None, known: Faces) -> None:
+    def step(self, truth: Image, geometry: Geometry, k: int, five: NDArray[np.float64] | None, known: Seen) -> None:
         """Take the candidate's next frame, the ``k``-th of ``geometry``.
 
         ``five`` points align its face; ``known`` are the faces in the ground truth's frame.
@@ -103,18 +103,25 @@ class CandidateScorer:
                 self._writer.write(image)
             if known is None or self.candidate.name != GROUND_TRUTH:
                 known = [Face.of(mesh) for mesh in self.mesh.detect(image)]
-            self._pass.look(image, [face.box.astype(np.float64) for face in known], geometry.to_256[k])
-            self._points.append(nearest_face([face.points for face in known], geometry.source_points[k]))
+            own = self._followed(known, geometry, k)
+            self.several += own is not None and has_others(known, own)
+            self._pass.look(image, [own.box.astype(np.float64)] if own else [], geometry.to_256[k])
+            self._own.append(own)
             self._crops.append(warp(image, geometry.crop[k], self.job.rules.size, self.job.rules.border))
             if five is not None:
                 self._faces.append(face_crop(image, five))
         except DubbenchError as error:
             self.fail(error)
 
+    def _followed(self, faces: Sequence[Face], geometry: Geometry, k: int) -> Face | None:
+        """Of a frame's faces, the one where the ground truth's is; none where a chosen one is not shown."""
+        chosen = not isinstance(self.job.faces, str)
+        return None if chosen and not geometry.detected[k] else nearest_face(faces, geometry.source_points[k])
+
     def flush(self, truth: Truth, geometry: Geometry) -> None:
         """Score the frames since the last flush beside the ground truth of the same chunk."""
         if self._crops and self._pass is not None and not self.failure:
-            points, found = aligned_faces(self._points, geometry)
+            points, found = aligned_faces(self._own, geometry)
             frames = Frames(
                 truth=truth.first(len(self._crops)),
                 crops=images(self._crops, self.suite.device),
@@ -129,7 +136,7 @@ class CandidateScorer:
             self.frames += len(self._crops)
             self.missed += int((~found).sum())
             self._opening += mouth_opening(points, geometry.points[: len(points)], found)
-        for kept in (self._crops, self._faces, self._points):
+        for kept in (self._crops, self._faces, self._own):
             kept.clear()
 
     def fail(self, error: DubbenchError) -> None:
@@ -145,6 +152,8 @@ class CandidateScorer:
         try:
             if error is None and not self.failure:
                 self._candidate_frames.finish()
+                if self.job.faces == "one":
+                    refuse_several(self.several, self.frames)
         except DubbenchError as wrong:
             self.fail(wrong)
         self._stack.__exit__(kind, error, trace)
@@ -161,12 +170,18 @@ class CandidateScorer:
         if self._candidate_frames.seconds is not None:
             values["seconds_per_frame"] = self._candidate_frames.seconds / self.frames
         values.update(self._floor())
+        shown = max(self.frames + self._candidate_frames.beyond, self.job.footage.frames or 0)
+        if self.frames < shown:
+            values["frames_compared"] = self.frames
         return ClipResult(
             method=self.candidate.name,
             clip=clip,
             fingerprint=fingerprint,
             frames=self.frames,
             missed=self.missed,
+            several=self.several,
+            shown=shown,
+            face=self.job.footage.face,
             values=values,
             notes=scores.notes,
             curves={OPENING: self._opening, **self._driver()},
@@ -193,7 +208,7 @@ class CandidateScorer:
             indices = range(start, min(start + CHUNK, info.frames))
             geometry = Geometry.of_clip(self.job.prepared, indices, self.job.rules.size)
             again = [
-                nearest_face([points_68(face) for face in self.mesh.detect(image[:height, :width])], truth)
+                nearest_face([Face.of(mesh) for mesh in self.mesh.detect(image[:height, :width])], truth)
                 for truth, image in zip(geometry.source_points, frames, strict=False)  # this order drops no frame
             ]
             points, found = aligned_faces(again, geometry)

@@ -13,6 +13,7 @@ from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, ScoringJob
 from dubbench.evaluation.pairs import PRED, Pair, Prediction
 from dubbench.evaluation.score_clip import FEATURES, score_clip
+from dubbench.face.choice import Faces, most_faces
 from dubbench.face.landmarks import FaceMesh
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.metrics.suite import Suite
@@ -42,6 +43,7 @@ def score_pairs(
     *,
     speech: NDArray[np.float32] | None = None,
     source_root: Path | None = None,
+    faces: Faces = "largest",
 ) -> PairScores:
     """Score pairs one after the other; one that fails has its reason and stops no other.
 
@@ -51,13 +53,16 @@ def score_pairs(
         rules: the choices.
         speech: float32 [S], 16 kHz, that the lips of a single video shall fit; None for each video's own.
         source_root: where a prepared corpus lies, if it moved.
+        faces: whose face is scored where there are several, see `dubbench.face.choice`.
     """
     with ExitStack() as stack:
         features = Path(stack.enter_context(TemporaryDirectory(prefix="dubbench-")))
-        meshes = {name: stack.enter_context(FaceMesh()) for name in (PRED, GROUND_TRUTH)}
+        meshes = {name: stack.enter_context(FaceMesh(most_faces(faces))) for name in (PRED, GROUND_TRUTH)}
         scores = PairScores(meshes[PRED].backend)
         for pair in pairs:
-            scores.results += _scored(pair, suite, meshes, rules, speech=speech, root=source_root, features=features)
+            scores.results += _scored(
+                pair, suite, meshes, rules, speech=speech, root=source_root, features=features, faces=faces
+            )
         scores.pooled = _pooled(scores.results, suite, features)
     return scores
 
@@ -71,6 +76,7 @@ def _scored(
     speech: NDArray[np.float32] | None,
     root: Path | None,
     features: Path,
+    faces: Faces,
 ) -> list[ClipResult]:
     """Results of a pair, and of its ground truth where that has values of its own.
 
@@ -82,7 +88,7 @@ def _scored(
     if any(suite.wants(need) for need in (*own, "pool")):
         candidates[Candidate()] = ""
     try:
-        job = ScoringJob(pair.footage(meshes[GROUND_TRUTH], root), speech, rules)
+        job = ScoringJob(pair.footage(meshes[GROUND_TRUTH], root, faces), speech, rules, faces=faces)
         pred, *truths = score_clip(job, candidates, suite, meshes, features=features)
         kept = [replace(truth, values=_of_need(truth.values, own)) for truth in truths]
         return [pred, *kept]

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dubbench.core.files import write_json
 from dubbench.evaluation.pairs import PRED, PairedSides
+from dubbench.face.choice import Faces
 from dubbench.metrics.suite import Suite
 from dubbench.protocols.protocol import Protocol
 from dubbench.results.numbers import ARROWS, number
@@ -34,6 +35,7 @@ class ScoreReport:
         suite: the metrics.
         rules: the choices.
         backend: of the landmarks.
+        faces: whose face was scored.
     """
 
     pairing: PairedSides
@@ -42,6 +44,7 @@ class ScoreReport:
     suite: Suite
     rules: Protocol
     backend: str
+    faces: Faces = "largest"
 
     @cached_property
     def rows(self) -> dict[tuple[str, str], Row]:
@@ -82,6 +85,10 @@ class ScoreReport:
             notes.append(f"{', '.join(metrics)}: {reason} ({_of(len(clips), len(own))})")
         for pool in self.pooled.values():
             notes += [f"{metric}: {reason}" for metric, reason in pool.notes.items()]
+        notes += _on_faces(own, self.faces)
+        for result in own:
+            if result.frames < result.shown:
+                notes.append(f"{result.clip}: {result.frames} of {result.shown} frames were compared")
         missed = sum(result.missed for result in own)
         if missed:
             frames = sum(result.frames for result in own)
@@ -109,7 +116,7 @@ class ScoreReport:
             values = {metric: _plain(value) for metric, value in result.values.items()}
             if result.method == PRED:
                 facts = asdict(result)
-                kept = {key: facts[key] for key in ("frames", "missed", "notes", "failure")}
+                kept = {key: facts[key] for key in ("frames", "shown", "missed", "several", "face", "notes", "failure")}
                 clips.setdefault(result.clip, {}).update(kept, values=values)
             else:
                 clips.setdefault(result.clip, {})[GROUND_TRUTH] = values
@@ -130,10 +137,23 @@ class ScoreReport:
             "choices": {
                 key: getattr(self.rules, key)
                 for key in ("crop", "size", "border", "length", "sync", "embedder", "pool_minimum")
-            },
+            }
+            | {"faces": self.faces},
             "device": str(self.suite.device),
             "versions": versions(self.backend),
         }
+
+
+def _on_faces(results: Sequence[ClipResult], faces: Faces) -> list[str]:
+    """A sentence on clips that show several people."""
+    clips = [result for result in results if result.several]
+    if not clips:
+        return []
+    frames = f"{sum(result.several for result in clips)} of {sum(result.frames for result in clips)} frames"
+    followed = "the one in the box is scored"
+    if isinstance(faces, str):
+        followed = "the one that is largest at first is scored; --faces X,Y,W,H names another, --faces one refuses such"
+    return [f"more than one face in {frames} ({_of(len(clips), len(results))}): {followed}"]
 
 
 def _grouped(reasons: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:

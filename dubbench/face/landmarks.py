@@ -6,13 +6,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.assets import store
 from dubbench.errors import DubbenchError
+from dubbench.face.second_look import SecondLook
 
 MESH_TO_68 = (
     *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw
@@ -42,12 +43,42 @@ def points_68(mesh: NDArray[Any]) -> NDArray[Any]:
     return mesh[..., list(MESH_TO_68), :2]
 
 
+class Face(NamedTuple):
+    """What following and scoring need of a face, in the frame's pixels.
+
+    Attributes:
+        points: float32 [68, 2] landmarks.
+        box: float32 [4] x0, y0, x1, y1 around all points of the mesh.
+    """
+
+    points: NDArray[np.float32]
+    box: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, mesh: NDArray[np.float32]) -> "Face":
+        """Take it from a mesh [478, 3]."""
+        plane = np.asarray(mesh[:, :2], np.float32)
+        return cls(points_68(plane), np.concatenate([plane.min(0), plane.max(0)]))
+
+    @property
+    def corners(self) -> NDArray[np.float32]:
+        """Of the box, [2, 2]."""
+        return self.box.reshape(2, 2)
+
+    @property
+    def size(self) -> float:
+        """The longer side of the box in pixels."""
+        return float(np.ptp(self.corners, axis=0).max())
+
+
 class FaceMesh:
     """Detects and tracks faces over the frames of one clip after the other.
 
     Speaks the solutions API of mediapipe up to 0.10.21, which carries its model, and the Tasks API of later releases,
     which needs the asset ``face_landmarker.task``. The two differ by about 1.5 % of the
-    eye distance, so ``backend`` belongs in the record of whatever is computed. Use as a context manager.
+    eye distance, so ``backend`` belongs in the record of whatever is computed. A frame in which it finds no face is
+    looked at a second time in parts, see `SecondLook`; frames with a face cost and give what they did without.
+    Use as a context manager.
 
     Args:
         max_faces: how many faces to look for; 2 tells a lone speaker from a pair.
@@ -67,16 +98,21 @@ class FaceMesh:
                     f"mediapipe {mediapipe.__version__} has no solutions API; install mediapipe==0.10.21 or use tasks"
                 )
             use_solutions = has_solutions and api != "tasks"
-            self._graph: _Solutions | _Tasks = _Solutions(max_faces) if use_solutions else _Tasks(max_faces)
+            graph: type[_Solutions | _Tasks] = _Solutions if use_solutions else _Tasks
+            self._graph = graph(max_faces)
+            self._parts = graph(max_faces, still=True)
             self.backend = f"mediapipe-{'solutions' if use_solutions else 'tasks'}-{mediapipe.__version__}"
         self.max_faces = max_faces
-        self._fresh = True
+        self._fresh, self._spoken = True, False
+        self._parts_fresh, self._parts_spoken = True, False
+        self._second = SecondLook(self._in_part, max_faces)
 
     def __enter__(self) -> "FaceMesh":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._graph.close()
+        self._parts.close()
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Faces of the next frame, uint8 [H, W, 3] RGB, of a clip at 25 fps.
@@ -84,24 +120,41 @@ class FaceMesh:
         Returns:
             float32 [478, 3] a face, largest first: x right and y down in pixels of the frame, z in the scale of x.
         """
-        scale = np.array([rgb.shape[1], rgb.shape[0], rgb.shape[1]], np.float32)
-        # Native threads speak up when the graph has started, so the start and the first frame share one quiet block.
-        with _quiet() if self._fresh else nullcontext():
+        # Native threads speak up when the graph has started, and again with its first face.
+        with nullcontext() if self._spoken else _quiet():
             if self._fresh:
                 self._graph.start()
-            found = self._graph.detect(np.ascontiguousarray(rgb))
-        self._fresh = False
-        faces = [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in found]
+            faces = _in_pixels(self._graph.detect(np.ascontiguousarray(rgb)), rgb)
+        self._fresh, self._spoken = False, self._spoken or bool(faces)
+        if faces:
+            self._second.follow(faces)
+        else:
+            faces = self._second.faces(rgb)
         return sorted(faces, key=lambda face: -float(np.prod(np.ptp(face[:, :2], axis=0))))
 
     def reset(self) -> None:
         """Forget the clip so far: call between clips, so that none depends on the one before."""
-        self._fresh = True
+        self._fresh, self._spoken = True, False
+        self._second.reset()
+
+    def _in_part(self, part: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Faces in a picture that stands alone."""
+        with nullcontext() if self._parts_spoken else _quiet():
+            if self._parts_fresh:
+                self._parts.start()
+            found = self._parts.detect(part)
+        self._parts_fresh, self._parts_spoken = False, self._parts_spoken or bool(found)
+        return _in_pixels(found, part)
+
+
+def _in_pixels(found: list[Any], rgb: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    scale = np.array([rgb.shape[1], rgb.shape[0], rgb.shape[1]], np.float32)
+    return [np.array([(p.x, p.y, p.z) for p in face], np.float32) * scale for face in found]
 
 
 class _Solutions:
-    def __init__(self, max_faces: int) -> None:
-        self._max_faces = max_faces
+    def __init__(self, max_faces: int, still: bool = False) -> None:
+        self._max_faces, self._still = max_faces, still
         self._mesh: Any = None
 
     def start(self) -> None:
@@ -109,7 +162,7 @@ class _Solutions:
 
         if self._mesh is None:
             self._mesh = solutions.face_mesh.FaceMesh(
-                static_image_mode=False, max_num_faces=self._max_faces, refine_landmarks=True
+                static_image_mode=self._still, max_num_faces=self._max_faces, refine_landmarks=True
             )
         else:
             self._mesh.reset()
@@ -124,12 +177,12 @@ class _Solutions:
 
 
 class _Tasks:
-    def __init__(self, max_faces: int) -> None:
+    def __init__(self, max_faces: int, still: bool = False) -> None:
         try:
             bundle = store.find(BUNDLE)
         except DubbenchError as error:
             raise DubbenchError(f"{error}, or install mediapipe==0.10.21, which carries its model") from error
-        self._model, self._max_faces = bundle.read_bytes(), max_faces
+        self._model, self._max_faces, self._still = bundle.read_bytes(), max_faces, still
         self._landmarker: Any = None
 
     def start(self) -> None:
@@ -138,7 +191,7 @@ class _Tasks:
 
         options = vision.FaceLandmarkerOptions(
             base_options=python.BaseOptions(model_asset_buffer=self._model),
-            running_mode=vision.RunningMode.VIDEO,
+            running_mode=vision.RunningMode.IMAGE if self._still else vision.RunningMode.VIDEO,
             num_faces=self._max_faces,
         )
         self.close()
@@ -149,6 +202,8 @@ class _Tasks:
         from mediapipe import Image, ImageFormat
 
         image = Image(image_format=ImageFormat.SRGB, data=rgb)
+        if self._still:
+            return list(self._landmarker.detect(image).face_landmarks)
         self._time += FRAME_MS
         return list(self._landmarker.detect_for_video(image, self._time).face_landmarks)
 

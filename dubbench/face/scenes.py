@@ -54,6 +54,11 @@ class Cuts:
         return starts
 
 
+def unlikeness(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> float:
+    """The score that `Cuts` gives the second of two pictures, uint8 [H, W, 3] RGB of one shape."""
+    return _difference(_working_hsv(left), _working_hsv(right))
+
+
 def _working_hsv(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     factor = max(1.0, max(height, width) / WORKING_SIZE)

@@ -93,7 +93,7 @@ def _landmarks(video: Path, clip: PreparedClip, mesh: FaceMesh) -> NDArray[np.fl
     """Landmarks [n, 68, 2] of the frames with a face, in the clip's aligned square at 256."""
     geometry = Geometry.of_clip(clip, range(len(clip)), ALIGNED)
     frames = zip(landmark_cache.followed(video, mesh), geometry.source_points, strict=False)
-    found = [nearest_face([face.points for face in faces], truth) for (_, faces), truth in frames]
+    found = [nearest_face(faces, truth) for (_, faces), truth in frames]
     points, seen = aligned_faces(found, geometry)
     return points[seen]
 

@@ -29,13 +29,15 @@ SUMMARY_COLUMNS = (
     "method", "dataset", "protocol", "metric", "value", "std", "ci_low", "ci_high", "count", "missed", "failed",
     "unit", "better", "protocol_hash", "split_hash",
 )  # fmt: skip
-# Measured beside the protocol's metrics; nothing is ranked or compared by them.
+# Measured beside the protocol's metrics; nothing is ranked or compared by them. How many frames were compared stands
+# with the clips of which that is not all.
 INFORMATIVE = {
     "lmd_floor": "px@256",
     "f_lmd_floor": "px@256",
     "sync_tracks": "1",
     "sync_windows": "1",
     TIME: "s",
+    "frames_compared": "frames",
 }
 
 
@@ -63,6 +65,9 @@ class ClipResult:
         clip: clip id.
         fingerprint: of everything the values depend on; empty where that is not known.
         frames: frames scored.
+        shown: frames of the clip or of the candidate's video, whichever has more; 0 where it was not written down.
+        several: frames that show another face beside the one that is scored.
+        face: longer side of that face's box in pixels, as `dubbench.datamodules.clip.ClipInfo.face`.
         missed: frames without a face in the prediction or the ground truth: they have no landmark metrics.
         values: mean over frames by metric; a metric without any frame is absent.
         failure: why the clip could not be scored, else empty; then there are no values.
@@ -81,6 +86,9 @@ class ClipResult:
     failure: str = ""
     notes: dict[str, str] = field(default_factory=dict)
     curves: dict[str, list[float | None]] = field(default_factory=dict)
+    shown: int = 0
+    several: int = 0
+    face: float = 0.0
 
     def write(self, path: Path) -> None:
         """Write atomically as JSON, with a digest of the rest; infinity is the text ``inf``."""

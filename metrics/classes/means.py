@@ -12,7 +12,7 @@ from dubbench.metrics.lmd import Region, lmd
 from dubbench.metrics.lpips import lpips
 from dubbench.metrics.ms_ssim import ms_ssim
 from dubbench.metrics.mse import mse
-from dubbench.metrics.psnr import psnr
+from dubbench.metrics.psnr import POOLED, psnr
 from dubbench.metrics.ssim import ssim
 from dubbench.metrics.style import WINDOW, StyleEncoder, style_similarity
 from dubbench.metrics.sync_similarity import Expert, sync_similarity
@@ -57,14 +57,18 @@ class SampleMean(Metric):
 
 
 class PSNR(SampleMean):
-    """Mean over samples of `psnr`, in dB (not the PSNR of the mean error)."""
+    """PSNR of the samples' mean error, in dB, as the suite has it of a clip's frames: finite unless all are equal."""
 
     higher_is_better = True
     unit: ClassVar[str] = "dB"
 
     def values(self, pred: Tensor, target: Tensor) -> Tensor:
-        """[N] one value a sample."""
-        return psnr(pred, target)
+        """[N] what is averaged: each sample's error."""
+        return POOLED.scale(psnr(pred, target))
+
+    def compute(self) -> Tensor:
+        """Of all samples so far, NaN before the first."""
+        return self.total.new_tensor(POOLED.back(float(super().compute())))
 
 
 class SSIM(SampleMean):

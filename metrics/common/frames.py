@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -121,3 +121,15 @@ PixelMetric = Callable[[Pixels], Tensor]
 LandmarkMetric = Callable[[Tensor, Tensor], Tensor]
 NetworkMetric = Callable[[Frames, Any], Tensor]
 """What ``COMPUTE`` holds under the needs ``pixels``, ``landmarks``, and ``crops`` or ``faces``."""
+
+
+class ClipMean(NamedTuple):
+    """How a clip's value follows from its frames' where it is not their plain mean.
+
+    Attributes:
+        scale: takes frames' values [N] to what is averaged over the clip.
+        back: takes the mean to the clip's value.
+    """
+
+    scale: Callable[[Tensor], Tensor]
+    back: Callable[[float], float]

@@ -28,7 +28,7 @@ class ClipScores:
     """What a clip got.
 
     Attributes:
-        values: by metric, the mean over frames or the clip's one value.
+        values: by metric, the mean over frames (as its ``MEANS`` has it) or the clip's one value.
         notes: by metric without a value, why.
         beside: what metrics measured besides, such as the number of face tracks.
     """
@@ -75,7 +75,8 @@ class ClipPass(AbstractContextManager["ClipPass"]):
     def add(self, frames: Frames) -> None:
         """Take the crops of some frames."""
         for name, values in frame_values(frames, self._metrics.values(), self._networks).items():
-            self._sums[name] += float(values.sum())
+            mean = self._metrics[name].mean
+            self._sums[name] += float((mean.scale(values) if mean else values).sum())
             self._counts[name] += len(values)
         for stream in self._streams.values():
             if isinstance(stream, ClipStream):
@@ -85,7 +86,7 @@ class ClipPass(AbstractContextManager["ClipPass"]):
 
     def finish(self) -> ClipScores:
         """End the clip and give its values."""
-        values = {name: self._sums[name] / count for name, count in self._counts.items() if count}
+        values = {name: self._mean(name) for name, count in self._counts.items() if count}
         notes = {name: NO_FACE for name in self._named("landmarks", "faces") if name not in values}
         ended = {compute: _ended(stream) for compute, stream in self._streams.items()}
         beside: dict[str, float] = {}
@@ -97,6 +98,11 @@ class ClipPass(AbstractContextManager["ClipPass"]):
                 values[name] = end[name]
                 beside |= {other: value for other, value in end.items() if other not in DEFINITIONS}
         return ClipScores(values, notes, beside)
+
+    def _mean(self, name: str) -> float:
+        """The clip's value of a metric with a value a frame."""
+        average, mean = self._sums[name] / self._counts[name], self._metrics[name].mean
+        return mean.back(average) if mean else average
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

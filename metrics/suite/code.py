@@ -7,6 +7,7 @@ from typing import Any
 
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS, Definition, module_of
+from dubbench.metrics.common.frames import ClipMean
 from dubbench.metrics.networks.pretrained import Pretrained
 
 
@@ -18,6 +19,7 @@ class MetricCode:
         definition: what it is.
         compute: its function, see `Definition.needs`.
         networks: how networks are loaded, by key.
+        mean: how frames' values become a clip's; None for their mean.
         ground_truth: takes the network and the ground truth's clips (speaker and landmarks [T, 68, 2] of each, aligned
             pixels at 256), gives what ``run.json`` says of them as the scale to read values by; None for no such thing.
     """
@@ -25,6 +27,7 @@ class MetricCode:
     definition: Definition
     compute: Callable[..., Any]
     networks: Mapping[str, Pretrained]
+    mean: ClipMean | None
     ground_truth: Callable[..., Any] | None
 
 
@@ -42,4 +45,10 @@ def metric_code(name: str) -> MetricCode:
             "its values"
         )
     ground_truth = getattr(module, "GROUND_TRUTH", {}).get(name)
-    return MetricCode(DEFINITIONS[name], compute[name], getattr(module, "NETWORKS", {}), ground_truth)
+    return MetricCode(
+        definition=DEFINITIONS[name],
+        compute=compute[name],
+        networks=getattr(module, "NETWORKS", {}),
+        mean=getattr(module, "MEANS", {}).get(name),
+        ground_truth=ground_truth,
+    )

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from dubbench.cli import main
 from dubbench.core.files import sha256
 from dubbench.datamodules.clip import PreparedClip
+from dubbench.datamodules.demo.portraits import ASTRONAUT
 from dubbench.errors import DubbenchError
 from dubbench.media.audio import read_speech
 from tests import dubbed as making
+from tests.data.people import Person, film
+from tests.data.speakers import MIRRORED
 from tests.data.videos import blank, portraits, write
 from tests.dubbed import Planes, checkpoint, dubbed, face_video, planes, run, tone, video
 from tests.models.conftest import small_expert
@@ -143,6 +146,25 @@ def test_one_face_of_two_by_its_box(inputs: Path, tmp_path: Path) -> None:
             differs = (old[0] != new[0]).any(0)
             assert differs[:192].any() == left
             assert differs[192:].any() == (not left)
+
+
+def test_the_chosen_face_ends_at_a_cut_to_another_person(inputs: Path, tmp_path: Path) -> None:
+    """Half of the frames show her, half somebody else at the same place: these are left as they are, and it is said."""
+    shots = [film(FRAMES // 2, 240, 280, Person(who, 140, 120, 110)) for who in (ASTRONAUT, MIRRORED)]
+    source, said = video(tmp_path / "cut.mp4", [image for shot in shots for image in shot]), list[str]()
+    made = dubbed(
+        tmp_path,
+        inputs / "radio.ckpt",
+        source,
+        inputs / "tone.wav",
+        face=(100.0, 70.0, 80.0, 100.0),
+        crf=0,
+        say=said.append,
+    )
+    assert made.faceless == FRAMES // 2
+    assert said == ["from frame 6 (0.2 s) on another face is in the place of the chosen one, and is left as it is"]
+    touched = [(old[0] != new[0]).any() for old, new in zip(planes(source), planes(tmp_path / "out.mp4"), strict=True)]
+    assert touched == [True] * 6 + [False] * 6
 
 
 def test_a_box_without_a_face_names_those_with_one(inputs: Path, tmp_path: Path) -> None:

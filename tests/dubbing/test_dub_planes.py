@@ -15,8 +15,8 @@ import soundfile
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from dubbench.datamodules.prepare.track import BoxedFace
 from dubbench.errors import DubbenchError
+from dubbench.face.choice import BoxedFace
 from dubbench.media.audio import write_sound
 from dubbench.media.container import Picture
 from dubbench.media.planes import Layout, as_frame, as_planes, layout_of, paint, read_planes

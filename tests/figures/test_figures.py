@@ -150,7 +150,7 @@ def test_the_overlay_is_brightest_at_the_peak_and_leaves_the_upper_half_grey() -
 
 @pytest.fixture(scope="module")
 def psnr_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rules = yaml.safe_load((CONFIGS / "protocol" / "first_frame.yaml").read_text()) | {"metrics": {"psnr": 1, "lmd": 1}}
+    rules = yaml.safe_load((CONFIGS / "protocol" / "first_frame.yaml").read_text()) | {"metrics": {"psnr": 2, "lmd": 1}}
     path = tmp_path_factory.mktemp("protocol") / "quick.yaml"
     path.write_text(yaml.safe_dump(rules, sort_keys=False))
     return path

@@ -103,7 +103,7 @@ def test_one_file_is_a_metric(
     assert scored["definitions"]["mae"]["text"] == "mean absolute error over pixels and channels"
 
     own = tmp_path / "own.yaml"
-    own.write_text(yaml.safe_dump({"base": "first_frame", "metrics": {"psnr": 1, "mae": 1}}))
+    own.write_text(yaml.safe_dump({"base": "first_frame", "metrics": {"psnr": 2, "mae": 1}}))
     assert main(["protocol", str(own)]) == 0
     assert "version 1: mean absolute error over pixels and channels" in capsys.readouterr().out
     out = tmp_path / "results"

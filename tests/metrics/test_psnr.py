@@ -1,10 +1,12 @@
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
-from dubbench.metrics import mse, psnr
+from dubbench.metrics import PSNR, Suite, mse, psnr
+from dubbench.metrics.common.frames import Frames, Truth
 from tests.metrics.conftest import Golden, Pair
 
 
@@ -44,3 +46,39 @@ def test_a_box_counts_alone(pair: Pair) -> None:
         cut = (slice(k, k + 1), slice(None), slice(y0, y1), slice(x0, x1))
         assert float(psnr(pred, target, boxes)[k]) == pytest.approx(float(psnr(pred[cut], target[cut])), abs=1e-9)
         assert float(mse(pred, target, boxes)[k]) == pytest.approx(float(mse(pred[cut], target[cut])), rel=1e-9)
+
+
+def clip_value(pred: torch.Tensor, target: torch.Tensor, mouth: torch.Tensor) -> dict[str, float]:
+    """What the suite says of a clip that comes in two unequal chunks."""
+    with Suite(["psnr", "psnr_mouth", "mse"]).clip(None) as clip:
+        for rows in (slice(0, 3), slice(3, len(pred))):
+            count = len(pred[rows])
+            points, seen = torch.zeros(count, 68, 2), torch.ones(count, dtype=torch.bool)
+            truth = Truth(crops=target[rows], mouth=mouth[rows], points=points, detected=seen)
+            clip.add(Frames(truth=truth, crops=pred[rows], points=points, found=seen))
+    return clip.finish().values
+
+
+def test_a_clip_has_the_psnr_of_its_mean_error_and_is_finite_with_frames_passed_through() -> None:
+    """Three of five frames are copies, the others 4 and 8 grey levels off, but in half of one mouth: (16 + 64) / 5."""
+    target = torch.full((5, 3, 24, 32), 100, dtype=torch.uint8)
+    mouth = torch.tensor([[8, 8, 16, 16]] * 5)
+    pred = target.clone()
+    pred[1] += 4
+    pred[4] += 8
+    pred[4, :, :, 8:12] -= 8
+    values = clip_value(pred, target, mouth)
+    whole, lips = (16 + 64 * 7 / 8) / 5, (16 + 64 / 2) / 5
+    assert values["mse"] == pytest.approx(whole)
+    assert values["psnr"] == pytest.approx(10 * np.log10(255**2 / whole))
+    assert values["psnr_mouth"] == pytest.approx(10 * np.log10(255**2 / lips))
+    metric = PSNR()
+    metric.update(pred[:2], target[:2])
+    metric.update(pred[2:], target[2:])
+    assert float(metric.compute()) == pytest.approx(values["psnr"])
+
+
+def test_a_clip_of_copies_alone_stays_infinite() -> None:
+    target = torch.full((4, 3, 24, 32), 100, dtype=torch.uint8)
+    values = clip_value(target, target, torch.tensor([[8, 8, 16, 16]] * 4))
+    assert values["psnr"] == values["psnr_mouth"] == float("inf")

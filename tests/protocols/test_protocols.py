@@ -46,7 +46,7 @@ def test_hash_follows_choices_and_not_names(tmp_path: Path) -> None:
     assert len(set(found.values())) == len(found)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(choices()))
     assert protocols.load(tmp_path / "mine.yaml").hash == first.hash
-    for change in ({"size": 224}, {"border": "reflect"}, {"result_crf": 19}, {"metrics": {"psnr": 1}}):
+    for change in ({"size": 224}, {"border": "reflect"}, {"result_crf": 19}, {"metrics": {"psnr": 2}}):
         assert replace(first, **change).hash != first.hash
 
 

@@ -66,7 +66,7 @@ def twins(folder: Path) -> Path:
 
 def test_eval_fails_the_clip(prepared: Path, tmp_path: Path) -> None:
     theirs, rules = tmp_path / "theirs", tmp_path / "psnr.yaml"
-    rules.write_text("base: first_frame\nmetrics: {psnr: 1}\n")
+    rules.write_text("base: first_frame\nmetrics: {psnr: 2}\n")
     for name in ("ann/one.mkv", "ann__one.mkv", "ann__two.mkv"):
         talking.write(theirs / name, list(talking.frames("ann/two" if "two" in name else "ann/one")))
     words = ["eval", "--videos", str(theirs), "--dataset", "folder", "--dataset.root", str(prepared)]

@@ -4,9 +4,11 @@ from weakref import ReferenceType, ref
 import numpy as np
 import pytest
 
-from dubbench.datamodules.prepare.track import FILL_AHEAD, FaceChoice, FilledFrame, Mesh, aligned, filled, overlap
+from dubbench.datamodules.prepare.track import FILL_AHEAD, FilledFrame, Mesh, aligned, filled
 from dubbench.errors import DubbenchError
 from dubbench.face import ffhq_transform, points_68
+from dubbench.face.choice import FaceChoice
+from dubbench.face.second_look import overlap
 from dubbench.media.container import Image
 
 
