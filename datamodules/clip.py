@@ -21,7 +21,7 @@ from dubbench.media.container import Image
 from dubbench.media.video import IndexedVideo
 
 READ_AT_ONCE = 16
-MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "source", "source_sha256")
+MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "source", "source_sha256", "remarks")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class ClipInfo:
         faces: policy for several faces, ``one`` or ``largest``.
         smooth: standard deviation in frames of the smoothing of the alignment, 0 for none.
         versions: of what made the clip: ``dubbench``, ``mesh``, ``av``.
+        remarks: sentences on what was wrong with the source's pictures and sound and could be made good.
     """
 
     clip: str
@@ -59,6 +60,7 @@ class ClipInfo:
     faces: str
     smooth: float
     versions: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "ClipInfo":
@@ -68,13 +70,14 @@ class ClipInfo:
             DubbenchError: if it is absent, damaged or of another version.
         """
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{**fields, "remarks": tuple(fields.get("remarks", ()))})
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise DubbenchError(f"{path} does not describe a prepared clip ({error}); run dubbench prepare") from error
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as ``clip.json`` holds them."""
-        return asdict(self)
+        """The fields as ``clip.json`` holds them, remarks only where there are some."""
+        return {name: value for name, value in asdict(self).items() if name != "remarks" or value}
 
 
 class PreparedClip:

@@ -23,6 +23,7 @@ from dubbench.dubbing.work import WorkFolder
 from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face3d.model import LinearFaceModel
+from dubbench.media.flaws import Flaws
 from dubbench.media.segments import reorder
 from dubbench.media.video import probe
 from dubbench.models.layers.overlap import overlapping
@@ -112,15 +113,14 @@ def followed(
         return PreparedClip(work.folder, folder.name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    choice = FaceChoice("largest") if box is None else BoxedFace(box)
+    choice, flaws = FaceChoice("largest") if box is None else BoxedFace(box), Flaws()
 
     def judge() -> None:
         if not choice.detected:
             raise DubbenchError(f"{video} shows no face in any of its {choice.frames} frames; give a video of a face")
 
-    frames = write_aligned(
-        video, faces_of(video, mesh, choice, tell, limit=span.limit), folder, size=size, smooth=0.0, judge=judge
-    )
+    faces = faces_of(video, mesh, choice, tell, limit=span.limit, flaws=flaws)
+    frames = write_aligned(video, faces, folder, size=size, smooth=0.0, judge=judge)
     about = probe(video)
     info = ClipInfo(
         clip=folder.name,
@@ -137,6 +137,7 @@ def followed(
         faces=choice.faces,
         smooth=0.0,
         versions=versions(mesh.backend),
+        remarks=tuple(flaws.sentences()),
     )
     write_json(folder / "clip.json", info.as_dict())
     return PreparedClip(work.folder, folder.name)

@@ -19,6 +19,7 @@ from dubbench.errors import DubbenchError
 from dubbench.evaluation.footage import Footage
 from dubbench.face.warp import paste
 from dubbench.media.container import Image
+from dubbench.media.flaws import Flaws
 from dubbench.protocols.protocol import Protocol as Rules
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH
 
@@ -69,9 +70,11 @@ class CandidateFrames:
 
     Attributes:
         seconds: time spent on generation so far; None where no method generates.
+        flaws: of the files that it reads; None where it reads none.
     """
 
     seconds: float | None = None
+    flaws: Flaws | None = None
 
     def frame(self, truth: Image, transform: NDArray[np.float64]) -> Image | None:
         """The next full frame.

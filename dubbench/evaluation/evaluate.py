@@ -267,6 +267,7 @@ def _record(
             "scored": sum(not result.failure for result in own),
             "failed": {result.clip: result.failure for result in own if result.failure},
             "without_value": {result.clip: result.notes for result in own if result.notes},
+            "remarks": {result.clip: result.remarks for result in own if result.remarks},
             "pooled_without_value": pooled[row.name].notes if row.name in pooled else {},
         }
     return {

@@ -18,6 +18,7 @@ from dubbench.evaluation.landmark_cache import Detector, Face, Points
 from dubbench.face.alignment import ffhq_transform
 from dubbench.media.audio import aligned_speech
 from dubbench.media.container import Image
+from dubbench.media.flaws import Flaws
 from dubbench.media.video import probe, read_frames
 
 T = TypeVar("T")
@@ -38,7 +39,11 @@ class Footage(Protocol):
         height: of its frames in pixels.
         frames: how many, None when only decoding tells.
         speech: float32 [S] in [-1, 1], 16 kHz mono, from the first frame on; None where there is no sound.
+        remarks: what was wrong with its files, after it was streamed.
     """
+
+    @property
+    def remarks(self) -> Sequence[str]: ...  # noqa: D102
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -95,6 +100,11 @@ class SourceFootage:
         return cls(clip, source)
 
     @property
+    def remarks(self) -> Sequence[str]:
+        """See `Footage`; as found when it was prepared."""
+        return self.clip.info.remarks
+
+    @property
     def speech(self) -> NDArray[np.float32]:
         """See `Footage`."""
         return self.clip.speech()
@@ -124,6 +134,11 @@ class PreparedFootage:
         self.clip = clip
         self.name, self.frames = clip.info.clip, clip.info.frames
         self.width = self.height = clip.info.size
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """See `Footage`; as found when it was prepared."""
+        return self.clip.info.remarks
 
     @property
     def speech(self) -> NDArray[np.float32]:
@@ -165,11 +180,17 @@ class RawFootage:
         info = probe(path)
         self.width, self.height, self._sounds = info.width, info.height, info.has_audio
         self.frames: int | None = None
+        self._flaws = Flaws()
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """See `Footage`."""
+        return self._flaws.sentences()
 
     @cached_property
     def speech(self) -> NDArray[np.float32] | None:
         """See `Footage`."""
-        return aligned_speech(self.path) if self._sounds else None
+        return aligned_speech(self.path, self._flaws) if self._sounds else None
 
     def chunks(self, size: int, detector: Detector | None = None) -> Iterator[Chunk]:
         """See `Footage`; its own detector finds the faces, and ``frames`` is known afterwards.

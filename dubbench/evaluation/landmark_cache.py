@@ -19,7 +19,7 @@ from dubbench.face.landmarks import points_68
 from dubbench.media.container import Image
 from dubbench.media.video import read_frames
 
-FORM = 2  # raised when what a file holds changes
+FORM = 3  # raised when what a file holds changes
 DIGEST = hashlib.sha256().digest_size
 POINTS = 68
 ROW = (POINTS + 2, 2)  # the landmarks, then the box's corners

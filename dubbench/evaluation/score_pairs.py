@@ -85,7 +85,8 @@ def _scored(
         job = ScoringJob(pair.footage(meshes[GROUND_TRUTH], root), speech, rules)
         pred, *truths = score_clip(job, candidates, suite, meshes, features=features)
         kept = [replace(truth, values=_of_need(truth.values, own)) for truth in truths]
-        return [pred, *kept]
+        remarks = [*pred.remarks, *(f"ground truth: {remark}" for remark in job.footage.remarks)]
+        return [replace(pred, remarks=remarks), *kept]
     except DubbenchError as error:
         return [ClipResult(each.name, pair.name, "", failure=str(error)) for each in candidates]
 

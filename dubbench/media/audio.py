@@ -35,7 +35,7 @@ def write_speech(
         flaws: takes what is damaged, jumps of the clock, and whether it is all silence.
 
     Raises:
-        MediaError: if there is no audio stream that can be decoded, too much of it is damaged, or the file is unreadable.
+        MediaError: if no audio stream can be decoded, too much of it is damaged, or the file is unreadable.
     """
     total = frames * SAMPLES_PER_FRAME
     start, flaws = Fraction(0) if apart else first_video_time(source), Flaws() if flaws is None else flaws

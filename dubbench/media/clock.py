@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 
 from dubbench.media import FPS, MediaError
 from dubbench.media.container import READING, UNGUESSED, address, has_pictures, opened, sound_streams, video_stream
-from dubbench.media.jumps import LONGEST_GAP, Run, Shift, on_one_clock
+from dubbench.media.jumps import ANEW, JUMP, LONGEST_GAP, Run, Shift, on_one_clock
 from dubbench.media.limits import ESTIMATED, check_length
 
 __all__ = ["LONGEST_GAP", "Clock", "clock_of"]
@@ -64,9 +64,9 @@ class Clock:
     def shown(self) -> Callable[["Packet[Any]", VideoFrame], Fraction | None]:
         """How to tell when a frame is shown, in seconds, from the first packet that was decoded and the frame.
 
-        It gives None where the file does not say. Decoders give frames in the order of presentation. Where packets carry
-        decode times only, a frame is shown at that of the packet that brought it out, less the decoder's delay: the
-        first frame at the first packet's time.
+        It gives None where the file does not say. Decoders give frames in the order of presentation. Where packets
+        carry decode times only, a frame is shown at that of the packet that brought it out, less the decoder's delay:
+        the first frame at the first packet's time.
         """
         if not self.decode_times:
             return lambda _, frame: seconds(frame.pts, frame)
@@ -127,6 +127,7 @@ def _runs(container: InputContainer, video: int | None, sound: int | None) -> tu
     found: dict[int, list[Run]] = {index: [] for index in (video, sound) if index is not None}
     counts = dict.fromkeys(found, 0)
     lengths = dict.fromkeys(found, Fraction(1, FPS))
+    sizes = dict.fromkeys(found, 0)
     guessed = dict.fromkeys(found, False)
     reached = Fraction(0)
     for packet in container.demux():
@@ -141,7 +142,11 @@ def _runs(container: InputContainer, video: int | None, sound: int | None) -> tu
             if guessed[index]:
                 runs[-1].end = max(runs[-1].end, min(time, runs[-1].end + LONGEST_PACKET))
             guessed[index] = not packet.duration
-            lengths[index] = seconds(packet.duration or None, packet) or lengths[index]
+            length = seconds(packet.duration or None, packet) or lengths[index]
+            # Where a clock jumps forwards, formats that store lengths stretch the packet before.
+            stretched = length * sizes[index] > 2 * lengths[index] * packet.size
+            if not (stretched and length > lengths[index] + (ANEW if index == video else JUMP)):
+                lengths[index], sizes[index] = length, packet.size
             if not runs or runs[-1].broken_by(time, pictures=index == video):
                 runs.append(Run(counts[index], time, time + lengths[index]))
             else:

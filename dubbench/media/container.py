@@ -34,15 +34,14 @@ EXACT = ACCURATE_RND | FULL_CHR_H_INT
 PROTOCOL = "file:"
 # Demuxers that read one file and nothing that it names: no playlists (hls, dash, concat, sdp), no patterns (image2).
 FORMATS = (
-    "3dostr aac ac3 aiff amr amrnb amrwb ape apng asf au av1 avi caf cavsvideo dirac dnxhd dts dtshd dv eac3 evc flac flv "
-    "gif gxf h261 h263 h264 hevc ivf ivr live_flv loas m4v matroska matroska,webm mjpeg mlp mov mov,mp4,m4a,3gp,3g2,mj2 mp3 "
-    "mpc mpc8 mpeg mpegts mpegvideo mxf nistsphere nsv nut nuv obu ogg oma rm roq smk sox spdif swf tak truehd tta vc1 "
-    "vc1test voc vvc w64 wav webm wsaud wtv wv yuv4mpegpipe"
-).split()
-NAMES = frozenset(name for form in FORMATS for name in form.split(","))
+    "3g2,3gp,3dostr,aac,ac3,aiff,amr,amrnb,amrwb,ape,apng,asf,au,av1,avi,caf,cavsvideo,dirac,dnxhd,dts,dtshd,dv,eac3,evc,"
+    "flac,flv,gif,gxf,h261,h263,h264,hevc,ivf,ivr,live_flv,loas,m4a,m4v,matroska,mj2,mjpeg,mlp,mov,mp3,mp4,mpc,mpc8,mpeg,"
+    "mpegts,mpegvideo,mxf,nistsphere,nsv,nut,nuv,obu,ogg,oma,rm,roq,smk,sox,spdif,swf,tak,truehd,tta,vc1,vc1test,voc,vvc,"
+    "w64,wav,webm,wsaud,wtv,wv,yuv4mpegpipe"
+)
 # Decoders are told of the limit too: what they find within may be larger than what the headers declare.
 DECODING = {"max_pixels": str(PIXELS)}
-READING = {"protocol_whitelist": "file", "format_whitelist": ",".join(sorted(NAMES)), **DECODING}
+READING = {"protocol_whitelist": "file", "format_whitelist": FORMATS, **DECODING}
 # Packets with the time stamps of the file alone, none that FFmpeg infers; its default flags bring them back.
 UNGUESSED = {"fflags": "nofillin"}
 # Encoders leave shares such as 1279:1280 where they scaled to whole pixels.
@@ -81,8 +80,8 @@ def opened(path: Path | str, options: Mapping[str, str] | None = None) -> Iterat
         options: of the demuxer, beside `READING`.
 
     Raises:
-        MediaError: if the file is absent, empty, no media file, declares what is beyond reason, or breaks off while it is
-            read.
+        MediaError: if the file is absent, empty, no media file, declares what is beyond reason, or breaks off while
+            it is read.
     """
     path = Path(path)
     if not path.is_file():
@@ -188,8 +187,8 @@ def pixel_aspect(stream: VideoStream) -> Fraction:
         return Fraction(1)
     if not 1 / ASPECT <= aspect <= ASPECT:
         raise MediaError(
-            f"{name_of(stream.container)} has pixels of {aspect.numerator}:{aspect.denominator}; at most {ASPECT}:1 are "
-            "taken, correct its aspect ratio"
+            f"{name_of(stream.container)} has pixels of {aspect.numerator}:{aspect.denominator}; at most {ASPECT}:1 "
+            "are taken, correct its aspect ratio"
         )
     return aspect
 
@@ -215,7 +214,7 @@ class Picture:
 
         Args:
             frame: as decoded; its colour tags are followed, BT.601 where there are none.
-            width: to scale to, before turning upright, or None for the frame's own, stretched where its pixels are wide.
+            width: to scale to, before turning upright, or None for the frame's own, stretched where pixels are wide.
             height: as width, where its pixels are tall.
 
         Returns:

@@ -44,7 +44,9 @@ class Flaws:
         """What there is to tell of the file, nothing where all was well."""
         told = []
         if self.damaged:
-            told.append(f"{self.damaged} of {self.frames} frames are damaged (concealed, repeated or predicted from such)")
+            told.append(
+                f"{self.damaged} of {self.frames} frames are damaged (concealed, repeated or predicted from such)"
+            )
         if self.spoilt:
             told.append(
                 f"{self.spoilt} of {self.packets} packets of sound are damaged, {float(self.silence):.3f} s of silence "
@@ -58,9 +60,12 @@ class Flaws:
         Raises:
             MediaError: if more is.
         """
-        for what, bad, total in (("frames", self.damaged, self.frames), ("packets of sound", self.spoilt, self.packets)):
+        for what, bad, total in (
+            ("frames", self.damaged, self.frames),
+            ("packets of sound", self.spoilt, self.packets),
+        ):
             if bad > max(DAMAGED_SHARE * total, 1):
                 raise MediaError(
-                    f"{name} is damaged in {bad} of {total} {what}, more than {float(DAMAGED_SHARE):.0%}; fetch it again "
-                    "or re-encode it"
+                    f"{name} is damaged in {bad} of {total} {what}, more than {float(DAMAGED_SHARE):.0%}; fetch it "
+                    "again or re-encode it"
                 )

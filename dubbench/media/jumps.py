@@ -53,14 +53,14 @@ def on_one_clock(
     """Bring the runs of pictures and sound onto one clock.
 
     Where both begin anew together, recordings were joined: the next follows when both streams of the one before have
-    ended, its pictures and sound as far apart as they were. Pictures that jump back alone go on without a gap. Sound that
-    jumps alone may have lost a part, then silence keeps the rest in its place, or its clock is wrong, then it goes on
-    without a gap: of the two, the one with which it ends nearer to the pictures.
+    ended, its pictures and sound as far apart as they were. Pictures that jump back alone go on without a gap. Sound
+    that jumps alone may have lost a part, then silence keeps the rest in its place, or its clock is wrong, then it goes
+    on without a gap: of the two, the one with which it ends nearer to the pictures.
 
     Args:
         pictures: runs; none where there are no pictures.
         sound: runs; none where there is no sound.
-        anew: whether pictures alone that jump far forwards have another clock, as in MPEG's streams, rather than a pause.
+        anew: whether pictures alone that jump far forwards have another clock, as MPEG's streams, rather than a pause.
 
     Returns:
         Shifts of pictures and of sound, and what there is to tell.
@@ -82,7 +82,8 @@ def on_one_clock(
         told += [*_told(image, "the clock of its pictures"), *_told(voice, "the clock of its sound")]
     if len(joints) > 1:
         told.insert(
-            0, f"pictures and sound begin anew {_times(len(joints) - 1)}, as in joined recordings; they follow one another"
+            0,
+            f"pictures and sound begin anew {_times(len(joints) - 1)}, as in joined recordings; none is dropped",
         )
     return (_changes(pictures, seen), _changes(sound, heard)), told
 

@@ -64,4 +64,3 @@ def check_picture(width: int, height: int, name: str) -> None:
             f"{name} has pictures of {width} x {height}; sides below {SIDE} and at most {PIXELS} pixels (8192 x 4320) "
             "are taken, scale it down"
         )
-

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,14 +119,24 @@ class _Decoder:
         self._lost = self._begun = False
 
     def frames(self) -> Iterator[tuple[VideoFrame, Fraction | None]]:
-        """Frames with the times of the file."""
+        """Frames with the times of the file.
+
+        Writers of AVI that had to shift a file leave empty chunks behind its first frame: it begins before the second.
+        """
+        coming = self._decoded()
+        if self._clock.decode_times:
+            begun = list(islice(coming, 2))
+            if len(begun) == 2 and begun[0][1] is not None and begun[1][1] is not None:
+                begun[0] = begun[0][0], max(begun[0][1], begun[1][1] - period(self._stream))
+            yield from begun
+        yield from coming
+
+    def _decoded(self) -> Iterator[tuple[VideoFrame, Fraction | None]]:
         first: Packet[Any] | None = None
         time_of = self._clock.shown()
         for packet in self._clock.packets(self._container, self._stream.index):
             if packet.size and first is None:
                 first = packet
-            if self.incomplete and packet.size:
-                self._break(packet)
             self.incomplete = packet.is_corrupt if packet.size else self.incomplete
             try:
                 frames = self._stream.decode(packet)

@@ -74,6 +74,7 @@ def placed(
             `dubbench.media.flaws.DAMAGED_SHARE`, or the file is unreadable.
     """
     flaws = Flaws() if flaws is None else flaws
+    flaws.tell(clock_of(path).told)
     reached, loud = 0, False
     try:
         for position, samples in sound_of(path, form, flaws):
@@ -85,7 +86,7 @@ def placed(
             loud = loud or bool(part.any())
             yield gap, part
     finally:
-        flaws.tell([*([] if loud else [SILENT]), *clock_of(path).told])
+        flaws.tell([] if loud else [SILENT])
 
 
 def sound_of(
@@ -157,9 +158,7 @@ def _frames(path: Path | str, container: InputContainer, flaws: Flaws) -> Iterat
     yield None
 
 
-def _silent(
-    missing: "list[Packet[Any]]", like: AudioFrame | None, gap: Fraction | None
-) -> Iterator[AudioFrame]:
+def _silent(missing: "list[Packet[Any]]", like: AudioFrame | None, gap: Fraction | None) -> Iterator[AudioFrame]:
     """Zeros for packets of which nothing came, as far as the time stamps leave room for them."""
     if like is None:
         return
@@ -190,9 +189,7 @@ def _resampler(form: Form) -> AudioResampler:
     return AudioResampler(format="s16", layout=form.layout, rate=form.rate)
 
 
-def _converted(
-    resampler: AudioResampler, frame: AudioFrame | None, path: Path | str
-) -> Iterator[NDArray[np.int16]]:
+def _converted(resampler: AudioResampler, frame: AudioFrame | None, path: Path | str) -> Iterator[NDArray[np.int16]]:
     """Feed one frame, or the end, to the resampler; int16 [S, channels] come out."""
     if frame is not None:
         frame.pts = None
@@ -203,5 +200,3 @@ def _converted(
         raise MediaError(f"{path} has {layout} that cannot be mixed down; give mono, stereo or 5.1") from error
     for piece in pieces:
         yield np.asarray(piece.to_ndarray(), np.int16).reshape(piece.samples, -1)
-
-

@@ -103,6 +103,7 @@ def _resampled(
     path: Path | str, container: InputContainer, stream: VideoStream, *, fps: int, flaws: Flaws | None
 ) -> Iterator[VideoFrame]:
     flaws = Flaws() if flaws is None else flaws
+    flaws.tell(clock_of(path).told)
     half = period(stream) / 2
     timed = shown(path, container, stream)
     held = next(timed)
@@ -119,7 +120,6 @@ def _resampled(
         flaws.count(damaged=held.damaged)
         yield held.frame
         k += 1
-    flaws.tell(clock_of(path).told)
     flaws.judge(str(path))
 
 
@@ -165,7 +165,9 @@ class IndexedVideo:
         """
         wanted = np.asarray(indices, np.int64).reshape(-1)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
-            raise MediaError(f"{name_of(self._container)} has frames 0 to {len(self) - 1}, asked were {wanted.tolist()}")
+            raise MediaError(
+                f"{name_of(self._container)} has frames 0 to {len(self) - 1}, asked were {wanted.tolist()}"
+            )
         width, height = self.size if size is None else (size, size)
         frames = np.empty((len(wanted), height, width, 3), np.uint8)
         for index in np.unique(wanted):
