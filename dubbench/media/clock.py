@@ -146,7 +146,7 @@ def _runs(container: InputContainer, video: int | None, sound: int | None) -> tu
             # Where a clock jumps forwards, formats that store lengths stretch the packet before.
             stretched = length * sizes[index] > 2 * lengths[index] * packet.size
             if not (stretched and length > lengths[index] + (ANEW if index == video else JUMP)):
-                lengths[index], sizes[index] = length, packet.size
+                lengths[index], sizes[index] = length, packet.size if packet.duration else 0
             if not runs or runs[-1].broken_by(time, pictures=index == video):
                 runs.append(Run(counts[index], time, time + lengths[index]))
             else:

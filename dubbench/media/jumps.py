@@ -132,7 +132,7 @@ def _told(layout: Layout, clock: str) -> Iterator[str]:
         jumps = ", ".join(f"{float(was):+.2f}" for was in closed[:3]) + (", ..." if len(closed) > 3 else "")
         yield f"{clock} jumps {_times(len(closed))} ({jumps} s); nothing is dropped"
     if silent:
-        yield f"{clock} leaves {_times(len(silent))} a gap, {float(sum(silent)):.2f} s together"
+        yield f"{clock} pauses {_times(len(silent))}; {float(sum(silent)):.2f} s of silence stand there"
     if dropped:
         yield f"{clock} goes back {_times(len(dropped))}; {-float(sum(dropped)):.2f} s that came twice are dropped"
 

@@ -106,7 +106,8 @@ def shown(path: Path | str, container: InputContainer, stream: VideoStream) -> I
     if frame.is_corrupt:
         raise MediaError(f"{path} is truncated, its last picture is incomplete; fetch it again")
     if not clock.shifts:
-        _check_length(container, stream, last - first + length(frame, nominal), clock.reached)
+        began = first if decoder.began is None else min(first, decoder.began)
+        _check_length(container, stream, last - began + length(frame, nominal), clock.reached)
 
 
 class _Decoder:
@@ -115,6 +116,7 @@ class _Decoder:
     def __init__(self, container: InputContainer, stream: VideoStream, clock: Clock) -> None:
         self._container, self._stream, self._clock = container, stream, clock
         self.incomplete = False
+        self.began: Fraction | None = None  # time of the first packet, which need not decode
         self._broken: Fraction | None = None  # time from which on frames are damaged
         self._lost = self._begun = False
 
@@ -136,7 +138,9 @@ class _Decoder:
         time_of = self._clock.shown()
         for packet in self._clock.packets(self._container, self._stream.index):
             if packet.size and first is None:
-                first = packet
+                first, self.began = packet, seconds(packet.dts if packet.pts is None else packet.pts, packet)
+            if self.incomplete and packet.size and not self._clock.shifts:  # where recordings meet, packets look broken
+                self._break(packet)
             self.incomplete = packet.is_corrupt if packet.size else self.incomplete
             try:
                 frames = self._stream.decode(packet)

@@ -18,7 +18,7 @@ from dubbench.media import SAMPLE_RATE, MediaError
 from dubbench.media.clock import clock_of, seconds
 from dubbench.media.container import opened, sound_streams
 from dubbench.media.flaws import Flaws
-from dubbench.media.jumps import JUMP
+from dubbench.media.jumps import JUMP, LONGEST_GAP
 
 
 class Form(NamedTuple):
@@ -141,9 +141,7 @@ def _frames(path: Path | str, container: InputContainer, flaws: Flaws) -> Iterat
         flaws.packets += bool(packet.size)
         for frame in frames:
             time = seconds(frame.pts, frame)
-            for silent in _silent(missing, last, None if time is None or expected is None else time - expected):
-                _count(flaws, silent)
-                yield silent
+            yield from _silent(missing, last, None if time is None or expected is None else time - expected, flaws)
             missing = []
             yield frame
             last = frame
@@ -151,38 +149,36 @@ def _frames(path: Path | str, container: InputContainer, flaws: Flaws) -> Iterat
             expected += Fraction(frame.samples, frame.sample_rate)
         if not frames and packet.size and last is not None:
             missing.append(packet)
-    for silent in _silent(missing, last, None):
-        _count(flaws, silent)
-        yield silent
+    yield from _silent(missing, last, None, flaws)
     flaws.judge(str(path))
     yield None
 
 
-def _silent(missing: "list[Packet[Any]]", like: AudioFrame | None, gap: Fraction | None) -> Iterator[AudioFrame]:
-    """Zeros for packets of which nothing came, as far as the time stamps leave room for them."""
-    if like is None:
+def _silent(
+    missing: "list[Packet[Any]]", like: AudioFrame | None, gap: Fraction | None, flaws: Flaws
+) -> Iterator[AudioFrame]:
+    """Zeros for packets of which nothing came, in whole frames of their codec.
+
+    As long as the gap that they left until the next frame, which is none where a decoder only held back what it gave
+    later, and more than their own lengths where a parser took what follows a broken header for part of it.
+    """
+    if like is None or not missing:
         return
     own = Fraction(like.samples, like.sample_rate)
-    for packet in missing:
-        # In whole frames of the codec: a packet's duration is often rounded.
-        length = max(round((seconds(packet.duration, packet) or own) / own), 1) * own
-        if gap is not None:
-            # A decoder that only holds back what it gives later leaves no gap.
-            if gap < length / 2:
-                return
-            gap -= length
-        samples = round(length * like.sample_rate)
-        silent = AudioFrame(like.format, like.layout, samples)
-        zero = b"\x80" if like.format.name.startswith("u8") else b"\0"
+    lengths = sum((seconds(packet.duration, packet) or own for packet in missing), Fraction(0))
+    # Where so much more is missing, the clock jumped too.
+    count = round((lengths if gap is None or gap > lengths + LONGEST_GAP else gap) / own)
+    if count <= 0:
+        return
+    flaws.spoilt += len(missing)
+    flaws.silence += count * own
+    zero = b"\x80" if like.format.name.startswith("u8") else b"\0"
+    for _ in range(count):
+        silent = AudioFrame(like.format, like.layout, like.samples)
         for plane in silent.planes:
             plane.update(zero * plane.buffer_size)
         silent.sample_rate, silent.pts, silent.time_base = like.sample_rate, None, like.time_base
         yield silent
-
-
-def _count(flaws: Flaws, silent: AudioFrame) -> None:
-    flaws.spoilt += 1
-    flaws.silence += Fraction(silent.samples, silent.sample_rate)
 
 
 def _resampler(form: Form) -> AudioResampler:

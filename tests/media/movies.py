@@ -62,12 +62,23 @@ def _block(heard: NDArray[np.float32], i: int, rate: int) -> av.AudioFrame:
     return block
 
 
-def copied(source: Path, target: Path, shift: "dict[str, tuple[float, float]]", form: str | None = None) -> Path:
-    """Copy packets; by type of stream, from a second on, so many seconds are added to the time stamps."""
-    with av.open(str(source)) as given, av.open(str(target), "w", format=form) as out:
+def copied(
+    source: Path,
+    target: Path,
+    shift: "dict[str, tuple[float, float]]",
+    drop: tuple[str, float, float] = ("", 0, 0),
+) -> Path:
+    """Copy packets; by type of stream, from a second on, so many seconds are added to the time stamps.
+
+    ``drop`` names a type of stream that has no packets between two times.
+    """
+    with av.open(str(source)) as given, av.open(str(target), "w") as out:
         streams = {stream.index: out.add_stream_from_template(stream) for stream in given.streams}
         packets = [packet for packet in given.demux() if packet.size and packet.dts is not None]
         for packet in packets:
+            time = packet.dts * packet.time_base - Fraction(given.start_time or 0, av.time_base)
+            if packet.stream.type == drop[0] and drop[1] <= time < drop[2]:
+                continue
             begin, by = shift.get(packet.stream.type, (0.0, 0.0))
             if packet.time_base and packet.dts * packet.time_base >= begin:
                 ticks = round(Fraction(by) / Fraction(packet.time_base))
