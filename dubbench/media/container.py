@@ -41,7 +41,7 @@ FORMATS = (
 )
 # Decoders are told of the limit too: what they find within may be larger than what the headers declare.
 DECODING = {"max_pixels": str(PIXELS)}
-READING = {"protocol_whitelist": "file", "format_whitelist": FORMATS, **DECODING}
+READING = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 # Packets with the time stamps of the file alone, none that FFmpeg infers; its default flags bring them back.
 UNGUESSED = {"fflags": "nofillin"}
 # Encoders leave shares such as 1279:1280 where they scaled to whole pixels.
@@ -165,13 +165,15 @@ def sound_streams(container: InputContainer) -> list[AudioStream]:
 
 def _codec_of(container: InputContainer, index: int) -> str:
     """The codec of a stream that has no decoder: PyAV does not name it, FFmpeg's messages while opening do."""
-    level = av.logging.get_level()
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.WARNING)
+    av.logging.set_skip_repeated(False)  # it was said when the file was opened first
     try:
         with av.logging.Capture(local=False) as logs, av.open(container.name, options=dict(READING)):
             told = "".join(message for _, _, message in logs)
     finally:
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
     found = re.search(rf"stream {index} \(\w+: (?:none \()?([^,()/]+)", told)
     return f"the codec {found[1].strip()!r}" if found else "a codec of its own"
 

@@ -27,11 +27,12 @@ def movie(
     seconds: Sequence[float] = CLICKS,
     aspect: Fraction | None = None,
     form: str | None = None,
+    size: tuple[int, int] = SIZE,
 ) -> Path:
     """Write a file at 25 fps whose frame i shows ``picture(first + i)``, with clicks of 2 ms; ``form`` names the muxer."""
     with av.open(str(path), "w", format=form) as container:
         video = container.add_stream(codec, rate=25)
-        video.width, video.height = SIZE
+        video.width, video.height = size
         video.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         video.codec_context.gop_size, video.codec_context.max_b_frames = gop, b_frames
         video.codec_context.options = {"crf": "10"} if codec == "libx264" else {"qscale": "2"}
@@ -42,7 +43,8 @@ def movie(
         audio = None if sound is None else container.add_stream(sound, rate=rate, layout="mono")
         heard = clicks(seconds, rate, 1, frames / 25)
         for i in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture(first + i), format="rgb24")
+            image = picture(first + i) if size == SIZE else np.zeros((size[1], size[0], 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = i, Fraction(1, 25)
             container.mux(video.encode(frame))
             if audio is not None:

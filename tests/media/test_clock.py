@@ -36,7 +36,12 @@ def test_avi_shows_every_frame_once_with_its_sound(
 
 @pytest.mark.parametrize(
     ("name", "codec", "sound"),
-    [("a.mpg", "mpeg1video", "mp2"), ("a.mpg", "mpeg2video", "mp2"), ("a.ts", "mpeg2video", "mp2"), ("a.ts", "libx264", "aac")],
+    [
+        ("a.mpg", "mpeg1video", "mp2"),
+        ("a.mpg", "mpeg2video", "mp2"),
+        ("a.ts", "mpeg2video", "mp2"),
+        ("a.ts", "libx264", "aac"),
+    ],
 )
 def test_joined_recordings_keep_their_sound_under_their_pictures(
     name: str, codec: str, sound: str, tmp_path: Path

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from dubbench.media import MediaError
-from dubbench.media.planes import as_frame, layout_of, read_planes
 from dubbench.media.container import Picture
+from dubbench.media.planes import as_frame, layout_of, read_planes
 from dubbench.media.video import probe, read_frames
 from tests.media.conftest import picture
 from tests.media.movies import SIZE, movie
@@ -60,12 +60,15 @@ def test_a_picture_is_turned_and_mirrored_as_a_player_does(
 
 @pytest.mark.parametrize(
     ("aspect", "size"),
-    [(Fraction(4, 3), (256, 32)), (Fraction(12, 11), (209, 32)), (Fraction(2, 3), (192, 48)), (Fraction(1280, 1279), SIZE)],
+    [
+        (Fraction(4, 3), (256, 32)),
+        (Fraction(12, 11), (209, 32)),
+        (Fraction(2, 3), (192, 48)),
+        (Fraction(1280, 1279), SIZE),
+    ],
 )
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "mpeg4"), ("a.mpg", "mpeg2video")])
-def test_pixels_become_square(
-    aspect: Fraction, size: tuple[int, int], name: str, codec: str, tmp_path: Path
-) -> None:
+def test_pixels_become_square(aspect: Fraction, size: tuple[int, int], name: str, codec: str, tmp_path: Path) -> None:
     if name == "a.mpg":  # names the shape of the screen instead: 16:9 for a picture of 192 x 32
         aspect, size = Fraction(16, 9) / Fraction(192, 32), (192, 108)
     path = movie(tmp_path / name, codec, frames=3, sound=None, aspect=aspect)
