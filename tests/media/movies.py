@@ -29,7 +29,7 @@ def movie(
     form: str | None = None,
     size: tuple[int, int] = SIZE,
 ) -> Path:
-    """Write a file at 25 fps whose frame i shows ``picture(first + i)``, with clicks of 2 ms; ``form`` names the muxer."""
+    """Write a file whose frame i shows ``picture(first + i)``, with clicks of 2 ms; ``form`` names the muxer."""
     with av.open(str(path), "w", format=form) as container:
         video = container.add_stream(codec, rate=25)
         video.width, video.height = size

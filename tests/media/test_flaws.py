@@ -20,8 +20,7 @@ def spoilt(path: Path, kind: str, numbers: list[int], *, keys: bool = False) -> 
         stream = getattr(container.streams, kind)[0]
         packets = [(p.pos, p.size) for p in container.demux(stream) if p.size and (p.is_keyframe or not keys)]
     data = bytearray(path.read_bytes())
-    for number in numbers:
-        pos, size = packets[number]
+    for pos, size in (packets[k] for k in numbers):
         data[pos : pos + size] = b"\xff" * size if kind == "audio" else bytes(size)
     path.write_bytes(data)
     return path
