@@ -123,7 +123,8 @@ def _stored(transforms: NDArray[np.float64], clip: PreparedClip, layout: Layout)
     if across == down == 1:
         return transforms
     # Pixel indices: pixel j is centred at j + 0.5.
-    return transforms * np.array([[across], [down]]) + np.array([[0, 0, (across - 1) / 2], [0, 0, (down - 1) / 2]])
+    centre = np.array([[0, 0, (across - 1) / 2], [0, 0, (down - 1) / 2]])
+    return np.asarray(transforms * np.array([[across], [down]]) + centre, np.float64)
 
 
 class Mirror:

@@ -14,6 +14,7 @@ from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJo
 from dubbench.evaluation.finished_videos import Video
 from dubbench.evaluation.footage import Footage, PreparedFootage, RawFootage, SourceFootage
 from dubbench.evaluation.landmark_cache import Detector
+from dubbench.media import MediaError
 from dubbench.media.audio import aligned_speech
 from dubbench.media.flaws import Flaws
 from dubbench.media.video import probe
@@ -125,6 +126,14 @@ class Prediction(Candidate):
         if side.prepared:
             return PreparedClip(side.root, name).speech()
         return aligned_speech(self._path, self._flaws) if probe(self._path).has_audio else job.footage.speech
+
+    def listen(self, job: ScoringJob) -> list[str]:
+        """Look for flaws of the sound where no metric hears it; why it cannot be heard, if so."""
+        try:
+            self.sound(job)
+        except MediaError as error:
+            return [str(error)]
+        return []
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.audio.frame import AudioFrame
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -84,7 +85,7 @@ class Clock:
         return time
 
 
-def seconds(ticks: int | None, of: "VideoFrame | Packet[Any]") -> Fraction | None:
+def seconds(ticks: int | None, of: "VideoFrame | AudioFrame | Packet[Any]") -> Fraction | None:
     """A time stamp of a frame or packet in seconds, exact, or None where there is none."""
     return None if ticks is None or of.time_base is None else ticks * Fraction(of.time_base)
 
@@ -99,11 +100,11 @@ def clock_of(path: Path | str) -> Clock:
     if not path.is_file():
         raise MediaError(f"{path} is not a file; check the path")
     about = path.stat()
-    return _looked_at(path.absolute(), path, about.st_size, about.st_mtime_ns, about.st_ino)
+    return _looked_at(path, (path.absolute(), about.st_size, about.st_mtime_ns, about.st_ino))
 
 
 @lru_cache(maxsize=64)
-def _looked_at(_: Path, path: Path, *__: int) -> Clock:
+def _looked_at(path: Path, _: tuple[object, ...]) -> Clock:
     with opened(path) as container:
         video = video_stream(container).index if has_pictures(container) else None
         estimated = container.format.name in ESTIMATED
@@ -128,7 +129,7 @@ def _runs(container: InputContainer, video: int | None, sound: int | None) -> tu
     counts = dict.fromkeys(found, 0)
     lengths = dict.fromkeys(found, Fraction(1, FPS))
     sizes = dict.fromkeys(found, 0)
-    guessed = dict.fromkeys(found, False)
+    guessed: set[int] = set()
     reached = Fraction(0)
     for packet in container.demux():
         index = packet.stream.index
@@ -139,9 +140,9 @@ def _runs(container: InputContainer, video: int | None, sound: int | None) -> tu
         stamp = packet.dts if packet.pts is None or (index == video and packet.dts is not None) else packet.pts
         time, runs = seconds(stamp, packet), found[index]
         if time is not None:
-            if guessed[index]:
+            if index in guessed:
                 runs[-1].end = max(runs[-1].end, min(time, runs[-1].end + LONGEST_PACKET))
-            guessed[index] = not packet.duration
+            (guessed.discard if packet.duration else guessed.add)(index)
             length = seconds(packet.duration or None, packet) or lengths[index]
             # Where a clock jumps forwards, formats that store lengths stretch the packet before.
             stretched = length * sizes[index] > 2 * lengths[index] * packet.size
@@ -173,10 +174,9 @@ def _heard(container: InputContainer, path: Path) -> int | None:
 
 def _decodes(path: Path, index: int) -> bool:
     with opened(path) as container:
-        stream = container.streams[index]
-        for packet in islice(container.demux(stream), TRIED):
+        for packet in islice(container.demux(container.streams[index]), TRIED):
             try:
-                if stream.decode(packet):
+                if packet.decode():
                     return True
             except av.FFmpegError:
                 continue

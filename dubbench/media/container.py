@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import Container, InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
@@ -53,7 +53,7 @@ def address(path: Path | str) -> str:
     return f"{PROTOCOL}{path}"
 
 
-def name_of(container: "InputContainer | OutputContainer") -> str:
+def name_of(container: Container) -> str:
     """The path of an open file, for sentences."""
     return container.name.removeprefix(PROTOCOL)
 
@@ -167,7 +167,7 @@ def _codec_of(container: InputContainer, index: int) -> str:
     """The codec of a stream that has no decoder: PyAV does not name it, FFmpeg's messages while opening do."""
     level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.WARNING)
-    av.logging.set_skip_repeated(False)  # it was said when the file was opened first
+    av.logging.set_skip_repeated(v=False)  # it was said when the file was opened first
     try:
         with av.logging.Capture(local=False) as logs, av.open(container.name, options=dict(READING)):
             told = "".join(message for _, _, message in logs)
@@ -222,8 +222,8 @@ class Picture:
         Returns:
             uint8 [H, W, 3] RGB.
         """
-        width = width or round(frame.width * max(self._aspect, 1))
-        height = height or round(frame.height / min(self._aspect, 1))
+        width = width or round(frame.width * max(self._aspect, Fraction(1)))
+        height = height or round(frame.height / min(self._aspect, Fraction(1)))
         shrinks = width * height < frame.width * frame.height
         enlarges = width * height > frame.width * frame.height
         method = Interpolation.AREA if shrinks else Interpolation.BICUBIC if enlarges else Interpolation.BILINEAR

@@ -64,7 +64,7 @@ class Flaws:
             ("frames", self.damaged, self.frames),
             ("packets of sound", self.spoilt, self.packets),
         ):
-            if bad > max(DAMAGED_SHARE * total, 1):
+            if bad > 1 and bad > DAMAGED_SHARE * total:
                 raise MediaError(
                     f"{name} is damaged in {bad} of {total} {what}, more than {float(DAMAGED_SHARE):.0%}; fetch it "
                     "again or re-encode it"

@@ -30,7 +30,8 @@ class Orientation:
         The matrix takes a stored place (p, q) to the shown one (a p + c q + x, b p + d q + y), as ISO/IEC 14496-12,
         8.3.2 has it.
         """
-        matrix = next((bytes(data) for data in frame.side_data if data.type is Type.DISPLAYMATRIX), b"")
+        beside: Any = frame.side_data
+        matrix = next((bytes(data) for data in beside if data.type is Type.DISPLAYMATRIX), b"")
         if len(matrix) != 36:
             return cls()
         a, b, _, c, d = (int(value) for value in np.frombuffer(matrix, np.int32)[:5])

@@ -1,6 +1,6 @@
 """Sound decoded, resampled and laid out in time; what does not decode is silence of its length."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,7 +57,7 @@ def heard(path: Path | str, container: InputContainer) -> AudioStream:
 
 def placed(
     path: Path | str, start: Fraction | None, form: Form = SPEECH, flaws: Flaws | None = None
-) -> Iterator[tuple[int, NDArray[np.int16]]]:
+) -> Generator[tuple[int, NDArray[np.int16]], None, None]:
     """Lay a file's sound out by its time stamps, seconds from ``start``, or from the first sound.
 
     Args:

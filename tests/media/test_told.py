@@ -45,7 +45,9 @@ def silent(path: Path) -> Path:
 
 def squeezed(path: Path, frames: int) -> Path:
     """A film of portraits at three quarters of their width, with pixels of 4:3."""
-    images = [cv2.resize(image, (96, 128), interpolation=cv2.INTER_AREA) for image in portraits(frames)]
+    images = [
+        np.asarray(cv2.resize(image, (96, 128), interpolation=cv2.INTER_AREA), np.uint8) for image in portraits(frames)
+    ]
     write(path.with_suffix(".plain.mkv"), images)
     with av.open(str(path.with_suffix(".plain.mkv"))) as given, av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=25, options={"crf": "10"})
@@ -105,7 +107,8 @@ def test_dub_works_on_square_pixels_and_gives_back_the_shape_it_got(tmp_path: Pa
     sound = silent(tmp_path / "silent.mkv")
     dubbed(tmp_path, ckpt, source, sound, length="video", say=told.append, crf=4)
     layout = layout_of(tmp_path / "out.mp4")
-    assert (layout.width, layout.height, layout.aspect) == (96, 128, pytest.approx(4 / 3))
+    assert (layout.width, layout.height) == (96, 128)
+    assert layout.aspect == pytest.approx(4 / 3)
     info = probe(tmp_path / "out.mp4")
     assert (info.width, info.height) == (128, 128)
     assert any(sentence == f"{sound}: its sound is silent from beginning to end" for sentence in told)
@@ -125,3 +128,9 @@ def test_dub_works_on_square_pixels_and_gives_back_the_shape_it_got(tmp_path: Pa
 def test_manifests_without_remarks_are_read(tmp_path: Path) -> None:
     pd.DataFrame({"clip": ["a"]}).to_parquet(tmp_path / "manifest.parquet")
     assert list(read_manifest(tmp_path)["clip"]) == ["a"]
+
+
+def test_score_tells_of_sound_that_no_metric_hears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pred, target = spoilt(talking(tmp_path / "pred.mp4"), "audio", [12]), talking(tmp_path / "target.mp4")
+    assert main(["score", "--pred", str(pred), "--target", str(target), "--metrics", "mse", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"]["target"]["remarks"] == [SPOILT.replace("28", "30")]
