@@ -4,6 +4,7 @@ Nothing but plain files is opened: no address, playlist, pattern or device, what
 verb of dubbench takes an address where it takes a video or sound.
 """
 
+import errno
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -92,6 +93,8 @@ def opened(path: Path | str, options: Mapping[str, str] | None = None) -> Iterat
         container = av.open(address(path), metadata_errors="replace", options={**READING, **(options or {})})
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        if error.errno == errno.EINVAL:
+            reason = "its format is not among those that are read, as playlists and single pictures are not"
         raise MediaError(
             f"{path} is not a media file or is truncated ({reason}); check that it plays, or fetch it again"
         ) from error
