@@ -70,7 +70,7 @@ def make_corpus(root: Path, clips: int = 4, frames: int = 75, size: int = 512) -
                 mesh = random.uniform(0, size, (478, 3))
                 track.append(mesh=mesh, points=mesh[:68, :2], transform=np.eye(2, 3), detected=True)
         write_json(folder / "clip.json", info.as_dict())
-        rows.append([info.as_dict()[name] for name in MANIFEST_COLUMNS])
+        rows.append([info.as_dict().get(name, "") for name in MANIFEST_COLUMNS])
     pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS)).to_parquet(root / "manifest.parquet")
     return root
 

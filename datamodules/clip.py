@@ -24,7 +24,7 @@ from dubbench.media.video import IndexedVideo
 READ_AT_ONCE = 16
 # What a clip holds beside its description.
 PARTS = ("video.mp4", "audio.wav", "track.npz")
-MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "face", "source", "source_sha256")
+MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "face", "source", "source_sha256", "remarks")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class ClipInfo:
         files: by name of `PARTS`, ``bytes`` and ``sha256``; empty for clips of versions that did not record them.
         face: longer side of the face's box in source pixels, the median over the frames with a face; 0 where it was not
             written down.
+        remarks: sentences on what was wrong with the source's pictures and sound and could be made good.
     """
 
     clip: str
@@ -69,6 +70,7 @@ class ClipInfo:
     align: str = "ffhq"
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     face: float = 0.0
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> "ClipInfo":
@@ -78,7 +80,8 @@ class ClipInfo:
             DubbenchError: if it is absent, damaged or of another version.
         """
         try:
-            info = cls(**read_json(path))
+            fields = read_json(path)
+            info = cls(**{**fields, "remarks": tuple(fields.get("remarks", ()))})
             if not all({"bytes", "sha256"} <= set(info.files[name]) for name in PARTS if info.files):
                 raise ValueError("files")
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -86,8 +89,8 @@ class ClipInfo:
         return info
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as ``clip.json`` holds them; without ``files`` where they were not recorded."""
-        return {name: value for name, value in asdict(self).items() if value or name != "files"}
+        """The fields as ``clip.json`` holds them; ``files`` and ``remarks`` only where there are some."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("files", "remarks")}
 
 
 class PreparedClip:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import Definition
-from dubbench.metrics.common.clips import NO_SPEECH, Box, Clip, ClipMetric, ClipStream, Image, NoValue
+from dubbench.metrics.common.clips import Box, Clip, ClipMetric, ClipStream, Image, NoValue, speech_of
 from dubbench.metrics.networks import pretrained
 from dubbench.metrics.networks.pretrained import DETECTOR, SYNCNET, Pretrained
 from dubbench.metrics.syncnet.faces import follower
@@ -96,9 +96,7 @@ class _Faces(ClipStream):
     """Every face track against its sound; the longest one's scores are the clip's."""
 
     def __init__(self, clip: Clip) -> None:
-        if clip.speech is None:
-            raise NoValue(NO_SPEECH)
-        self._follow = follower(clip.options.sync, clip.networks, clip.speech, clip.device)
+        self._follow = follower(clip.options.sync, clip.networks, speech_of(clip), clip.device)
 
     def look(self, image: Image, boxes: Sequence[Box], to_256: NDArray[np.float64]) -> None:
         self._follow.add(image, boxes)

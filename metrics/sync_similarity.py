@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import Definition
-from dubbench.metrics.common.clips import NO_SPEECH, Box, Clip, ClipMetric, ClipStream, Image, NoValue
+from dubbench.metrics.common.clips import Box, Clip, ClipMetric, ClipStream, Image, NoValue, speech_of
 from dubbench.metrics.common.inference import evaluating
 
 DEFINITIONS = (
@@ -108,10 +108,8 @@ class ExpertStream(Protocol):
 
 class _Windows(ClipStream):
     def __init__(self, clip: Clip) -> None:
-        if clip.speech is None:
-            raise NoValue(NO_SPEECH)
         expert: SyncJudge = clip.networks["sync_expert"]
-        self._stream = expert.stream(clip.speech)
+        self._stream = expert.stream(speech_of(clip))
 
     def look(self, image: Image, boxes: Sequence[Box], to_256: NDArray[np.float64]) -> None:
         self._stream.add(image, to_256)

@@ -21,6 +21,7 @@ from dubbench.face.landmarks import FaceMesh, points_68
 from dubbench.face.warp import warp
 from dubbench.media.audio import write_speech
 from dubbench.media.container import Image
+from dubbench.media.flaws import Flaws
 from dubbench.media.video import VideoWriter, probe, read_frames
 
 PARTIAL = ".partial"
@@ -170,18 +171,18 @@ def _make(job: PrepareJob, digest: str, folder: Path, tell: Tell) -> ClipInfo:
     sound = path if about.has_audio else job.raw.audio
     if sound is None:
         raise DubbenchError("no audio track")
-    choice = FaceChoice(options.faces)
+    choice, flaws = FaceChoice(options.faces), Flaws()
 
     def judge() -> None:
         if choice.frames < SHORTEST:
             raise DubbenchError(f"too short: {choice.frames} of at least {SHORTEST} frames at 25 fps")
         choice.verdict()
 
-    faces = faces_of(path, face_mesh(), choice, tell)
+    faces = faces_of(path, face_mesh(), choice, tell, flaws=flaws)
     frames = write_aligned(
         path, faces, folder=folder, size=options.size, align=options.align, smooth=options.smooth, judge=judge
     )
-    write_speech(sound, folder / "audio.wav", frames, apart=sound != path)
+    write_speech(sound, folder / "audio.wav", frames, apart=sound != path, flaws=flaws)
     return ClipInfo(
         clip=job.raw.clip,
         speaker=job.raw.speaker,
@@ -199,6 +200,7 @@ def _make(job: PrepareJob, digest: str, folder: Path, tell: Tell) -> ClipInfo:
         smooth=options.smooth,
         versions=options.versions,
         face=choice.size,
+        remarks=tuple(flaws.sentences()),
     )
 
 
@@ -239,7 +241,13 @@ def write_aligned(
 
 
 def faces_of(
-    path: Path, mesh: FaceMesh, choice: FaceChoice, tell: Tell, limit: int | None = None
+    path: Path,
+    mesh: FaceMesh,
+    choice: FaceChoice,
+    tell: Tell,
+    *,
+    limit: int | None = None,
+    flaws: Flaws | None = None,
 ) -> Iterator[tuple[Image, Mesh | None]]:
     """Decode, detect and choose, frame by frame.
 
@@ -249,9 +257,10 @@ def faces_of(
         choice: of the face.
         tell: gets the number of frames done since it was told last.
         limit: how many frames at most; None for all.
+        flaws: takes what is damaged.
     """
     mesh.reset()
-    for number, rgb in enumerate(islice(read_frames(path), limit), 1):
+    for number, rgb in enumerate(islice(read_frames(path, flaws=flaws), limit), 1):
         yield rgb, choice.choose(mesh.detect(rgb), rgb)
         if number % TELL_EVERY == 0:
             tell(TELL_EVERY)

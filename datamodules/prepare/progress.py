@@ -1,6 +1,6 @@
 """How the long steps of ``dubbench prepare`` show how they go."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,11 @@ class PrepareProgress:
         """Count a clip that could not be done, and say why."""
         self._failed += 1
         self._progress.console.print(f"{clip}: {reason}", style="red", markup=False, soft_wrap=True)
+
+    def remark(self, clip: str, sentences: Sequence[str]) -> None:
+        """Say what was wrong with a clip that could be done all the same."""
+        for sentence in sentences:
+            self._progress.console.print(f"{clip}: {sentence}", style="yellow", markup=False, soft_wrap=True)
 
     def advance(self) -> None:
         """Count a clip, done or not."""

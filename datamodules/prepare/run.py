@@ -51,12 +51,14 @@ class PrepareReport:
         skipped: clips that were finished before.
         failed: clips that could not be prepared.
         failures: each of those with its reason, as ``failures.csv`` lists them.
+        remarks: by prepared clip, what was wrong with it and could be made good, as the manifest has it.
     """
 
     done: int
     skipped: int
     failed: int
     failures: tuple[Failure, ...]
+    remarks: dict[str, tuple[str, ...]]
 
 
 def prepare(
@@ -118,7 +120,14 @@ def prepare(
             raise
         failures = _write_tables(out, jobs, made)
     fresh = sum(outcome.info is not None and outcome.fresh for outcome in made.values())
-    return PrepareReport(fresh, len(made) - fresh - len(failures), len(failures), failures)
+    remarks = {clip: outcome.info.remarks for clip, outcome in made.items() if outcome.info and outcome.info.remarks}
+    return PrepareReport(
+        done=fresh,
+        skipped=len(made) - fresh - len(failures),
+        failed=len(failures),
+        failures=failures,
+        remarks=remarks,
+    )
 
 
 def _check(*, size: int, workers: int, smooth: float, faces: str, limit: int | None) -> None:
@@ -174,6 +183,8 @@ def _run(jobs: list[PrepareJob], workers: int) -> Iterator[tuple[PrepareJob, Pre
                 )
             if outcome.info is None:
                 progress.fail(end.job.raw.clip, outcome.reason)
+            elif outcome.fresh:
+                progress.remark(end.job.raw.clip, outcome.info.remarks)
             yield end.job, outcome
             progress.advance()
 
@@ -192,7 +203,8 @@ def _write_tables(out: Path, jobs: list[PrepareJob], made: dict[str, PrepareOutc
             failures.append(Failure(*map(_printable, (job.raw.clip, job.source, reason))))
         else:
             rows.append(outcome.info)
-    table = pd.DataFrame([[getattr(row, name) for name in MANIFEST_COLUMNS] for row in rows], columns=MANIFEST_COLUMNS)
+    cells = [{**vars(row), "remarks": "; ".join(row.remarks)} for row in rows]
+    table = pd.DataFrame([[row[name] for name in MANIFEST_COLUMNS] for row in cells], columns=MANIFEST_COLUMNS)
     with atomic(own(out, "manifest.parquet")) as temporary:
         table.to_parquet(temporary, index=False)
     listed = as_csv([field.name for field in fields(Failure)], [astuple(failure) for failure in failures])

@@ -28,7 +28,7 @@ def still(path: Path, frame: int | None) -> Image:
     if frame is None:
         frame = round(probe(path).duration * FPS / 2)
     until = deque(islice(at_constant_rate(path), min(frame + 1, FRAMES)), maxlen=1)
-    return Picture().rgb(until[0])
+    return Picture.of(path).rgb(until[0])
 
 
 def poster(image: Image, room: int) -> str:

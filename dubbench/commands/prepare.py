@@ -78,7 +78,8 @@ def run(options: argparse.Namespace) -> int:
         made, fitted = prepare(options.dataset, options.root, options.out, **settings), None
         if not options.json:
             failed = f"{made.failed} failed" + (f" (see {options.out / 'failures.csv'})" if made.failed else "")
-            report(f"{options.out}: {made.done} prepared, {made.skipped} finished before, {failed}")
+            remarks = f", {len(made.remarks)} with remarks (see the manifest)" if made.remarks else ""
+            report(f"{options.out}: {made.done} prepared, {made.skipped} finished before, {failed}{remarks}")
         if made.done + made.skipped and options.geometry:
             fitted = _fit(options)
     except KeyboardInterrupt as stop:
@@ -100,6 +101,7 @@ def _document(out: Path, made: "PrepareReport", fitted: "GeometryReport | None")
         "prepared": made.done,
         "finished_before": made.skipped,
         "failures": [asdict(failure) for failure in made.failures],
+        "remarks": made.remarks,
         "geometry": fitted
         and {
             "fitted": fitted.done,

@@ -24,6 +24,7 @@ from dubbench.face.choice import Box, FaceChoice, choice_of
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face3d.model import LinearFaceModel
 from dubbench.media import FPS
+from dubbench.media.flaws import Flaws
 from dubbench.media.segments import reorder
 from dubbench.media.video import probe
 from dubbench.models.layers.overlap import overlapping
@@ -119,7 +120,7 @@ def followed(
         return PreparedClip(work.folder, folder.name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    choice = choice_of(box or "largest")
+    choice, flaws = choice_of(box or "largest"), Flaws()
 
     def judge() -> None:
         if not choice.detected:
@@ -127,7 +128,7 @@ def followed(
 
     frames = write_aligned(
         video,
-        faces_of(video, mesh, choice, tell, limit=span.limit),
+        faces_of(video, mesh, choice, tell, limit=span.limit, flaws=flaws),
         folder,
         size=size,
         align=align,
@@ -153,6 +154,7 @@ def followed(
         smooth=smooth,
         versions=versions(mesh.backend),
         face=choice.size,
+        remarks=tuple(flaws.sentences()),
     )
     write_json(folder / "clip.json", info.as_dict())
     return PreparedClip(work.folder, folder.name)

@@ -1,5 +1,6 @@
 """A video of any length and size gets other speech: prepared, dubbed in finished segments, and joined."""
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from dubbench.face.choice import BOXED_FACES, Box
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media import FPS
 from dubbench.media.audio import write_sound, write_speech
+from dubbench.media.flaws import Flaws
 from dubbench.media.planes import layout_of
 from dubbench.media.segments import CONTAINERS, join
 from dubbench.media.video import probe
@@ -108,7 +110,9 @@ def dub(
             "versions": versions(mesh.backend),
         }
         with WorkFolder(out, identity, say) as work:
-            length = _sound(audio, work)
+            length, remarks = _sound(audio, work)
+            for sentence in remarks:
+                say(f"{audio}: {sentence}")
             span = Span.of(options.length, length)
             with progress("faces", span.limit or about.frame_count_estimate) as tell:
                 clip = followed(
@@ -124,6 +128,8 @@ def dub(
                     tell=tell,
                     say=say,
                 )
+            for sentence in clip.info.remarks:
+                say(f"{video}: {sentence}")
             if model.face_model is not None:
                 with progress("geometry", len(clip)) as tell:
                     with_geometry(clip, model.face_model, tell)
@@ -173,10 +179,16 @@ def _check(model: DubbingModel, checkpoint: Path, video: Path, audio: Path, *, o
     model.check_trained()
 
 
-def _sound(audio: Path, work: WorkFolder) -> int:
-    """Write the sound into the work folder; returns its length in frames, one at least."""
-    seconds = work.once("sound", SOUND, lambda: str(write_sound(audio, work.path(SOUND))))
-    return max(round(Fraction(seconds) * FPS), 1)
+def _sound(audio: Path, work: WorkFolder) -> tuple[int, list[str]]:
+    """Write the sound into the work folder; returns its length in frames, one at least, and what was wrong with it."""
+
+    def make() -> str:
+        flaws = Flaws()
+        seconds = write_sound(audio, work.path(SOUND), flaws)
+        return json.dumps([str(seconds), flaws.sentences()])
+
+    seconds, remarks = json.loads(work.once("speech", SOUND, make))
+    return max(round(Fraction(seconds) * FPS), 1), remarks
 
 
 def _explain(fps: float, frames: int, *, sound: int, total: int, say: Say) -> None:

@@ -57,7 +57,8 @@ class SegmentWriter:
         self._model, self._clip, self._video, self._layout, self._stored = model, clip, video, layout, stored
         self._crf, self._mark, self._precision = crf, mark, precision
         self._mask = model.paste_mask()
-        self._transforms = clip.transforms() * np.array([clip.info.size / len(self._mask)] * 2 + [1.0])
+        transforms = clip.transforms() * np.array([clip.info.size / len(self._mask)] * 2 + [1.0])
+        self._transforms = _stored(transforms, clip, layout)
         self._detected = clip.detected()
 
     def write(self, work: WorkFolder, tell: Tell) -> list[Path]:
@@ -114,6 +115,16 @@ class SegmentWriter:
             with Stored(self._stored.path) as stored:
                 for number in self._stored.order[max(start - plain, 0) :]:
                     yield stored.planes(number)
+
+
+def _stored(transforms: NDArray[np.float64], clip: PreparedClip, layout: Layout) -> NDArray[np.float64]:
+    """Maps [T, 2, 3] to the square pixels that are analysed, as maps to those that the video stores."""
+    across, down = layout.width / clip.info.source_width, layout.height / clip.info.source_height
+    if across == down == 1:
+        return transforms
+    # Pixel indices: pixel j is centred at j + 0.5.
+    centre = np.array([[0, 0, (across - 1) / 2], [0, 0, (down - 1) / 2]])
+    return np.asarray(transforms * np.array([[across], [down]]) + centre, np.float64)
 
 
 class Mirror:

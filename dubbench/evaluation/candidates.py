@@ -20,6 +20,7 @@ from dubbench.evaluation.footage import Footage
 from dubbench.face.choice import Faces
 from dubbench.face.warp import paste
 from dubbench.media.container import Image
+from dubbench.media.flaws import Flaws
 from dubbench.protocols.protocol import Protocol as Rules
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH
 
@@ -73,10 +74,12 @@ class CandidateFrames:
     Attributes:
         seconds: time spent on generation so far; None where no method generates.
         beyond: frames after the clip's last one, as far as they were counted.
+        flaws: of the files that it reads; None where it reads none.
     """
 
     seconds: float | None = None
     beyond: int = 0
+    flaws: Flaws | None = None
 
     def frame(self, truth: Image, transform: NDArray[np.float64]) -> Image | None:
         """The next full frame.

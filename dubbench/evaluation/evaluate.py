@@ -327,6 +327,7 @@ def _record(
             "failed": {result.clip: result.failure for result in own if result.failure},
             "more_faces": {result.clip: result.several for result in own if result.several},
             "without_value": {result.clip: result.notes for result in own if result.notes},
+            "remarks": {result.clip: result.remarks for result in own if result.remarks},
             "pooled_without_value": pooled[row.name].notes if row.name in pooled else {},
         }
     return {

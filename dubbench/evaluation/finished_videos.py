@@ -11,6 +11,7 @@ from dubbench.core.files import sha256
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.media.container import Image
+from dubbench.media.flaws import Flaws
 from dubbench.media.video import read_frames
 from dubbench.results.videos import match, names_below
 
@@ -63,9 +64,10 @@ class Videos(Candidate):
 class Video(CandidateFrames):
     """A finished video beside a clip's frames."""
 
-    def __init__(self, path: Path, job: ScoringJob) -> None:
-        """Open the video ``path`` of the clip ``job``."""
-        self._frames = read_frames(path)
+    def __init__(self, path: Path, job: ScoringJob, flaws: Flaws | None = None) -> None:
+        """Open the video ``path`` of the clip ``job``; ``flaws`` may hold what is known of it already."""
+        self.flaws = Flaws() if flaws is None else flaws
+        self._frames = read_frames(path, flaws=self.flaws)
         self._job, self._given = job, 0
 
     def frame(self, truth: Image, transform: NDArray[np.float64]) -> Image | None:

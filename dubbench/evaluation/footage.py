@@ -21,6 +21,7 @@ from dubbench.face.landmarks import Face
 from dubbench.face.second_look import overlap
 from dubbench.media.audio import aligned_speech
 from dubbench.media.container import Image
+from dubbench.media.flaws import Flaws
 from dubbench.media.video import probe, read_frames
 
 T = TypeVar("T")
@@ -42,7 +43,11 @@ class Footage(Protocol):
         frames: how many, None when only decoding tells.
         face: size of the face in pixels, as `dubbench.datamodules.clip.ClipInfo.face`; 0 before the last frame.
         speech: float32 [S] in [-1, 1], 16 kHz mono, from the first frame on; None where there is no sound.
+        remarks: what was wrong with its files, after it was streamed.
     """
+
+    @property
+    def remarks(self) -> Sequence[str]: ...  # noqa: D102
 
     @property
     def name(self) -> str: ...  # noqa: D102
@@ -103,6 +108,11 @@ class SourceFootage:
         return cls(clip, source)
 
     @property
+    def remarks(self) -> Sequence[str]:
+        """See `Footage`; as found when it was prepared."""
+        return self.clip.info.remarks
+
+    @property
     def speech(self) -> NDArray[np.float32]:
         """See `Footage`."""
         return self.clip.speech()
@@ -133,6 +143,11 @@ class PreparedFootage:
         self.name, self.frames = clip.info.clip, clip.info.frames
         self.width = self.height = clip.info.size
         self.face = clip.info.face
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """See `Footage`; as found when it was prepared."""
+        return self.clip.info.remarks
 
     @property
     def speech(self) -> NDArray[np.float32]:
@@ -181,11 +196,17 @@ class RawFootage:
         self.width, self.height, self._sounds = info.width, info.height, info.has_audio
         self.frames: int | None = None
         self.face = 0.0
+        self._flaws = Flaws()
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """See `Footage`."""
+        return self._flaws.sentences()
 
     @cached_property
     def speech(self) -> NDArray[np.float32] | None:
         """See `Footage`."""
-        return aligned_speech(self.path) if self._sounds else None
+        return aligned_speech(self.path, self._flaws) if self._sounds else None
 
     def chunks(self, size: int, detector: Detector | None = None) -> Iterator[Chunk]:
         """See `Footage`; its own detector finds the faces, and ``frames`` is known afterwards.

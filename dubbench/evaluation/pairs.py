@@ -15,7 +15,9 @@ from dubbench.evaluation.finished_videos import Video
 from dubbench.evaluation.footage import Footage, PreparedFootage, RawFootage, SourceFootage, check_followed
 from dubbench.evaluation.landmark_cache import Detector
 from dubbench.face.choice import Faces
+from dubbench.media import MediaError
 from dubbench.media.audio import aligned_speech
+from dubbench.media.flaws import Flaws
 from dubbench.media.video import probe
 from dubbench.results import videos
 
@@ -105,7 +107,7 @@ class Prediction(Candidate):
         """Take a pair, and the speech that the lips shall fit if it is not the prediction's own."""
         side, name = pair.pred
         self._path = side.root / name / "video.mp4" if side.prepared else side.root / name
-        self._pair, self._speech = pair, speech
+        self._pair, self._speech, self._flaws = pair, speech, Flaws()
 
     def fingerprint(self, clip: str) -> str:
         """Nothing is reused."""
@@ -117,7 +119,7 @@ class Prediction(Candidate):
 
     def start(self, job: ScoringJob) -> CandidateFrames:
         """See `Candidate`."""
-        return Video(self._path, job)
+        return Video(self._path, job, self._flaws)
 
     def sound(self, job: ScoringJob) -> NDArray[np.float32] | None:
         """The given speech, else the prediction's own sound, else the ground truth's."""
@@ -126,7 +128,15 @@ class Prediction(Candidate):
             return self._speech
         if side.prepared:
             return PreparedClip(side.root, name).speech()
-        return aligned_speech(self._path) if probe(self._path).has_audio else job.footage.speech
+        return aligned_speech(self._path, self._flaws) if probe(self._path).has_audio else job.footage.speech
+
+    def listen(self, job: ScoringJob) -> list[str]:
+        """Look for flaws of the sound where no metric hears it; why it cannot be heard, if so."""
+        try:
+            self.sound(job)
+        except MediaError as error:
+            return [str(error)]
+        return []
 
 
 @dataclass(frozen=True)

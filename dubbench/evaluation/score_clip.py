@@ -50,6 +50,7 @@ class CandidateScorer:
         self.video = own(videos, f"{candidate.name}/{name}.mp4") if videos and candidate.writes else None
         self._features = own(features, f"{candidate.name}/{name}{FEATURES}") if features else None
         self.failure = ""
+        self._remarks: list[str] = []
         self.frames = self.missed = self.several = 0
         self._stack = ExitStack()
         self._candidate_frames = CandidateFrames()
@@ -81,7 +82,8 @@ class CandidateScorer:
             return None
         try:
             return self.candidate.sound(self.job)
-        except MediaError:  # silent videos have all other metrics
+        except MediaError as error:  # silent videos have all other metrics
+            self._remarks.append(str(error))
             return None
 
     def _open(self, path: Path, speech: NDArray[np.float32] | None) -> VideoWriter:
@@ -184,8 +186,15 @@ class CandidateScorer:
             face=self.job.footage.face,
             values=values,
             notes=scores.notes,
+            remarks=self._found(),
             curves={OPENING: self._opening, **self._driver()},
         )
+
+    def _found(self) -> list[str]:
+        """What was wrong with the files that were read."""
+        flaws = self._candidate_frames.flaws
+        truth = self.job.footage.remarks if self.candidate.name == GROUND_TRUTH else []
+        return [*self._remarks, *(flaws.sentences() if flaws else []), *truth]
 
     def _driver(self) -> dict[str, list[float | None]]:
         """For the ground truth, the opening of the mouth of whoever speaks, where that is another clip."""

@@ -84,14 +84,17 @@ def _scored(
     prepared; finding them again gives the noise floor of landmark distances.
     """
     own = {"speech", "landmarks"} if pair.target[0].prepared else {"speech"}
-    candidates: dict[Candidate, str] = {Prediction(pair, speech): ""}
+    prediction = Prediction(pair, speech)
+    candidates: dict[Candidate, str] = {prediction: ""}
     if any(suite.wants(need) for need in (*own, "pool")):
         candidates[Candidate()] = ""
     try:
         job = ScoringJob(pair.footage(meshes[GROUND_TRUTH], root, faces), speech, rules, faces=faces)
+        heard = [] if suite.wants("speech") else prediction.listen(job)
         pred, *truths = score_clip(job, candidates, suite, meshes, features=features)
         kept = [replace(truth, values=_of_need(truth.values, own)) for truth in truths]
-        return [pred, *kept]
+        remarks = [*heard, *pred.remarks, *(f"ground truth: {remark}" for remark in job.footage.remarks)]
+        return [replace(pred, remarks=remarks), *kept]
     except DubbenchError as error:
         return [ClipResult(each.name, pair.name, "", failure=str(error)) for each in candidates]
 

@@ -93,6 +93,9 @@ class ScoreReport:
         if missed:
             frames = sum(result.frames for result in own)
             notes.append(f"{missed} of {frames} frames without a face on both sides have no landmark distance")
+        remarks = [f"  {result.clip}: {remark}" for result in own for remark in result.remarks]
+        if remarks:
+            notes += ["read all the same:", *remarks]
         failures = [f"{result.clip}: {result.failure}" for result in own if result.failure]
         if failures:
             notes.append(f"failed, {_of(len(failures), len(own))}:")
@@ -116,7 +119,8 @@ class ScoreReport:
             values = {metric: _plain(value) for metric, value in result.values.items()}
             if result.method == PRED:
                 facts = asdict(result)
-                kept = {key: facts[key] for key in ("frames", "shown", "missed", "several", "face", "notes", "failure")}
+                names = ("frames", "shown", "missed", "several", "face", "notes", "remarks", "failure")
+                kept = {key: facts[key] for key in names}
                 clips.setdefault(result.clip, {}).update(kept, values=values)
             else:
                 clips.setdefault(result.clip, {})[GROUND_TRUTH] = values

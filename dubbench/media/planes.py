@@ -12,8 +12,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
-from dubbench.media import MediaError
-from dubbench.media.container import EXACT, opened, video_stream
+from dubbench.media.container import EXACT, opened, pixel_aspect, video_stream
+from dubbench.media.orientation import Orientation
+from dubbench.media.pictures import first_frame
 from dubbench.media.video import at_constant_rate
 
 Planes = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -80,9 +81,8 @@ def layout_of(path: Path | str) -> Layout:
     """
     with opened(path) as container:
         stream = video_stream(container)
-        for frame in container.decode(stream):
-            return _layout(frame, stream.codec_context, stream.sample_aspect_ratio)
-    raise MediaError(f"{path} has no picture that decodes; fetch it again")
+        pixel_aspect(stream)  # refused here if it is beyond reason
+        return _layout(first_frame(path, container, stream), stream.codec_context, stream.sample_aspect_ratio)
 
 
 def read_planes(path: Path | str, layout: Layout) -> Iterator[Planes]:
@@ -152,7 +152,7 @@ def paint(
 
 def _layout(frame: VideoFrame, codec: Any, aspect: Any) -> Layout:  # noqa: ANN401
     """Layout of a frame after it was turned upright."""
-    turned = _turns(frame) % 2 == 1
+    turned = Orientation.of(frame).swapped
     width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
     name = _kept(frame.format)
     # H.264 has 4:2:0 and 4:2:2 for even sides only, and chroma that is shared by rows cannot be turned to columns.
@@ -185,7 +185,7 @@ def _kept(form: VideoFormat) -> str:
 
 
 def _planes(frame: VideoFrame, layout: Layout, reformatter: VideoReformatter) -> Planes:
-    name, turns = frame.format.name.replace("yuvj", "yuv"), _turns(frame)
+    name, orientation = frame.format.name.replace("yuvj", "yuv"), Orientation.of(frame)
     if name not in FORMATS:
         name = _kept(frame.format)
         colours = {"dst_colorspace": Colorspace.ITU601, "dst_color_range": ColorRange.MPEG}
@@ -199,15 +199,8 @@ def _planes(frame: VideoFrame, layout: Layout, reformatter: VideoReformatter) ->
         luma, *chroma = planes
         fine = [plane.repeat(down, 0)[:height].repeat(across, 1)[:, :width] for plane in chroma]
         planes = luma, fine[0], fine[1]
-    if turns:
-        luma, *chroma = (np.ascontiguousarray(np.rot90(plane, turns)) for plane in planes)
-        planes = luma, chroma[0], chroma[1]
-    return planes
-
-
-def _turns(frame: VideoFrame) -> int:
-    """Quarter turns that make a frame upright, as `Picture` makes it."""
-    return round(frame.rotation / 90) % 4
+    luma, *chroma = (orientation.apply(plane) for plane in planes)
+    return luma, chroma[0], chroma[1]
 
 
 def _from_rgb(picture: NDArray[np.uint8], layout: Layout) -> list[NDArray[np.float32]]:

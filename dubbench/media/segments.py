@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from dubbench.core.files import atomic
 from dubbench.media import FPS, MediaError
-from dubbench.media.container import opened, video_stream
+from dubbench.media.container import name_of, opened, video_stream, written
 from dubbench.media.planes import Layout, Planes, as_frame, as_planes
 from dubbench.media.writer import X264
 
@@ -56,7 +56,7 @@ class PlaneWriter:
         self._stack = ExitStack()
         temporary = self._stack.enter_context(atomic(self._path))
         form, options = CONTAINERS[self._path.suffix]
-        self._container = self._stack.enter_context(av.open(str(temporary), "w", format=form, options=options))
+        self._container = self._stack.enter_context(written(temporary, form, options))
         self._video = self._container.add_stream("ffv1" if self._crf is None else "libx264", rate=FPS)
         self._video.width, self._video.height = self.layout.width, self.layout.height
         self._video.pix_fmt = self.layout.format
@@ -141,7 +141,7 @@ class Stored:
             if packet.pts is not None and _number(packet) == number:
                 self._next = number + 1
                 return packet
-        raise MediaError(f"{self._container.name} is damaged, frame {number} is missing; remove it and begin again")
+        raise MediaError(f"{name_of(self._container)} is damaged, frame {number} is missing; remove it and begin again")
 
 
 def reorder(path: Path, order: Sequence[int], out: Path) -> None:
@@ -149,7 +149,7 @@ def reorder(path: Path, order: Sequence[int], out: Path) -> None:
     with (
         Stored(path) as stored,
         atomic(out) as temporary,
-        av.open(str(temporary), "w", format="mp4", options={"fflags": "+bitexact"}) as container,
+        written(temporary, "mp4", {"fflags": "+bitexact"}) as container,
     ):
         video = container.add_stream_from_template(stored.stream)
         for number, source in enumerate(order):
@@ -166,7 +166,7 @@ def join(segments: Sequence[Path], sound: Path, out: Path, metadata: Mapping[str
         metadata: tags of the file.
     """
     form, options = CONTAINERS[out.suffix.lower()]
-    with atomic(out) as temporary, av.open(str(temporary), "w", format=form, options=options) as container:
+    with atomic(out) as temporary, written(temporary, form, options) as container:
         container.metadata.update(metadata)
         with opened(segments[0]) as first:
             video = container.add_stream_from_template(video_stream(first))

@@ -13,13 +13,13 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from dubbench.media import FPS, MediaError
-from dubbench.media.container import Image, Picture, frame_time, opened, video_stream
+from dubbench.media.clock import clock_of
+from dubbench.media.container import Image, Picture, name_of, opened, pixel_aspect, video_stream
+from dubbench.media.flaws import Flaws
+from dubbench.media.pictures import declared, first_frame, length, opened_pictures, period, shown
 from dubbench.media.writer import VideoWriter
 
 __all__ = ["IndexedVideo", "VideoInfo", "VideoWriter", "at_constant_rate", "probe", "read_frames"]
-
-LONGEST_GAP = Fraction(60)
-DECODERS = 2  # threads: more would fight with the workers of prepare
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class VideoInfo:
     """What a file's headers and its first picture say.
 
     Attributes:
-        width: of the picture as displayed, in pixels.
-        height: of the picture as displayed, in pixels.
+        width: of the picture as displayed, in square pixels.
+        height: of the picture as displayed, in square pixels.
         frame_count_estimate: frames at the file's own rate; only decoding tells exactly.
         duration: of the video in seconds, 0 where the file does not say.
         has_audio: whether there is an audio stream.
@@ -52,11 +52,9 @@ def probe(path: Path | str) -> VideoInfo:
     with opened(path) as container:
         stream = video_stream(container)
         rate = stream.average_rate or stream.guessed_rate or Fraction(0)
-        duration = _declared(stream) or Fraction(container.duration or 0, av.time_base)
-        frame = next(container.decode(stream), None)
-        if frame is None:
-            raise MediaError(f"{path} has no picture that decodes; fetch it again")
-        height, width = Picture().rgb(frame).shape[:2]
+        duration = declared(stream) or Fraction(container.duration or 0, av.time_base)
+        frame = first_frame(path, container, stream)
+        height, width = Picture(pixel_aspect(stream)).rgb(frame).shape[:2]
         count = stream.frames or round(duration * rate)
         return VideoInfo(
             width=width,
@@ -68,97 +66,61 @@ def probe(path: Path | str) -> VideoInfo:
         )
 
 
-def read_frames(path: Path | str, fps: int = FPS) -> Iterator[Image]:
+def read_frames(path: Path | str, fps: int = FPS, flaws: Flaws | None = None) -> Iterator[Image]:
     """Stream a video at a constant rate, whatever its own rate is.
 
     Output k is the frame whose time stamp is nearest to k / ``fps`` after the first one (the earlier of two equally
     near), so 24, 29.97, 30, 50 and variable rates keep sync to within half a frame and never drift. There are as many
     outputs as whole or half periods fit between the first time stamp and the end of the last frame, at least one.
-    Pixels count as square; colours follow the stream's tags, BT.601 where there are none.
+    Pixels are made square by stretching the picture where they are not; colours follow the stream's tags, BT.601 where
+    there are none.
+
+    Args:
+        path: file to read.
+        fps: frames a second to give.
+        flaws: takes what is damaged, and jumps of the clock; complete after the last frame.
 
     Yields:
-        uint8 [H, W, 3] RGB, upright by the display rotation.
+        uint8 [H, W, 3] RGB, upright and mirrored as the file says it is shown.
 
     Raises:
-        MediaError: if there is no video stream, or the file is unreadable, truncated or changes its picture size.
+        MediaError: if there is no video stream, or the file is unreadable, truncated, damaged in more than
+            `dubbench.media.flaws.DAMAGED_SHARE` of the frames, or changes its picture size.
     """
-    picture = Picture()
-    return (picture.rgb(frame) for frame in at_constant_rate(path, fps))
+    with opened_pictures(path) as (container, stream):
+        picture = Picture(pixel_aspect(stream))
+        for frame in _resampled(path, container, stream, fps=fps, flaws=flaws):
+            yield picture.rgb(frame)
 
 
 def at_constant_rate(path: Path | str, fps: int = FPS) -> Iterator[VideoFrame]:
     """The decoded frames that `read_frames` shows, as they are in the file; the same one may come again."""
-    with opened(path) as container:
-        timed = _timed(container, video_stream(container))
-        held, origin = next(timed)
-        time, k = origin, 0
-        for frame, following in timed:
-            while Fraction(k, fps) <= (time + following) / 2 - origin:
-                yield held
-                k += 1
-            held, time = frame, following
-        end = time - origin + _length(held, Fraction(1, fps))
-        while k == 0 or Fraction(2 * k + 1, 2 * fps) <= end:
-            yield held
+    with opened_pictures(path) as (container, stream):
+        yield from _resampled(path, container, stream, fps=fps, flaws=None)
+
+
+def _resampled(
+    path: Path | str, container: InputContainer, stream: VideoStream, *, fps: int, flaws: Flaws | None
+) -> Iterator[VideoFrame]:
+    flaws = Flaws() if flaws is None else flaws
+    flaws.tell(clock_of(path).told)
+    half = period(stream) / 2
+    timed = shown(path, container, stream)
+    held = next(timed)
+    origin, k = held.time, 0
+    for following in timed:
+        while Fraction(k, fps) <= (held.time + following.time) / 2 - origin:
+            stands_in = following.lost and Fraction(k, fps) + origin > held.time + half
+            flaws.count(damaged=held.damaged or stands_in)
+            yield held.frame
             k += 1
-
-
-def _timed(container: InputContainer, stream: VideoStream) -> Iterator[tuple[VideoFrame, Fraction]]:
-    """Decoded frames with strictly rising times; the file is checked to be whole on the way."""
-    stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = DECODERS
-    nominal = _period(stream)
-    frame: VideoFrame | None = None
-    first = last = reached = Fraction(0)
-    for packet in container.demux():
-        if packet.pts is not None:
-            reached = max(reached, (packet.pts + (packet.duration or 0)) * packet.time_base)
-        if packet.stream.index != stream.index:
-            continue
-        if packet.is_corrupt:
-            raise MediaError(f"{container.name} is truncated, it ends within a picture; fetch it again")
-        for following in stream.decode(packet):
-            time = frame_time(following)
-            if frame is None:
-                first = time = time or Fraction(0)
-            elif (frame.width, frame.height) != (following.width, following.height):
-                raise MediaError(f"{container.name} changes its picture size on the way; cut it there or re-encode it")
-            elif time is None or time <= last:
-                time = last + nominal
-            elif time - last > LONGEST_GAP:
-                raise MediaError(f"{container.name} jumps by {float(time - last):.0f} s in its time stamps; re-mux it")
-            frame, last = following, time
-            yield frame, time
-    if frame is None:
-        raise MediaError(f"{container.name} has no picture that decodes; fetch it again")
-    if frame.is_corrupt:
-        raise MediaError(f"{container.name} is truncated, its last picture is incomplete; fetch it again")
-    ends = last - first + _length(frame, nominal)
-    declared = _declared(stream)
-    if declared is None and container.duration is not None:
-        declared = Fraction(container.duration, av.time_base)
-        ends = reached - Fraction(container.start_time or 0, av.time_base)
-    if declared is not None and declared - ends > max(Fraction(1, 2), declared / 10):
-        raise MediaError(
-            f"{container.name} is truncated, it declares {float(declared):.1f} s and ends after {float(ends):.1f} s; "
-            "fetch it again"
-        )
-
-
-def _period(stream: VideoStream) -> Fraction:
-    return 1 / (stream.average_rate or stream.guessed_rate or Fraction(FPS))
-
-
-def _declared(stream: VideoStream) -> Fraction | None:
-    if stream.duration is None or stream.time_base is None:
-        return None
-    return stream.duration * stream.time_base
-
-
-def _length(frame: VideoFrame, otherwise: Fraction) -> Fraction:
-    """How long a frame is shown; ``otherwise`` where the file says nothing sensible."""
-    length = (frame.duration or 0) * (frame.time_base or Fraction(0))
-    return length if 0 < length <= LONGEST_GAP else otherwise
+        held = following
+    end = held.time - origin + length(held.frame, Fraction(1, fps))
+    while k == 0 or Fraction(2 * k + 1, 2 * fps) <= end:
+        flaws.count(damaged=held.damaged)
+        yield held.frame
+        k += 1
+    flaws.judge(str(path))
 
 
 class IndexedVideo:
@@ -203,7 +165,9 @@ class IndexedVideo:
         """
         wanted = np.asarray(indices, np.int64).reshape(-1)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
-            raise MediaError(f"{self._container.name} has frames 0 to {len(self) - 1}, asked were {wanted.tolist()}")
+            raise MediaError(
+                f"{name_of(self._container)} has frames 0 to {len(self) - 1}, asked were {wanted.tolist()}"
+            )
         width, height = self.size if size is None else (size, size)
         frames = np.empty((len(wanted), height, width, 3), np.uint8)
         for index in np.unique(wanted):
@@ -212,7 +176,7 @@ class IndexedVideo:
 
     def _decode(self, index: int) -> VideoFrame:
         """One frame; packets between are read but not decoded, which all-intra coding allows."""
-        name, stamp = self._container.name, self._stamp(index)
+        name, stamp = name_of(self._container), self._stamp(index)
         try:
             if not self._next <= index < self._next + self.SKIP:
                 self._container.seek(stamp, stream=self._stream)

@@ -5,7 +5,6 @@ from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
-import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from dubbench.core.files import atomic
 from dubbench.media import FPS, SAMPLE_RATE, MediaError
-from dubbench.media.container import ACCURATE_RND, FULL_CHR_H_INP, Image
+from dubbench.media.container import ACCURATE_RND, FULL_CHR_H_INP, Image, written
 
 SMPTE170M = 6  # BT.601 in the numbering of ITU-T H.273
 SUBSAMPLE = int(Interpolation.AREA) | ACCURATE_RND | FULL_CHR_H_INP
@@ -60,7 +59,7 @@ class VideoWriter:
     def __enter__(self) -> "VideoWriter":
         self._stack = ExitStack()
         temporary = self._stack.enter_context(atomic(self._path))
-        self._container = self._stack.enter_context(av.open(str(temporary), "w", format="mp4"))
+        self._container = self._stack.enter_context(written(temporary, "mp4"))
         self._video = self._container.add_stream("libx264", rate=FPS)
         self._video.width, self._video.height = self.width + self.width % 2, self.height + self.height % 2
         self._video.pix_fmt = "yuv420p"

@@ -72,6 +72,7 @@ class ClipResult:
         values: mean over frames by metric; a metric without any frame is absent.
         failure: why the clip could not be scored, else empty; then there are no values.
         notes: by metric, why it has no value.
+        remarks: sentences on what was wrong with the files that were compared and could be made good.
         curves: by `OPENING` and `DRIVER`, a number a frame as `dubbench.face.opening` defines it, None without a face.
             The driver's stands with the ground truth's, where another clip's speech drives this one. Nothing is
             ranked by them, and results of earlier versions have none.
@@ -85,6 +86,7 @@ class ClipResult:
     values: dict[str, float] = field(default_factory=dict)
     failure: str = ""
     notes: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     curves: dict[str, list[float | None]] = field(default_factory=dict)
     shown: int = 0
     several: int = 0
@@ -93,7 +95,7 @@ class ClipResult:
     def write(self, path: Path) -> None:
         """Write atomically as JSON, with a digest of the rest; infinity is the text ``inf``."""
         values = {key: value if isfinite(value) else number(value) for key, value in self.values.items()}
-        fields = {**asdict(self), "values": values}
+        fields = {key: value for key, value in asdict(self).items() if key != "remarks" or value} | {"values": values}
         write_json(path, {**fields, DIGEST: _digest(fields)})
 
     @classmethod

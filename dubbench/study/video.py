@@ -9,7 +9,9 @@ import av
 from dubbench.core.files import atomic, no_room
 from dubbench.errors import DubbenchError
 from dubbench.media.audio import aligned_speech
-from dubbench.media.container import opened, video_stream
+from dubbench.media.container import opened, pixel_aspect, video_stream, written
+from dubbench.media.orientation import Orientation
+from dubbench.media.sound import heard
 from dubbench.media.video import VideoWriter, probe, read_frames
 
 # What an mp4 may hold so that every present-day browser plays it.
@@ -41,8 +43,8 @@ def bare_copy(source: Path, target: Path) -> bool:
                 writer.write(frame)
         return True
     with opened(source) as container, atomic(target) as temporary, _blaming(target):
-        picture, sound = video_stream(container), container.streams.audio[0]
-        with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart", "fflags": "bitexact"}) as out:
+        picture, sound = video_stream(container), heard(source, container)
+        with written(temporary, "mp4", {"movflags": "faststart", "fflags": "bitexact"}) as out:
             copies = {stream.index: out.add_stream_from_template(stream) for stream in (picture, sound)}
             for copy in copies.values():
                 copy.metadata.clear()
@@ -68,10 +70,10 @@ def _playable(source: Path) -> bool:
     with opened(source) as container:
         picture = video_stream(container)
         frame = next(container.decode(picture), None)
-        upright = frame is not None and not frame.rotation
+        upright = frame is not None and Orientation.of(frame) == Orientation() and pixel_aspect(picture) == 1
         return (
             upright
             and picture.codec.canonical_name in PICTURE_CODECS
             and picture.codec_context.pix_fmt in PIXELS
-            and container.streams.audio[0].codec.canonical_name in SOUND_CODECS
+            and heard(source, container).codec.canonical_name in SOUND_CODECS
         )

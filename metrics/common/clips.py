@@ -16,6 +16,7 @@ Image = NDArray[np.uint8]
 Box = NDArray[np.float64]
 
 NO_SPEECH = "there is no speech to compare the lips with"
+SILENT = "the speech is silent from beginning to end, which no lips fit or miss"
 
 
 class NoValue(DubbenchError):
@@ -37,6 +38,19 @@ class Clip:
     networks: Mapping[str, Any]
     options: SuiteOptions
     device: torch.device
+
+
+def speech_of(clip: Clip) -> NDArray[np.int16]:
+    """The speech that lips are compared with.
+
+    Raises:
+        NoValue: if there is none, or nothing is heard in it.
+    """
+    if clip.speech is None:
+        raise NoValue(NO_SPEECH)
+    if not clip.speech.any():
+        raise NoValue(SILENT)
+    return clip.speech
 
 
 class ClipStream:

@@ -113,5 +113,5 @@ def test_no_audio_track_leaves_nothing_behind(make_video: MakeVideo, tmp_path: P
 def test_a_text_file_is_no_sound(tmp_path: Path) -> None:
     path = tmp_path / "words.wav"
     path.write_text("only words\n" * 20)
-    with pytest.raises(MediaError, match=r"words\.wav is not a sound file"):
+    with pytest.raises(MediaError, match=r"words\.wav is not a media file"):
         read_speech(path)
