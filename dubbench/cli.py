@@ -8,8 +8,8 @@ from contextlib import suppress
 from types import FrameType
 
 from dubbench import __version__
-from dubbench.core.console import say
-from dubbench.errors import beneath, sentence
+from dubbench.core.console import say, show
+from dubbench.errors import UsageError, beneath, sentence
 
 # Every verb is the module of its name in `dubbench.commands`: `add_arguments(parser)` and `run(options) -> status`.
 VERBS = {
@@ -69,10 +69,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _first() -> int:
     """Say what one does first. The status is that of wrong usage, for a script whose verb went missing."""
-    print("dubbench trains, scores and ranks methods that give a video other speech. What one does first:\n")
+    show("dubbench trains, scores and ranks methods that give a video other speech. What one does first:\n")
     for wish, line in FIRST.items():
-        print(f"  {wish}\n    {line}")
-    print("\n`dubbench --help` lists all verbs, `dubbench VERB --help` what each takes.")
+        show(f"  {wish}\n    {line}")
+    show("\n`dubbench --help` lists all verbs, `dubbench VERB --help` what each takes.")
     return USAGE
 
 
@@ -102,7 +102,8 @@ def _answer(error: BaseException) -> int | None:
         sys.stderr.close()
         return 1
     told = sentence(error)
-    return None if told is None else _say(told)
+    usage = beneath(error, UsageError) is not None
+    return None if told is None else _say(told, USAGE if usage else 1)
 
 
 def _say(sentence: str, status: int = 1) -> int:

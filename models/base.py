@@ -1,6 +1,8 @@
 """What every method shares: its window, its checkpoint's stamp, frozen helpers, seeds, and `dub`."""
 
 import os
+import pickle
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
@@ -19,6 +21,7 @@ from dubbench import __version__
 from dubbench.datamodules.batch import Window
 from dubbench.errors import DubbenchError, misfit
 from dubbench.face3d.model import LinearFaceModel
+from dubbench.models.finite import not_finite
 from dubbench.models.held_face import HeldFace
 from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
@@ -144,6 +147,7 @@ class DubbingModel(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse, when Lightning resumes, a checkpoint of another method or of another face model than the data's."""
         self._check(checkpoint, "the checkpoint")
+        self._load_weights(checkpoint, "the checkpoint")
         if self.held_face is not None:
             self.held_face.adopt_stored(checkpoint, "the checkpoint's face model")
 
@@ -154,13 +158,7 @@ class DubbingModel(L.LightningModule):
             DubbenchError: if it is another method's or was made with other settings.
         """
         self._check(checkpoint, str(path))
-        try:
-            self.load_state_dict(checkpoint["state_dict"])
-        except RuntimeError as error:
-            raise DubbenchError(
-                f"{path} does not fit this {type(self).__name__} ({misfit(error)}); "
-                "give the model config and options that it was trained with, they are in its run's config.yaml"
-            ) from error
+        self._load_weights(checkpoint, str(path))
         if self.held_face is not None:
             self.held_face.adopt_stored(checkpoint, f"the face model of {path}")
 
@@ -289,6 +287,15 @@ class DubbingModel(L.LightningModule):
                 "give the model config and options that it was trained with, they are in its run's config.yaml"
             )
 
+    def _load_weights(self, checkpoint: Mapping[str, Any], where: str) -> None:
+        try:
+            self.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise DubbenchError(
+                f"{where} does not fit this {type(self).__name__} ({misfit(error)}); "
+                "give the model config and options that it was trained with, they are in its run's config.yaml"
+            ) from error
+
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         """Let the held face model, which is no submodule, follow to another device or type."""
         if self.held_face is not None:
@@ -334,19 +341,52 @@ def class_path(kind: type) -> str:
 
 
 def read_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dict[str, Any]:
-    """Load a checkpoint file, tensors and plain values only.
+    """Load a checkpoint file of `dubbench fit`, tensors and plain values only.
 
     Raises:
-        DubbenchError: if there is no such file, or it holds anything else.
+        DubbenchError: if there is no such file, it holds anything else, or its weights are not all finite.
     """
     if not path.is_file():
         raise DubbenchError(f"there is no checkpoint {path}; `dubbench fit` writes one to OUT/checkpoints/last.ckpt")
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # on how the file was pickled
+            checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote ({reason[:160]})") from error
+        raise DubbenchError(
+            f"{path} is not a checkpoint that `dubbench fit` wrote: {_unloadable(error)}; name one that it did"
+        ) from error
+    _check_form(checkpoint, path)
+    if name := not_finite(checkpoint["state_dict"]):
+        raise DubbenchError(f"{path} holds weights that are not finite ({name}); its training went wrong, train again")
     return checkpoint
+
+
+def _unloadable(error: Exception) -> str:
+    """Why torch does not load a file, without its advice to do so in an unsafe way."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds code or objects, of which nothing is run"
+    if isinstance(error, EOFError | RuntimeError):
+        return "it is cut off, damaged or another program's"
+    return (str(error) or type(error).__name__).splitlines()[0][:160]
+
+
+def _check_form(checkpoint: object, path: Path) -> None:
+    """See that what was loaded is built as a checkpoint of `dubbench fit` is."""
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("dubbench"), dict):
+        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote; name one that it did")
+    stamp, weights = checkpoint["dubbench"], checkpoint.get("state_dict")
+    whole = (
+        isinstance(stamp.get("class_path"), str)
+        and isinstance(stamp.get("window"), dict)
+        and isinstance(checkpoint.get("hyper_parameters"), dict)
+        and isinstance(weights, dict)
+        and all(isinstance(value, Tensor) for value in weights.values())
+    )
+    if not whole:
+        raise DubbenchError(
+            f"{path} lacks what a checkpoint of this version ({__version__}) holds, it says that it is of "
+            f"{str(stamp.get('version', 'an unknown one'))[:40]}; train again, or use the version that wrote it"
+        )
 
 
 def load_kind(kind: type[Model], what: str, path: str | Path, map_location: torch.device | str = "cpu") -> Model:
@@ -375,16 +415,14 @@ def load_model(path: str | Path, map_location: torch.device | str = "cpu", named
     """
     path = Path(path)
     checkpoint = read_checkpoint(path, map_location)
-    stamp = checkpoint.get("dubbench")
-    if stamp is None:
-        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote; name one that it did")
+    stamp = checkpoint["dubbench"]
     module, _, name = stamp["class_path"].rpartition(".")
     known = module.startswith("dubbench.") or stamp["class_path"] == named
     try:
         kind = getattr(import_module(module), name, None) if known else None
     except ModuleNotFoundError as error:
         raise DubbenchError(f"{path} holds a {stamp['class_path']}, which cannot be imported ({error})") from error
-    if not (isinstance(kind, type) and issubclass(kind, DubbingModel)):
+    if not (isinstance(kind, type) and issubclass(kind, DubbingModel)) or kind is DubbingModel:
         raise DubbenchError(
             f"{path} holds a {stamp['class_path']}, which is no model of this version ({__version__}); of a method of "
             "yours name the class, as MODULE.CLASS, with its folder in PYTHONPATH"
@@ -397,6 +435,12 @@ def load_model(path: str | Path, map_location: torch.device | str = "cpu", named
             f"{path} was trained with options that {kind.__name__} does not have any more ({', '.join(unknown)}); "
             "train again, or use the commit that wrote it"
         )
-    model = kind(**values)
+    try:
+        model = kind(**values)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+        reason = " ".join((str(error) or type(error).__name__).split())[:160]
+        raise DubbenchError(
+            f"{path} was trained with options that {kind.__name__} cannot be built with ({reason}); train again"
+        ) from error
     model.load_checkpoint(checkpoint, path)
     return model.to(map_location).eval()

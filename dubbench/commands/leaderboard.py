@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dubbench.core.console import announce, command, ending, quiet
+from dubbench.core.files import output_file
 from dubbench.errors import DubbenchError
 
 
@@ -18,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--paper", metavar="PAPER:TABLE", help="print a paper's table, and below it what corresponds in the results"
     )
-    parser.add_argument("--out", type=Path, default=Path("leaderboard.csv"), help="wide CSV to write: a line a row")
-    parser.add_argument("--tidy", type=Path, help="tidy CSV to write: a line a row and metric, with its test")
-    parser.add_argument("--markdown", type=Path, help="Markdown file to write")
-    parser.add_argument("--html", type=Path, help="self-contained page to write")
+    parser.add_argument("--out", type=output_file, default="leaderboard.csv", help="wide CSV to write: a line a row")
+    parser.add_argument("--tidy", type=output_file, help="tidy CSV to write: a line a row and metric, with its test")
+    parser.add_argument("--markdown", type=output_file, help="Markdown file to write")
+    parser.add_argument("--html", type=output_file, help="self-contained page to write")
     parser.add_argument(
         "--videos",
         choices=("copy", "link", "none"),

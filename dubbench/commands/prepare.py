@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dubbench.commands import add_json
 from dubbench.core.config_names import data_words
 from dubbench.core.console import announce, command, ending, print_json, report
+from dubbench.core.files import output_folder
 from dubbench.core.locks import claimed
 from dubbench.datamodules.sources import MODULES
 from dubbench.errors import DubbenchError
@@ -21,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--dataset", required=True, metavar="NAME", help=f"corpus: {', '.join(sorted(MODULES))}")
     parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="where the corpus lies")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="prepared folder to make or go on with")
+    parser.add_argument(
+        "--out", required=True, type=output_folder, metavar="DIR", help="prepared folder to make or go on with"
+    )
     parser.add_argument("--size", type=int, default=512, help="side of the aligned frames in pixels (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
     parser.add_argument(

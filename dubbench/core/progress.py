@@ -7,7 +7,6 @@ from datetime import timedelta
 from math import inf
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -23,7 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from dubbench.core.console import quiet
+from dubbench.core.console import console, quiet
 
 T = TypeVar("T")
 Listener = Callable[[float, float | None], None]
@@ -77,7 +76,7 @@ class Steps(Progress):
             transient: the bars go away at the end.
             get_time: gives seconds.
         """
-        screen = Console(stderr=True)
+        screen = console(stderr=True)
         self._lines = not screen.is_terminal and not quiet()
         self._line = line
         self._told: dict[TaskID, float] = {}

@@ -6,9 +6,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import yaml
-
 from dubbench.core.config_names import resolve
+from dubbench.core.documents import read_yaml
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.metrics.common.options import SyncRule
@@ -107,8 +106,8 @@ def _parts(values: dict[str, Any], path: Path) -> list[str]:
 def _values(path: Path, above: tuple[Path, ...] = ()) -> Any:  # noqa: ANN401
     """Contents of a file over those of the file that it names as ``base``."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        values = read_yaml(path)
+    except DubbenchError as error:
         raise DubbenchError(f"{path} is not a protocol file: {error}") from error
     if not isinstance(values, dict) or BASE not in values:
         return values
@@ -151,9 +150,9 @@ def parse(name: str, values: Any, where: str) -> Protocol:  # noqa: ANN401
 def _check(value: object, kind: Any, where: str) -> None:  # noqa: ANN401
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
-            raise DubbenchError(f"{where} is {value!r}; it can be {', '.join(get_args(kind))}")
+            raise DubbenchError(f"{where} is {repr(value)[:80]}; it can be {', '.join(get_args(kind))}")
     elif not isinstance(value, get_origin(kind) or kind) or isinstance(value, bool):
-        raise DubbenchError(f"{where} is {value!r}, which is of the wrong type")
+        raise DubbenchError(f"{where} is {repr(value)[:80]}, which is of the wrong type")
 
 
 def _check_clips(how: object, where: str) -> None:
