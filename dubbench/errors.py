@@ -7,7 +7,17 @@ Kind = TypeVar("Kind", bound=BaseException)
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Places that the machine or the user's rights keep from us: no fault of this package's.
 REFUSED = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO}
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.EIO,
+    }
     | {errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.EMFILE, errno.ENFILE}
 )
 

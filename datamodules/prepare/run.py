@@ -1,9 +1,9 @@
 """A corpus to a folder of prepared clips: resumable, in any number of processes, with every failure listed."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,12 +48,14 @@ class PrepareReport:
         skipped: clips that were finished before.
         failed: clips that could not be prepared.
         failures: each of those with its reason, as ``failures.csv`` lists them.
+        ignored: files of the corpus folder that are no clips, counted by reason.
     """
 
     done: int
     skipped: int
     failed: int
     failures: tuple[Failure, ...]
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
 
 def prepare(
@@ -108,7 +110,8 @@ def prepare(
             raise
         failures = _write_tables(out, jobs, made)
     fresh = sum(outcome.info is not None and outcome.fresh for outcome in made.values())
-    return PrepareReport(fresh, len(made) - fresh - len(failures), len(failures), failures)
+    ignored = sources.ignored(dataset, clips, root, out)
+    return PrepareReport(fresh, len(made) - fresh - len(failures), len(failures), failures, ignored)
 
 
 def _check(*, size: int, workers: int, smooth: float, faces: str, limit: int | None) -> None:
@@ -186,7 +189,7 @@ def _write_tables(out: Path, jobs: list[PrepareJob], made: dict[str, PrepareOutc
     with atomic(out / "manifest.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     with atomic(out / "failures.csv") as temporary:
-        listed = pd.DataFrame(failures, columns=[field.name for field in fields(Failure)])
+        listed = pd.DataFrame(failures, columns=[each.name for each in fields(Failure)])
         listed.to_csv(temporary, index=False, lineterminator="\n")
     return tuple(failures)
 

@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     """
     announce(f"prepare {options.dataset} from {options.root}")
     from dubbench.datamodules.prepare.run import prepare
+    from dubbench.datamodules.tree import told
 
     settings = {name: getattr(options, name) for name in ("size", "workers", "smooth", "faces", "split", "limit")}
     try:
@@ -74,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
         if not options.json:
             failed = f"{made.failed} failed" + (f" (see {options.out / 'failures.csv'})" if made.failed else "")
             report(f"{options.out}: {made.done} prepared, {made.skipped} finished before, {failed}")
+            if made.ignored:
+                report(f"{options.root}: {told(made.ignored)}")
         if made.done + made.skipped and options.geometry:
             fitted = _fit(options)
     except KeyboardInterrupt as stop:
@@ -95,6 +98,7 @@ def _document(out: Path, made: "PrepareReport", fitted: "GeometryReport | None")
         "prepared": made.done,
         "finished_before": made.skipped,
         "failures": [asdict(failure) for failure in made.failures],
+        "ignored": dict(made.ignored),
         "geometry": fitted
         and {
             "fitted": fitted.done,
