@@ -4,7 +4,7 @@ import os
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,20 +71,22 @@ def videos(root: Path) -> Iterator[Path]:
     return (found.path for found in files(root) if not found.reason)
 
 
-def left_out(root: Path, taken: Iterable[Path], apart: Path | None = None) -> dict[str, int]:
+def left_out(root: Path, taken: Iterable[Path], names: Container[str] = (), apart: Path | None = None) -> dict[str, int]:
     """Files below a folder that are no clip of it nor belong to one, counted by reason, the most first.
 
     Args:
         root: the folder.
         taken: files of its clips.
+        names: of files that belong to the corpus as a whole.
         apart: a folder in it of which nothing counts.
     """
     known = set(taken)
     counts: Counter[str] = Counter()
     for found in files(root):
-        if found.path not in known and not (apart and found.path.is_relative_to(apart)):
+        belongs = found.path in known or found.path.name in names
+        if not belongs and not (apart and found.path.is_relative_to(apart)):
             counts[found.reason or STRANGE] += 1
-    return dict(counts.most_common())
+    return dict(sorted(counts.items(), key=lambda count: (-count[1], count[0])))
 
 
 def told(counts: Mapping[str, int]) -> str:

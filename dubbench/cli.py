@@ -3,8 +3,10 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from types import FrameType
 
 from dubbench import __version__
@@ -48,6 +50,7 @@ FIRST = {
 }
 USAGE = 2
 INTERRUPTED = 130
+AGAIN = 0.05  # seconds until a Ctrl-C that got lost is repeated
 STOPPED = "interrupted; the same command goes on where it was"
 
 
@@ -119,10 +122,24 @@ def run() -> None:
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # and not ignored, as in the background
     if ours:
         signal.signal(signal.SIGINT, _interrupt)
+        sys.unraisablehook = _lost
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a console's encoding lacks is written out
     status = main()
     if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is left to do is not worth a traceback
     sys.exit(status)
+
+
+def _lost(what: "sys.UnraisableHookArgs") -> None:
+    """Repeat a Ctrl-C that came while C code was calling Python, which can only print and forget what is raised."""
+    if what.exc_type is not None and issubclass(what.exc_type, KeyboardInterrupt):
+        # To the main thread, so that it wakes up where it waits.
+        main = threading.main_thread().ident or 0
+        threading.Timer(AGAIN, signal.pthread_kill, (main, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(what)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

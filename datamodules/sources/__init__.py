@@ -63,14 +63,13 @@ def ignored(dataset: str, clips: Iterable[RawClip], root: Path, apart: Path | No
         apart: a folder in it of which nothing counts.
     """
     source = import_module(MODULES[dataset])
-    taken: set[Path] = {root / name for name in source.ABOUT.lists}
-    if dataset == "demo":
-        taken.add(root / source.MARKER)
+    names = {*source.ABOUT.lists, getattr(source, "MARKER", "")}
+    taken: set[Path] = set()
     for clip in clips:
         taken |= {clip.path, *([clip.audio] if clip.audio else [])}
         if source.ABOUT.label:
             taken.add(clip.path.with_suffix(source.ABOUT.label))
-    return left_out(root, taken, apart)
+    return left_out(root, taken, names, apart)
 
 
 def distinct(clips: Iterable[RawClip], root: Path) -> list[RawClip]:

@@ -29,7 +29,7 @@ def told(verb: str) -> Iterator[None]:
     except (ArgumentError, RecursionError) as error:
         # What one of our own files or classes says of itself is a sentence already.
         if own := beneath(error, DubbenchError):
-            raise own from error
+            raise type(own)(str(own)) from error
         raise UsageError(f"{_sentence(str(error))}; `dubbench {verb} --help_all` lists the options") from error
 
 
@@ -60,7 +60,7 @@ def told_of_values() -> Iterator[None]:
         yield
     except (ValueError, TypeError, ArithmeticError, RuntimeError, MemoryError) as error:
         if own := beneath(error, DubbenchError):
-            raise own from error
+            raise type(own)(str(own)) from error
         raise DubbenchError(f"the options cannot be used together: {_sentence(str(error))}; change them") from error
 
 
