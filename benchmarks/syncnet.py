@@ -110,7 +110,8 @@ def main() -> int:
     official_ratio, bare_ratio = (float(median(times[:, 0] / times[:, other])) for other in (1, 2))
     print(
         f"31 distances differ by {difference:.1e} of their value (at most {DIFFERENCE:g}); to the official arithmetic: "
-        f"ratio {official_ratio:.3f} (at most {TO_OFFICIAL}), to the bare convolutions: {bare_ratio:.3f} (at most {TO_BARE})"
+        f"ratio {official_ratio:.3f} (at most {TO_OFFICIAL}), to the bare convolutions: {bare_ratio:.3f} "
+        f"(at most {TO_BARE})"
     )
     return int(difference > DIFFERENCE or official_ratio > TO_OFFICIAL or bare_ratio > TO_BARE)
 

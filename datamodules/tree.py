@@ -71,7 +71,9 @@ def videos(root: Path) -> Iterator[Path]:
     return (found.path for found in files(root) if not found.reason)
 
 
-def left_out(root: Path, taken: Iterable[Path], names: Container[str] = (), apart: Path | None = None) -> dict[str, int]:
+def left_out(
+    root: Path, taken: Iterable[Path], names: Container[str] = (), apart: Path | None = None
+) -> dict[str, int]:
     """Files below a folder that are no clip of it nor belong to one, counted by reason, the most first.
 
     Args:

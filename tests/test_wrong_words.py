@@ -84,7 +84,7 @@ WRONG = [
     ("compare file/b.csv results --accept", 1, "cannot be"),
     ("study score deep.yaml --key deep.yaml --out s.csv", 1, "no study's key"),
     ("study make results --out file", 1, "file is no folder"),
-    ("figure strip results --clip nope --out x.png", 1, "nope"),
+    ("figure strip results --clip nope --out x.png", 1, "results holds no videos"),
     ("figure attention --ckpt_path pickle.ckpt --root mini --clip s0/a --out x.png", 1, "of which nothing is run"),
     ("protocol deep.yaml", 1, "deep.yaml is nested too deeply"),
     ("protocol fair --csv file/x.csv", 1, "file is no folder"),

@@ -111,7 +111,13 @@ def prepare(
         failures = _write_tables(out, jobs, made)
     fresh = sum(outcome.info is not None and outcome.fresh for outcome in made.values())
     ignored = sources.ignored(dataset, clips, root, out)
-    return PrepareReport(fresh, len(made) - fresh - len(failures), len(failures), failures, ignored)
+    return PrepareReport(
+        done=fresh,
+        skipped=len(made) - fresh - len(failures),
+        failed=len(failures),
+        failures=failures,
+        ignored=ignored,
+    )
 
 
 def _check(*, size: int, workers: int, smooth: float, faces: str, limit: int | None) -> None:

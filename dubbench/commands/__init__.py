@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dubbench.core.config_names import options as grouped
-from dubbench.core.console import speaking, visible
+from dubbench.core.console import speaking
+from dubbench.core.printable import visible
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite

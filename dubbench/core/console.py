@@ -10,7 +10,6 @@ obey in them, such as escape sequences, is shown and not sent.
 import json
 import math
 import os
-import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,12 +17,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from dubbench.core.printable import OBEYED, visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-# Control characters, marks that turn the direction of writing, line ends that only some know, and bytes of file names
-# that are no UTF-8. Tabs stay.
-OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _QUIET = ContextVar("quiet", default=False)
 _STEP = ContextVar("step", default=False)
 
@@ -47,23 +45,6 @@ def speaking(*, quiet: bool = False, step: bool = False) -> Iterator[None]:
 def quiet() -> bool:
     """Whether only errors are said, and what was asked for."""
     return _QUIET.get()
-
-
-def visible(text: str, *, lines: bool = False) -> str:
-    """Text with what a terminal would obey written out, as Python writes it in a string.
-
-    Args:
-        text: to be shown.
-        lines: whether it may have several lines; a line end in a name must not begin a line of its own.
-    """
-    shown = OBEYED.sub(lambda found: _written(ord(found[0])), text)
-    return shown if lines else shown.replace("\n", r"\n")
-
-
-def _written(code: int) -> str:
-    if 0xDC80 <= code <= 0xDCFF:  # a byte of a file name
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def console(*, stderr: bool = False, **options: Any) -> "Console":  # noqa: ANN401

@@ -3,7 +3,7 @@
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook, RenderResult
 from rich.segment import Segment
 
-from dubbench.core.console import visible
+from dubbench.core.printable import visible
 
 
 class Screen(Console):

@@ -83,7 +83,11 @@ def test_counts_hours_rates_and_sizes_are_those_of_the_files(tmp_path: Path, cor
     assert float(lines[2].split()[1]) == pytest.approx(hours, rel=0.1)
     assert lines[2].endswith("judged by 4 clips")
     assert lines[3:] == ["frame rates: 25 (4)", "frames: 160 x 160 (4)", "usable"]
-    assert corpus("lrs2", "--root", tmp_path, "--sample", 0).out.splitlines() == [*lines[:2], "1 file ignored: 1 .txt", "usable"]
+    assert corpus("lrs2", "--root", tmp_path, "--sample", 0).out.splitlines() == [
+        *lines[:2],
+        "1 file ignored: 1 .txt",
+        "usable",
+    ]
 
 
 @pytest.mark.parametrize(

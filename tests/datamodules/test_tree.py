@@ -16,7 +16,9 @@ from dubbench.results.videos import match, names_below
 
 # What FFmpeg's table has no name for, though its demuxers read it: names that programs and cameras give to MPEG, MP4,
 # AVI and RealMedia.
-OTHER_NAMES = set(".divx .evo .m2p .mod .mp4v .mpe .mpv .mqv .nsv .ogm .ps .qt .rmvb .tod".split())
+OTHER_NAMES = set(
+    [".divx", ".evo", ".m2p", ".mod", ".mp4v", ".mpe", ".mpv", ".mqv", ".nsv", ".ogm", ".ps", ".qt", ".rmvb", ".tod"]
+)
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -50,7 +52,10 @@ def test_every_suffix_that_ffmpeg_reads_in_any_case(tmp_path: Path) -> None:
     touch(tmp_path, *(f"s/{n}{suffix}" for n, suffix in enumerate(sorted(VIDEO_SUFFIXES))))
     touch(tmp_path, *(f"t/{n}{suffix.upper()}" for n, suffix in enumerate(sorted(VIDEO_SUFFIXES))))
     assert len(clips(tmp_path)) == 2 * len(VIDEO_SUFFIXES)
-    assert set(".m2ts .mts .3gp .ogv .vob .mxf .m2t .asf .dv .wtv .mp4 .avi .mkv".split()) <= VIDEO_SUFFIXES
+    assert (
+        set([".m2ts", ".mts", ".3gp", ".ogv", ".vob", ".mxf", ".m2t", ".asf", ".dv", ".wtv", ".mp4", ".avi", ".mkv"])
+        <= VIDEO_SUFFIXES
+    )
     known: set[str] = set()
     for name in formats_available:
         try:
@@ -60,10 +65,10 @@ def test_every_suffix_that_ffmpeg_reads_in_any_case(tmp_path: Path) -> None:
     assert VIDEO_SUFFIXES - known == OTHER_NAMES
 
 
-def test_what_is_not_taken_is_counted_with_its_reason(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    touch(tmp_path, "s1/bbaf2n.mpg", "s1/bbaf2n.align", "s1/lwae8n.align", "s1/.bbaf2n.mpg", ".trash/x.mpg", "s1/odd.mpg")
+def test_what_is_not_taken_is_counted_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    touch(
+        tmp_path, "s1/bbaf2n.mpg", "s1/bbaf2n.align", "s1/lwae8n.align", "s1/.bbaf2n.mpg", ".trash/x.mpg", "s1/odd.mpg"
+    )
     touch(tmp_path, "s1/dubbed.mp4.work/segment.mp4", "README")
     os.mkfifo(tmp_path / "s1/pipe.mpg")
     counts = ignored("grid", find("grid", tmp_path), tmp_path)
@@ -76,7 +81,9 @@ def test_what_is_not_taken_is_counted_with_its_reason(
 
 
 def test_labels_and_lists_of_a_corpus_are_not_ignored(tmp_path: Path) -> None:
-    touch(tmp_path, "mvlrs_v1/main/5535415699068794046/00001.mp4", "mvlrs_v1/main/5535415699068794046/00001.txt", "x.txt")
+    touch(
+        tmp_path, "mvlrs_v1/main/5535415699068794046/00001.mp4", "mvlrs_v1/main/5535415699068794046/00001.txt", "x.txt"
+    )
     touch(tmp_path, "train.txt", "val.txt", "test.txt")
     assert ignored("lrs2", find("lrs2", tmp_path), tmp_path) == {".txt": 1}
 
