@@ -48,7 +48,7 @@ def read_yaml(path: Path) -> Any:  # noqa: ANN401
             if node is None:
                 return None
             _count(node, {})
-            return loader.construct_document(node)  # type: ignore[no-untyped-call]  # PyYAML's stubs lack it
+            return loader.construct_document(node)
         finally:
             loader.dispose()
     except DubbenchError as error:

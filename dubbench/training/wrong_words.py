@@ -43,9 +43,10 @@ def told_of_trainer(*kinds: type[Exception]) -> Iterator[None]:
     Raises:
         DubbenchError: instead of Lightning's error.
     """
+    caught: tuple[type[Exception], ...] = (MisconfigurationException, *kinds)
     try:
         yield
-    except (MisconfigurationException, *kinds) as error:
+    except caught as error:
         raise DubbenchError(f"{_first(str(error))}; change the trainer's options (--trainer. ...)") from error
 
 
