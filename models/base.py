@@ -349,7 +349,8 @@ def read_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dic
     if not path.is_file():
         raise DubbenchError(f"there is no checkpoint {path}; `dubbench fit` writes one to OUT/checkpoints/last.ckpt")
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # on how the file was pickled
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # on how the file was pickled
             checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise DubbenchError(

@@ -12,6 +12,7 @@ from rich.table import Table
 from dubbench.cli import main
 from dubbench.core.console import console
 from dubbench.core.printable import visible
+from dubbench.core.progress import counted, tracked
 from tests import ROOT, boards
 
 EVIL = "ev\x1b[31mil\x9b2J\u202e[bold]:smile:\x07"
@@ -68,3 +69,15 @@ def test_a_console_of_another_encoding(encoding: str, tmp_path: Path) -> None:
     run = subprocess.run(board, cwd=tmp_path, env=environment, capture_output=True, check=False)
     assert run.returncode == 0, run.stderr
     assert rb"\u6f22\u5b57" in run.stdout
+
+
+def test_a_bar_shows_a_name_as_it_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    name = "fit {0}{x}[red]"
+    assert list(tracked([1], f"{name}\x1b]0;t")) == [1]
+    with counted(name, "batches") as progress:
+        progress.add_task("", total=1)
+    said = capsys.readouterr().err
+    assert r"fit {0}{x}[red]\x1b]0;t" in said
+    assert said.count(name) > 1
