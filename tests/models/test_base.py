@@ -65,7 +65,7 @@ def test_files_that_are_no_checkpoints_are_told(tmp_path: Path) -> None:
     with pytest.raises(DubbenchError, match="is not a checkpoint"):
         load_model(tmp_path / "other.ckpt")
     torch.save({"dubbench": {"class_path": "os.path.join"}}, tmp_path / "evil.ckpt")
-    with pytest.raises(DubbenchError, match="no model of this version"):
+    with pytest.raises(DubbenchError, match="lacks what a checkpoint of this version"):
         load_model(tmp_path / "evil.ckpt")
 
 
