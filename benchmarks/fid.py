@@ -6,6 +6,7 @@ python -m benchmarks.fid
 import argparse
 import multiprocessing
 import resource
+import sys
 import time
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from dubbench.metrics import FID, KID
 
+LIMIT = 1.05
 WIDTH, BATCH, SIDE = 2048, 250, 16
 SCALE = torch.linspace(0.1, 2.0, WIDTH)
 
@@ -56,7 +58,7 @@ def measure(count: int) -> tuple[float, float, float, float]:
     return found
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=50_000, help="frames a side")
     given = parser.parse_args()
@@ -65,8 +67,10 @@ def main() -> None:
         peak, each, fid, kid = measure(count)
         peaks.append(peak)
         print(f"{count} frames a side: peak {peak:.0f} MB, {each:.0f} us a pair, FID {fid:.1f} s, KID {kid:.1f} s")
-    print(f"memory of ten times the frames: ratio {peaks[1] / peaks[0]:.3f} (at most 1.05)")
+    ratio = peaks[1] / peaks[0]
+    print(f"memory of ten times the frames: ratio {ratio:.3f} (at most {LIMIT})")
+    return int(ratio > LIMIT)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,6 +4,7 @@ python -m benchmarks.syncnet
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from statistics import median
@@ -18,6 +19,7 @@ from dubbench.metrics.lse import sync_scores
 from dubbench.metrics.syncnet.mfcc import mfcc
 from dubbench.metrics.syncnet.network import SyncNet
 
+DIFFERENCE, TO_OFFICIAL, TO_BARE = 1e-4, 0.85, 1.15
 FRAMES, WINDOWS, BATCH, SHIFTS = 75, 70, 20, 15
 
 
@@ -92,7 +94,7 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="rounds, each all three ways in turn")
     given = parser.parse_args()
@@ -105,10 +107,14 @@ def main() -> None:
     names = ("ours", "official arithmetic", "bare convolutions")
     for name, taken in zip(names, np.median(times, axis=0), strict=True):
         print(f"{name}: {taken:.3f} s on {torch.get_num_threads()} threads")
-    print(f"31 distances differ by {difference:.1e} of their value (at most 1e-4)")
-    print(f"to the official arithmetic: ratio {median(times[:, 0] / times[:, 1]):.3f} (at most 0.85)")
-    print(f"to the bare convolutions: ratio {median(times[:, 0] / times[:, 2]):.3f} (at most 1.15)")
+    official_ratio, bare_ratio = (float(median(times[:, 0] / times[:, other])) for other in (1, 2))
+    print(
+        f"31 distances differ by {difference:.1e} of their value (at most {DIFFERENCE:g}); to the official arithmetic: "
+        f"ratio {official_ratio:.3f} (at most {TO_OFFICIAL}), to the bare convolutions: {bare_ratio:.3f} "
+        f"(at most {TO_BARE})"
+    )
+    return int(difference > DIFFERENCE or official_ratio > TO_OFFICIAL or bare_ratio > TO_BARE)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -76,6 +76,11 @@ class Window:
     crop: Literal["square", "face"] = "square"
 
     def __post_init__(self) -> None:
+        if min(self.size, self.frames) < 1 or self.references < 0:
+            raise DubbenchError(
+                f"{self.frames} frames of {self.size} pixels with {self.references} references are no window; give at "
+                "least 1 frame and 1 pixel"
+            )
         if self.geometry not in ("", "mesh", "ict", "bfm"):
             raise DubbenchError(f"there is no geometry {self.geometry!r}; take mesh, ict or bfm")
         if (self.pncc or self.lips) and not self.geometry:

@@ -1,6 +1,5 @@
 """Is a folder the corpus it is taken for? What is there, what is wrong with it, and the way out."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from dubbench.datamodules import sources, splits
+from dubbench.datamodules import sources, splits, tree
 from dubbench.datamodules.sources import RawClip
 from dubbench.datamodules.sources.about import About
 from dubbench.datamodules.sources.demo import MARKER
@@ -87,6 +86,8 @@ def check(dataset: str, root: Path, sample: int = SAMPLE) -> CorpusReport:
         report.fault = f"no clip below {root} has content: {_several(len(clips), 'file')} of 0 bytes; fetch them again"
         return report
     _count(report, dataset, clips)
+    if line := tree.told(sources.ignored(dataset, clips, root)):
+        report.facts.append(line)
     empty = [clip.path for clip in clips if not clip.path.stat().st_size]
     _warn(report, empty, total=len(clips), root=root, what="are empty (0 bytes); fetch or unpack them again")
     _compare_names(report, dataset, about=about, clips=clips, files=files, root=root)
@@ -113,12 +114,10 @@ def layout(dataset: str) -> str:
 def inventory(root: Path) -> dict[str, Files]:
     """Count all files below a folder by kind, hidden ones left out."""
     found: dict[str, Files] = {}
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
-            kind = _kind(name)
-            before = found.get(kind)
-            found[kind] = Files(before.count + 1, before.first) if before else Files(1, Path(folder, name))
+    for path in sorted(each.path for each in tree.files(root) if each.reason not in tree.NO_FILES):
+        kind = _kind(path.name)
+        before = found.get(kind)
+        found[kind] = Files(before.count + 1, before.first) if before else Files(1, path)
     return found
 
 
@@ -139,7 +138,7 @@ def _kind(name: str) -> str:
     for kind, pattern in KINDS.items():
         if re.search(pattern, name, re.IGNORECASE):
             return kind
-    return "videos" if Path(name).suffix.lower() in sources.VIDEO_SUFFIXES else "other files"
+    return "videos" if Path(name).suffix.lower() in tree.VIDEO_SUFFIXES else "other files"
 
 
 def _instead(dataset: str, root: Path, files: dict[str, Files]) -> str:
@@ -182,7 +181,7 @@ def _compare_names(
     left = files["videos"].count - len(clips)
     if left > 0:
         known = {clip.path for clip in clips}
-        first = next((path for path in sorted(sources.videos(root)) if path not in known), files["videos"].first)
+        first = next((path for path in sorted(tree.videos(root)) if path not in known), files["videos"].first)
         report.warnings.append(
             f"{_several(left, 'other video')} left out, since not laid out as the corpus is: {first}"
         )
@@ -214,7 +213,7 @@ def _level_below(root: Path) -> Path | None:
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     if len(folders) != 1:
         return None
-    inner = [path for path in folders[0].iterdir() if path.is_dir() and any(sources.videos(path))]
+    inner = [path for path in folders[0].iterdir() if path.is_dir() and any(tree.videos(path))]
     return folders[0] if len(inner) > 1 else None
 
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from dubbench.core.tables import read_csv
 from dubbench.datamodules.sources import RawClip
+from dubbench.datamodules.tree import composed
 from dubbench.errors import DubbenchError
 
 SPLITS = ("train", "val", "test")
@@ -62,23 +64,13 @@ def _read(path: Path | None) -> tuple[dict[str, str], dict[str, str]]:
     """Splits by clip and by speaker (rows with an empty clip) that a file lists."""
     if path is None:
         return {}, {}
-    import pandas as pd
-
-    form = f"{path} is not a split file: it needs the columns clip,speaker,split"
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (ValueError, pd.errors.ParserError) as error:
-        raise DubbenchError(f"{form} ({error})") from error
-    if not {"clip", "speaker", "split"} <= set(table.columns):
-        raise DubbenchError(form)
-    unknown = sorted(set(table["split"]) - set(SPLITS))
-    if unknown:
-        raise DubbenchError(f"{path} names the split {unknown[0]!r}; splits are {', '.join(SPLITS)}")
-    twice = table[table.duplicated(["clip", "speaker"])]
-    if len(twice):
-        raise DubbenchError(f"{path} lists {twice['clip'].iloc[0] or twice['speaker'].iloc[0]} twice")
-    whole = table["clip"] == ""
-    return (
-        dict(zip(table.loc[~whole, "clip"], table.loc[~whole, "split"], strict=True)),
-        dict(zip(table.loc[whole, "speaker"], table.loc[whole, "split"], strict=True)),
-    )
+    of_clip: dict[str, str] = {}
+    of_speaker: dict[str, str] = {}
+    for line in read_csv(path, ("clip", "speaker", "split")):
+        if line["split"] not in SPLITS:
+            raise DubbenchError(f"{path} names the split {line['split']!r}; splits are {', '.join(SPLITS)}")
+        listed, name = (of_clip, line["clip"]) if line["clip"] else (of_speaker, line["speaker"])
+        if composed(name) in listed:
+            raise DubbenchError(f"{path} lists {name} twice")
+        listed[composed(name)] = line["split"]
+    return of_clip, of_speaker

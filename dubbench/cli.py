@@ -3,13 +3,15 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from io import TextIOWrapper
 from types import FrameType
 
 from dubbench import __version__
-from dubbench.core.console import say
-from dubbench.errors import beneath, sentence
+from dubbench.core.console import say, show
+from dubbench.errors import UsageError, beneath, sentence
 
 # Every verb is the module of its name in `dubbench.commands`: `add_arguments(parser)` and `run(options) -> status`.
 VERBS = {
@@ -48,6 +50,7 @@ FIRST = {
 }
 USAGE = 2
 INTERRUPTED = 130
+AGAIN = 0.05  # seconds until a Ctrl-C that got lost is repeated
 STOPPED = "interrupted; the same command goes on where it was"
 
 
@@ -69,10 +72,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _first() -> int:
     """Say what one does first. The status is that of wrong usage, for a script whose verb went missing."""
-    print("dubbench trains, scores and ranks methods that give a video other speech. What one does first:\n")
+    show("dubbench trains, scores and ranks methods that give a video other speech. What one does first:\n")
     for wish, line in FIRST.items():
-        print(f"  {wish}\n    {line}")
-    print("\n`dubbench --help` lists all verbs, `dubbench VERB --help` what each takes.")
+        show(f"  {wish}\n    {line}")
+    show("\n`dubbench --help` lists all verbs, `dubbench VERB --help` what each takes.")
     return USAGE
 
 
@@ -102,7 +105,8 @@ def _answer(error: BaseException) -> int | None:
         sys.stderr.close()
         return 1
     told = sentence(error)
-    return None if told is None else _say(told)
+    usage = beneath(error, UsageError) is not None
+    return None if told is None else _say(told, USAGE if usage else 1)
 
 
 def _say(sentence: str, status: int = 1) -> int:
@@ -118,10 +122,24 @@ def run() -> None:
     ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # and not ignored, as in the background
     if ours:
         signal.signal(signal.SIGINT, _interrupt)
+        sys.unraisablehook = _lost
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a console's encoding lacks is written out
     status = main()
     if ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is left to do is not worth a traceback
     sys.exit(status)
+
+
+def _lost(what: "sys.UnraisableHookArgs") -> None:
+    """Repeat a Ctrl-C that came while C code was calling Python, which can only print and forget what is raised."""
+    if what.exc_type is not None and issubclass(what.exc_type, KeyboardInterrupt):
+        # To the main thread, so that it wakes up where it waits.
+        main = threading.main_thread().ident or 0
+        threading.Timer(AGAIN, signal.pthread_kill, (main, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(what)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from lightning.pytorch.cli import LightningCLI
 
 from dubbench import __version__
@@ -145,6 +146,87 @@ def test_a_run_is_kept_and_scored_only_by_its_own_model(
     assert "but the model named is" in said(capsys)
     assert main([*score, "--model", "radio_tiny", *RADIO, "--model.vit_layers", "2"]) == 1
     assert "config.yaml" in said(capsys)
+
+
+ROOT = ["--dataset.root", "mine"]
+WHOLE = ["--dataset", "grid"]
+SIZE = ["--model.batch_size", "3"]
+STEPS = ["--trainer.max_steps", "7"]
+
+
+@pytest.mark.parametrize("verb", ["fit", "validate"])
+def test_options_mean_the_same_in_any_order(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("trainer.yaml").write_text("max_steps: 5\nlog_every_n_steps: 2\n")
+    groups = [ROOT, WHOLE, ["--model", "radio_tiny"], SIZE, ["--trainer", "trainer.yaml"], STEPS]
+    groups += [["--ckpt_path", "x.ckpt"]] if verb == "validate" else []
+    told = set()
+    for order in (groups, groups[::-1], [*groups[3:], *groups[:3]]):
+        words = [word.replace("--dataset", "--data") if order is groups else word for each in order for word in each]
+        assert main([verb, *words, "--print_config"]) == 0
+        told.add(capsys.readouterr().out)
+    (config,) = (yaml.safe_load(text) for text in told)
+    assert config["data"]["init_args"]["root"] == "mine"
+    assert config["model"]["init_args"]["batch_size"] == 3
+    assert (config["trainer"]["max_steps"], config["trainer"]["log_every_n_steps"]) == (7, 2)
+
+
+def test_eval_takes_options_in_any_order(prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    groups = [["--dataset.root", str(prepared)], ["--dataset", "grid"], ["--videos", str(tmp_path)]]
+    for order in (groups, groups[::-1]):
+        assert main(["eval", *(word for each in order for word in each)]) == 1
+        assert "holds no video of the 1 clips" in said(capsys)
+
+
+def test_names_that_begin_with_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["protocol", "realtalk_table2_cross", "--csv"]
+    for name in ("-x.csv", "50%[a]:b.csv", "--y.csv"):
+        assert main([*words[:-1], f"--csv={name}"] if name.startswith("--") else [*words, name]) == 0
+        assert Path(name).is_file()
+
+
+def test_a_training_that_is_not_finite_ends_with_its_last_good_weights(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--dataset", "grid", "--dataset.root", str(prepared), *SMALL]
+    words = ["fit", "--model", "radio_tiny", *data, *RADIO, *CPU, "--out", str(tmp_path / "run")]
+    words += ["--model.adversarial.weight", "0", "--model.optim.lr"]
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    assert main([*words, "1e-4", "--trainer.max_epochs", "1"]) == 0
+    good = checkpoint.read_bytes()
+    spoilt = torch.load(checkpoint, weights_only=True)
+    for group in (each for state in spoilt["optimizer_states"] for each in state["param_groups"]):
+        group["lr"] = 1e30
+    torch.save(spoilt, tmp_path / "spoilt.ckpt")
+    assert main([*words, "1e-4", "--trainer.max_epochs", "3", "--ckpt_path", str(tmp_path / "spoilt.ckpt")]) == 1
+    told = said(capsys).splitlines()[-1]
+    assert "not finite any more at batch" in told
+    assert f"{checkpoint} keeps the last good weights" in told
+    assert checkpoint.read_bytes() == good
+
+
+def test_an_interrupt_that_c_code_swallowed_is_repeated() -> None:
+    script = """
+import signal, sys, time
+from dubbench import cli, commands
+class Late:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+def work(*words):
+    late = Late()
+    del late
+    time.sleep(60)
+commands.call = work
+sys.argv = ["dubbench", "doctor"]
+cli.run()
+"""
+    start = time.monotonic()
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (130, "dubbench: interrupted; the same command goes on where it was\n")
+    assert time.monotonic() - start < 50
 
 
 def test_fit_trains_the_sync_expert_first(prepared: Path, tmp_path: Path) -> None:

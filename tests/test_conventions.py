@@ -52,6 +52,26 @@ def constructors(path: Path) -> Iterator[tuple[str, int]]:
                     yield node.name, len([*each.args.posonlyargs, *each.args.args, *each.args.kwonlyargs]) - 1
 
 
+# What prints for another program, or lets native code's own lines through.
+PRINTING = {
+    "dubbench/core/console.py",
+    "dubbench/demo/child.py",
+    "datamodules/demo/espeak.py",
+    "dubbench/face/landmarks.py",
+}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_all_that_is_said_goes_through_one_place(path: Path) -> None:
+    name = str(path.relative_to(ROOT))
+    if name.startswith("benchmarks/") or name in PRINTING:
+        return
+    said = [
+        call for call in calls(path) if called(call) in ("print", "Console", "sys.stdout.write", "sys.stderr.write")
+    ]
+    assert [f"{name}:{call.lineno}" for call in said if call.args] == []
+
+
 def crowded(source: Path) -> list[str]:
     """Calls with more than four arguments by position, or a boolean by position."""
     found = []

@@ -1,9 +1,9 @@
 """A corpus to a folder of prepared clips: resumable, in any number of processes, with every failure listed."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class PrepareReport:
         failed: clips that could not be prepared.
         failures: each of those with its reason, as ``failures.csv`` lists them.
         remarks: by prepared clip, what was wrong with it and could be made good, as the manifest has it.
+        ignored: files of the corpus folder that are no clips, counted by reason.
     """
 
     done: int
@@ -59,6 +60,7 @@ class PrepareReport:
     failed: int
     failures: tuple[Failure, ...]
     remarks: dict[str, tuple[str, ...]]
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
 
 def prepare(
@@ -121,12 +123,14 @@ def prepare(
         failures = _write_tables(out, jobs, made)
     fresh = sum(outcome.info is not None and outcome.fresh for outcome in made.values())
     remarks = {clip: outcome.info.remarks for clip, outcome in made.items() if outcome.info and outcome.info.remarks}
+    ignored = sources.ignored(dataset, clips, root, out)
     return PrepareReport(
         done=fresh,
         skipped=len(made) - fresh - len(failures),
         failed=len(failures),
         failures=failures,
         remarks=remarks,
+        ignored=ignored,
     )
 
 
@@ -207,7 +211,7 @@ def _write_tables(out: Path, jobs: list[PrepareJob], made: dict[str, PrepareOutc
     table = pd.DataFrame([[row[name] for name in MANIFEST_COLUMNS] for row in cells], columns=MANIFEST_COLUMNS)
     with atomic(own(out, "manifest.parquet")) as temporary:
         table.to_parquet(temporary, index=False)
-    listed = as_csv([field.name for field in fields(Failure)], [astuple(failure) for failure in failures])
+    listed = as_csv([each.name for each in fields(Failure)], [astuple(failure) for failure in failures])
     write_text(own(out, "failures.csv"), listed)
     return tuple(failures)
 

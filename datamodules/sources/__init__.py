@@ -8,12 +8,12 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from pkgutil import iter_modules
 
+from dubbench.datamodules.tree import composed, left_out, videos
 from dubbench.errors import DubbenchError
 
 # A corpus is a file of this folder; `about` describes what each says of itself.
 NAMES = tuple(sorted(module.name for module in iter_modules(__path__) if module.name != "about"))
 MODULES = {name: f"{__name__}.{name}" for name in NAMES}
-VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
 RESERVED = frozenset({"dataset.json", "failures.csv", "manifest.parquet"})
 
 
@@ -53,13 +53,34 @@ def find(dataset: str, root: Path) -> list[RawClip]:
     return clips
 
 
+def ignored(dataset: str, clips: Iterable[RawClip], root: Path, apart: Path | None = None) -> dict[str, int]:
+    """Files below a corpus folder that are no clip nor belong to one, counted by reason.
+
+    Args:
+        dataset: its name.
+        clips: that were found.
+        root: the folder.
+        apart: a folder in it of which nothing counts.
+    """
+    source = import_module(MODULES[dataset])
+    names = {*source.ABOUT.lists, getattr(source, "MARKER", "")}
+    taken: set[Path] = set()
+    for clip in clips:
+        taken |= {clip.path, *([clip.audio] if clip.audio else [])}
+        if source.ABOUT.label:
+            taken.add(clip.path.with_suffix(source.ABOUT.label))
+    return left_out(root, taken, names, apart)
+
+
 def distinct(clips: Iterable[RawClip], root: Path) -> list[RawClip]:
     """Sort clips and give those whose ids clash their relative path with its suffix as id.
+
+    Ids and speakers are in Unicode's composed form, so that lists of them match.
 
     Ids clash when they are equal, when one is a folder of another (prepared clips never nest), or when a file
     of the prepared folder has the name.
     """
-    found = list(clips)
+    found = [replace(clip, clip=composed(clip.clip), speaker=composed(clip.speaker)) for clip in clips]
     clashing: set[Path] = set()
     while True:
         named = [replace(c, clip=_relative(c.path, root)) if c.path in clashing else c for c in found]
@@ -70,14 +91,6 @@ def distinct(clips: Iterable[RawClip], root: Path) -> list[RawClip]:
         if not new:
             return sorted(named)
         clashing |= new
-
-
-def videos(root: Path) -> Iterator[Path]:
-    """Video files anywhere below ``root``, told by their suffix; hidden files and folders are left out."""
-    for path in root.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if path.suffix.lower() in VIDEO_SUFFIXES and not hidden and path.is_file():
-            yield path
 
 
 def ending(root: Path, pattern: str) -> Iterator[tuple[Path, re.Match[str]]]:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dubbench.datamodules.sources import RawClip, videos, without_suffix
+from dubbench.datamodules.sources import RawClip, without_suffix
 from dubbench.datamodules.sources.about import About
+from dubbench.datamodules.tree import videos
 
 LAYOUT = "<speaker>/.../<video> or <video>, with a suffix such as .mp4, .mkv, .mov, .avi, .webm"
 ABOUT = About(

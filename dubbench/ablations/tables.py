@@ -7,9 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dubbench.core.config_names import CONFIGS, names, read
+from dubbench.core.documents import read_yaml
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.papers import PAPERS, TITLES, columns, printed
@@ -117,7 +116,7 @@ def load(name: str) -> Ablation:
         DubbenchError: if a row, column, config or metric in it does not exist.
     """
     path = CONFIGS / KIND / f"{name}.yaml"
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = read_yaml(path)
     wrong = set(values) - {each.name for each in fields(Ablation)}
     if wrong:
         raise DubbenchError(f"{path} has the unknown {', '.join(sorted(wrong))}")

@@ -43,6 +43,7 @@ class Status:
 
 
 ASSETS = {asset.name: asset for asset in ROWS}
+NOT_HERE = "is not here"
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -101,7 +102,7 @@ def absent(asset: Asset) -> str:
         else f"give `dubbench assets pull {asset.name}` to download it from {asset.urls[0]}"
     )
     return (
-        f"{asset.name} for {asset.needed_by} is not here; {remedy}, or name the folder that holds it in DUBBENCH_ASSETS"
+        f"{asset.name} for {asset.needed_by} {NOT_HERE}; {remedy}, or name the folder that holds it in DUBBENCH_ASSETS"
     )
 
 

@@ -13,12 +13,36 @@ from collections.abc import Sequence
 from importlib import import_module
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dubbench.core.config_names import options as grouped
 from dubbench.core.console import speaking
+from dubbench.core.printable import visible
 from dubbench.errors import DubbenchError
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
 QUIET = "--quiet"
+
+
+class _Once(argparse.Action):
+    """Stores a value; a second one for the same option would undo the first in silence, and is refused."""
+
+    _given: tuple[str, Any] | None = None
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401
+        option_string: str | None = None,
+    ) -> None:
+        """Take the value."""
+        if option_string and self._given and self._given[1] != values:
+            parser.error(f"{self._given[0]} and {option_string} have two values for one option; give it once")
+        self._given = option_string or "", values
+        setattr(namespace, self.dest, values)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,6 +50,8 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(**kwargs)
+        for name in (None, "store"):
+            self.register("action", name, _Once)
         # Suppressed, so that an action which does not say it leaves what its verb says.
         self.add_argument(
             QUIET,
@@ -33,6 +59,16 @@ class _Parser(argparse.ArgumentParser):
             default=argparse.SUPPRESS,
             help="say nothing but errors, and what is asked for",
         )
+
+    def _parse_optional(self, arg_string: str) -> Any:  # noqa: ANN401
+        """Take a word that begins with one dash and is no option for a value: files may be called so."""
+        if not arg_string.startswith("--") and arg_string not in self._option_string_actions:
+            return None
+        return super()._parse_optional(arg_string)
+
+    def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
+        """Show what the user's words make of the screen, instead of letting them."""
+        super()._print_message(visible(message, lines=True), file)
 
 
 def add_json(parser: argparse.ArgumentParser, what: str, *, default: bool | str = False) -> None:
@@ -57,6 +93,17 @@ def add_video_root(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder outside the results whose videos may be shown, as given to eval --videos; may be repeated",
     )
+
+
+def seed(text: str) -> int:
+    """The type of an option that seeds draws.
+
+    Raises:
+        argparse.ArgumentTypeError: if it is no number that all libraries take.
+    """
+    if not (text.isdecimal() and text.isascii() and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed, give 0 to {2**32 - 1}")
+    return int(text)
 
 
 def call(verb: str, words: Sequence[str], summary: str = "", *, step: bool = False) -> int:
@@ -89,16 +136,14 @@ def _constructors(
 ) -> dict[str, list[str]]:
     """The words for constructors by prefix; any other is a usage error."""
     found: dict[str, list[str]] = {prefix: [] for prefix in prefixes}
-    option = ""
-    for word in words:
-        if word.startswith("--"):
-            option = word
-        prefix = next((prefix for prefix in prefixes if option.startswith(prefix)), None)
+    for option in grouped(words):
+        name, *values = option
+        prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
         if prefix is None:
-            parser.error(f"unrecognized arguments: {word}")
-        found[prefix].append(word)
-        if "=" in option:
-            option = ""
+            parser.error(f"unrecognized arguments: {' '.join(option).strip()}")
+        if len(values) > 1 and f"{name}={values[0]}" in words:
+            parser.error(f"unrecognized arguments: {' '.join(values[1:])}")
+        found[prefix] += option
     return found
 
 

@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from dubbench.ablations.tables import find
-from dubbench.core.console import announce, command, ending, quiet, say
+from dubbench.commands import seed
+from dubbench.core.console import announce, command, console, ending, quiet, say
+from dubbench.core.files import output_folder
 from dubbench.errors import DubbenchError
 
 CONSTRUCTORS = ("--dataset.", "--data.", "--model.", "--trainer.")
@@ -22,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, required=True, metavar="N", help="training batches of every variant")
     add("--expert_steps", type=int, metavar="N", help="training batches of the experts that go first (default: N)")
     add("--batch_size", type=int, metavar="N", help="windows a batch (default: the models')")
-    add("--seed", type=int, default=0, help="of weights, batches, references and intervals")
+    add("--seed", type=seed, default=0, help="of weights, batches, references and intervals")
     add("--tiny", action="store_true", help="put every variant's setting on top of the method's config for two cores")
-    add("--out", type=Path, metavar="DIR", help="folder of everything (default: runs/ablate-METHOD)")
+    add("--out", type=output_folder, metavar="DIR", help="folder of everything (default: runs/ablate-METHOD)")
     add("--protocol", metavar="NAME", help="score all rows under this one (default: the table's)")
     add("--limit", type=int, metavar="N", help="score only the first clips of the test split")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
@@ -42,8 +44,6 @@ def run(options: argparse.Namespace) -> int:
             raise DubbenchError(f"--{name} {value} leaves nothing to do; give 1 or more")
     announce(f"ablate {options.model} on {options.dataset}")
     tables = find(options.model, options.table)
-    from rich.console import Console
-
     from dubbench.ablations import report
     from dubbench.ablations.run import run as ablate
     from dubbench.ablations.study import Budget, Study
@@ -60,11 +60,11 @@ def run(options: argparse.Namespace) -> int:
         trainer=options.constructors["--trainer."],
     )
     out = options.out or Path("runs") / f"ablate-{options.model}"
-    console = Console(quiet=quiet())
-    study = Study(budget, out, console, on=options.device, limit=options.limit)
+    screen = console(quiet=quiet())
+    study = Study(budget, out, screen, on=options.device, limit=options.limit)
     outcomes = ablate(study, tables, options.protocol)
     report.write(out, outcomes, budget)
-    report.show(outcomes, budget, console)
+    report.show(outcomes, budget, screen)
     for outcome in outcomes if quiet() else ():
         if outcome.failure:
             say(f"{outcome.variant.name} failed, {outcome.failure}")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dubbench.commands import add_json
+from dubbench.core.files import output_file
 from dubbench.errors import DubbenchError
 
 
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="with --accept: runs with other seeds or thread counts, whose spread gives every row its tolerance",
     )
-    parser.add_argument("--markdown", type=Path, help="file to write the differences to, as a Markdown table")
+    parser.add_argument("--markdown", type=output_file, help="file to write the differences to, as a Markdown table")
     add_json(parser, "every row with its verdict")
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dubbench.commands import add_json
-from dubbench.core.console import announce, command, ending, print_json, widened
+from dubbench.core.console import announce, command, ending, print_json, show, widened
 from dubbench.datamodules.corpus_check import SAMPLE, CorpusReport, about_corpus, check, layout
 from dubbench.datamodules.sources import MODULES
 from dubbench.datamodules.sources.about import About
@@ -120,16 +120,11 @@ def _show(report: CorpusReport, *, document: bool) -> None:
     if document:
         print_json(asdict(report))
     for line in () if document else report.facts:
-        print(_printable(line))
+        show(line)
     for line in () if document else report.warnings:
-        print(_printable(f"warning: {line}"))
+        show(f"warning: {line}")
     sys.stdout.flush()
     if report.fault:
-        raise DubbenchError(_printable(report.fault))
+        raise DubbenchError(report.fault)
     if not document:
-        print("usable, with the warnings above" if report.warnings else "usable")
-
-
-def _printable(line: str) -> str:
-    """File names are bytes; those that are no UTF-8 get question marks."""
-    return line.encode(errors="replace").decode()
+        show("usable, with the warnings above" if report.warnings else "usable")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dubbench.commands import call
 from dubbench.core.console import announce, command, ending, quiet, report, speaking
 from dubbench.core.devices import usable_cores
-from dubbench.core.files import sweep_abandoned
+from dubbench.core.files import output_folder, sweep_abandoned
 from dubbench.core.locks import claimed
 from dubbench.demo import recipes
 from dubbench.errors import DubbenchError
@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--out",
-        type=Path,
-        default=Path("demo"),
+        type=output_folder,
+        default="demo",
         metavar="DIR",
         help="folder of everything the demo makes (%(default)s)",
     )

@@ -3,7 +3,7 @@
 import argparse
 
 from dubbench.commands import add_json
-from dubbench.core.console import ending, print_json
+from dubbench.core.console import ending, print_json, show
 from dubbench.doctor import report
 
 
@@ -19,7 +19,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(report.document(found))
     else:
-        print(report.text(found))
+        show(report.text(found))
     remedies = [finding.remedy for finding in sorted(found, key=lambda each: not each.stops_work) if finding.remedy]
     ending(following=remedies[:1])
     return int(any(finding.stops_work for finding in found))

@@ -10,7 +10,7 @@ from dubbench.commands import parse_faces
 from dubbench.core.config_names import class_of_model
 from dubbench.core.console import announce, command, ending, report, say
 from dubbench.core.devices import PRECISIONS, autocast_type, device
-from dubbench.core.files import no_room
+from dubbench.core.files import no_room, output_file
 from dubbench.errors import DubbenchError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ckpt_path", required=True, type=Path, metavar="FILE", help="checkpoint of a trained method")
     add("--video", required=True, type=Path, metavar="V", help="video of the speaker, of any length and size")
     add("--audio", required=True, type=Path, metavar="A", help="speech: any file with sound, another video too")
-    add("--out", required=True, type=Path, metavar="O", help="file to write: .mp4, .mov or .mkv")
+    add("--out", required=True, type=output_file, metavar="O", help="file to write: .mp4, .mov or .mkv")
     add(
         "--face",
         default="largest",

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from dubbench.commands import add_json, parse_faces
+from dubbench.commands import add_json, parse_faces, seed
 from dubbench.core.config_names import label, names
 from dubbench.core.console import announce, command, ending, print_json, quiet
+from dubbench.core.files import output_folder
 from dubbench.errors import DubbenchError
 
 CONSTRUCTORS = ("--model.", "--data.", "--dataset.")
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dataset", "--data", required=True, metavar="NAME", help="a dataset's short name or YAML file")
     add("--protocol", default="first_frame", metavar="NAME", help=f"{', '.join(names('protocol'))}, or a YAML file")
     add("--split", default="test", help="which split of the prepared clips (%(default)s)")
-    add("--out", type=Path, default=Path("results"), metavar="DIR", help="folder of the results (%(default)s)")
+    add("--out", type=output_folder, default="results", metavar="DIR", help="folder of the results (%(default)s)")
     add("--source_root", type=Path, metavar="DIR", help="where the corpus lies, if it moved since `prepare`")
     add(
         "--faces",
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--style_encoder", type=Path, metavar="CKPT", help="checkpoint of a style encoder, for style_sim")
     add("--limit", type=int, metavar="N", help="score only the first clips of the split")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
-    add("--seed", type=int, default=0, help="seed of references and intervals (%(default)s)")
+    add("--seed", type=seed, default=0, help="seed of references and intervals (%(default)s)")
     add_json(parser, "the rows of every summary.csv")
 
 

@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 from dubbench.core.console import announce, command, ending, report
+from dubbench.core.files import output_file
 from dubbench.errors import DubbenchError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--ckpt_path", required=True, type=Path, metavar="FILE", help="checkpoint of dubbench fit")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.onnx", help="where to write")
+    parser.add_argument("--out", required=True, type=output_file, metavar="FILE.onnx", help="where to write")
 
 
 def run(options: argparse.Namespace) -> int:

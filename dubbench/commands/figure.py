@@ -8,6 +8,7 @@ from pathlib import Path
 from dubbench.commands import add_video_root
 from dubbench.core.config_names import names
 from dubbench.core.console import announce, command, ending, report
+from dubbench.core.files import output_file
 from dubbench.errors import DubbenchError
 
 OF_THE_VERB = ("kind", "words", "constructors")
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (summary, declare) in KINDS.items():
         kind = kinds.add_parser(name, help=summary, description=summary)
         declare(kind)
-        kind.add_argument("--out", required=True, type=Path, metavar="PNG")
+        kind.add_argument("--out", required=True, type=output_file, metavar="PNG")
 
 
 def _attention_options(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def _robustness_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style_encoder", type=Path, metavar="CKPT", help="checkpoint behind style_sim (none)")
     parser.add_argument("--source_root", type=Path, metavar="DIR", help="where the corpus lies, if it moved")
     _add_device(parser)
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write every value, and the spreads")
+    parser.add_argument("--csv", type=output_file, metavar="FILE", help="write every value, and the spreads")
 
 
 def _strip_options(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dubbench.core.config_names import label
 from dubbench.core.console import announce, command, ending, report
+from dubbench.core.files import output_folder
 from dubbench.training.common_options import CONSTRUCTORS, add_common_options, check_given, for_scoring
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ __all__ = ["CONSTRUCTORS", "add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that no constructor has."""
     add_common_options(parser)
-    parser.add_argument("--out", metavar="DIR", help="the run's folder (default: runs/MODEL)")
+    parser.add_argument("--out", type=output_folder, metavar="DIR", help="the run's folder (default: runs/MODEL)")
     parser.add_argument("--ckpt_path", metavar="FILE", help="a checkpoint to go on from, or `last` for the run's own")
     parser.add_argument(
         "--first_iterations", metavar="N", help="batches of the sync expert that is trained first (default: its own)"

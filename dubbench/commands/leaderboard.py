@@ -5,7 +5,10 @@ from pathlib import Path
 
 from dubbench.commands import add_video_root
 from dubbench.core.console import announce, command, ending, quiet, say
+from dubbench.core.files import is_plain, output_file
 from dubbench.errors import DubbenchError
+
+OUT = "leaderboard.csv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--paper", metavar="PAPER:TABLE", help="print a paper's table, and below it what corresponds in the results"
     )
-    parser.add_argument("--out", type=Path, default=Path("leaderboard.csv"), help="wide CSV to write: a line a row")
-    parser.add_argument("--tidy", type=Path, help="tidy CSV to write: a line a row and metric, with its test")
-    parser.add_argument("--markdown", type=Path, help="Markdown file to write")
-    parser.add_argument("--html", type=Path, help="self-contained page to write")
+    parser.add_argument("--out", type=output_file, help=f"wide CSV to write: a line a row ({OUT})")
+    parser.add_argument("--tidy", type=output_file, help="tidy CSV to write: a line a row and metric, with its test")
+    parser.add_argument("--markdown", type=output_file, help="Markdown file to write")
+    parser.add_argument("--html", type=output_file, help="self-contained page to write")
     parser.add_argument(
         "--videos",
         choices=("copy", "link", "none"),
@@ -60,6 +63,11 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if not folders:
         raise DubbenchError("there is nothing to put side by side; name folders that dubbench eval wrote")
+    options.out = options.out or output_file(OUT)
+    if options.html and options.videos == "copy" and not is_plain(options.html):
+        raise DubbenchError(
+            f"{options.html} is no plain file, and videos lie beside the page; give --videos link or none"
+        )
     entries = collect(folders)
     speeds = speed_report.collected(folders)
     if not entries and not all(map(speed_report.holds_only_speeds, folders)):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dubbench.commands import add_json
 from dubbench.core.config_names import data_words
 from dubbench.core.console import announce, command, ending, print_json, report
+from dubbench.core.files import output_folder
 from dubbench.core.locks import claimed
 from dubbench.datamodules.sources import MODULES
 from dubbench.errors import DubbenchError
@@ -21,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--dataset", required=True, metavar="NAME", help=f"corpus: {', '.join(sorted(MODULES))}")
     parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="where the corpus lies")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="prepared folder to make or go on with")
+    parser.add_argument(
+        "--out", required=True, type=output_folder, metavar="DIR", help="prepared folder to make or go on with"
+    )
     parser.add_argument("--size", type=int, default=512, help="side of the aligned frames in pixels (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
     parser.add_argument(
@@ -69,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     """
     announce(f"prepare {options.dataset} from {options.root}")
     from dubbench.datamodules.prepare.run import prepare
+    from dubbench.datamodules.tree import told
 
     settings = {
         name: getattr(options, name) for name in ("size", "align", "workers", "smooth", "faces", "split", "limit")
@@ -80,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
             failed = f"{made.failed} failed" + (f" (see {options.out / 'failures.csv'})" if made.failed else "")
             remarks = f", {len(made.remarks)} with remarks (see the manifest)" if made.remarks else ""
             report(f"{options.out}: {made.done} prepared, {made.skipped} finished before, {failed}{remarks}")
+            if made.ignored:
+                report(f"{options.root}: {told(made.ignored)}")
         if made.done + made.skipped and options.geometry:
             fitted = _fit(options)
     except KeyboardInterrupt as stop:
@@ -102,6 +108,7 @@ def _document(out: Path, made: "PrepareReport", fitted: "GeometryReport | None")
         "finished_before": made.skipped,
         "failures": [asdict(failure) for failure in made.failures],
         "remarks": made.remarks,
+        "ignored": dict(made.ignored),
         "geometry": fitted
         and {
             "fitted": fitted.done,

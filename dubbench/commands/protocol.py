@@ -2,13 +2,12 @@
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dubbench.commands import add_json
 from dubbench.core.config_names import names
-from dubbench.core.console import command, ending, print_json, report
-from dubbench.core.files import write_text
+from dubbench.core.console import command, console, ending, print_json, report
+from dubbench.core.files import output_file, write_text
 from dubbench.core.tables import as_csv
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
@@ -25,7 +24,7 @@ COLUMNS = ("protocol", "protocol_hash", "dataset", "clip", "speaker", "driving")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", nargs="?", help="a protocol's short name or YAML file; without one, all are listed")
-    parser.add_argument("--csv", type=Path, help="write the clips that it asks for, with what drives each")
+    parser.add_argument("--csv", type=output_file, help="write the clips that it asks for, with what drives each")
     add_json(parser, "choices, hashes and clips")
 
 
@@ -35,9 +34,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         DubbenchError: as `dubbench.protocols.protocol.load_all` does, or if there is no list of clips to write.
     """
-    from rich.console import Console
-
-    console = Console(soft_wrap=True, highlight=False)
+    page = console(soft_wrap=True)
     if options.name is None:
         if options.csv:
             raise DubbenchError("--csv writes the clips of one protocol; name it")
@@ -46,14 +43,14 @@ def run(options: argparse.Namespace) -> int:
             print_json({name: {rule.name: rule.hash for rule in rules} for name, rules in every.items()})
         for name, rules in () if options.json else every.items():
             hashes = ", ".join(f"{rule.name} {rule.hash}" if len(rules) > 1 else rule.hash for rule in rules)
-            console.print(f"{name:32}{hashes}")
+            page.print(f"{name:32}{hashes}")
         ending(following=command(["protocol", "fair"]))
         return 0
     rules = load_all(options.name)
     if options.json:
         print_json([_document(rule) for rule in rules])
     for rule in () if options.json else rules:
-        _show(rule, console)
+        _show(rule, page)
     if options.csv:
         lines = [line for rule in rules for line in clips(rule)]
         if not lines:
@@ -86,18 +83,18 @@ def clips(rule: Protocol) -> list[tuple[str, ...]]:
     return lines
 
 
-def _show(rule: Protocol, console: "Console") -> None:
-    from rich.markup import escape
+def _show(rule: Protocol, page: "Console") -> None:
+    from rich.text import Text
 
-    console.print(f"[bold]{escape(rule.name)}[/bold]  hash {rule.hash}")
+    page.print(Text.assemble((rule.name, "bold"), f"  hash {rule.hash}"))
     for key, value in asdict(rule).items():
         if key not in ("name", "metrics", "clips"):
-            console.print(f"  {key:14} {value}")
+            page.print(f"  {key:14} {value}")
     for corpus, how in rule.clips.items():
         named = len(listed(corpus, how))
         rest = f"{named} named by its published split" if named else "drawn from the prepared test split"
-        console.print(f"  {'clips':14} {how['count']} of {corpus}, seed {how['seed']}: {rest}")
+        page.print(f"  {'clips':14} {how['count']} of {corpus}, seed {how['seed']}: {rest}")
     if not rule.clips:
-        console.print(f"  {'clips':14} the whole split that dubbench eval is told")
+        page.print(f"  {'clips':14} the whole split that dubbench eval is told")
     for name, version in rule.metrics.items():
-        console.print(f"  {name:14} version {version}: {escape(DEFINITIONS[name].text)}")
+        page.print(f"  {name:14} version {version}: {DEFINITIONS[name].text}")

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from dubbench.commands import parse_faces
-from dubbench.core.console import announce, command, ending, print_json
+from dubbench.core.console import announce, command, console, ending, print_json
 from dubbench.core.devices import device
+from dubbench.core.files import output_file
 from dubbench.errors import DubbenchError
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.protocols.protocol import Protocol, load
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--json",
         nargs="?",
         const=STANDARD_OUTPUT,
-        type=Path,
+        type=output_file,
         metavar="FILE",
         help="write values, definitions and versions; without FILE print them, and no table",
     )
@@ -89,8 +90,6 @@ def run(options: argparse.Namespace) -> int:
         raise DubbenchError(f"--frames_minimum is {options.frames_minimum}; FID takes at least 2 frames a side")
     faces = parse_faces(options.faces, "--faces")
     announce(f"score {options.pred} against {options.target}")
-    from rich.console import Console
-
     from dubbench.core.progress import tracked
     from dubbench.evaluation.pairs import PRED, match
     from dubbench.evaluation.score_pairs import score_pairs
@@ -121,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json == STANDARD_OUTPUT:
         print_json(report.document())
     else:
-        report.show(Console())
+        report.show(console())
         if options.json:
             report.write(options.json)
     if all(result.failure for result in scores.results if result.method == PRED):

@@ -4,10 +4,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from dubbench.commands import add_json
+from dubbench.commands import add_json, seed
 from dubbench.core.config_names import label
 from dubbench.core.console import announce, command, ending, print_json, quiet
 from dubbench.core.devices import PRECISIONS, autocast_type, device
+from dubbench.core.files import output_folder
 from dubbench.errors import DubbenchError
 
 CONSTRUCTORS = ("--model.",)
@@ -30,11 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (%(default)s)")
     add("--precision", choices=PRECISIONS, default="float32", help="of autocast (%(default)s)")
     add("--compile", action="store_true", help="compile the networks with torch.compile first")
-    add("--seed", type=int, default=0, help="seed of fresh weights (%(default)s)")
+    add("--seed", type=seed, default=0, help="seed of fresh weights (%(default)s)")
     add(
         "--out",
-        type=Path,
-        default=Path("results"),
+        type=output_folder,
+        default="results",
         metavar="DIR",
         help="folder of speed.csv; rows of the same method, device and precision are replaced (%(default)s)",
     )

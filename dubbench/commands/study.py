@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from dubbench.commands import add_video_root
-from dubbench.core.console import announce, command, ending, quiet, report, say
+from dubbench.commands import add_video_root, seed
+from dubbench.core.console import announce, command, console, ending, quiet, report, say
+from dubbench.core.files import output_file, output_folder
 from dubbench.results.rows import COPY_REFERENCE, GROUND_TRUTH
 from dubbench.study.questions import OF_PAPERS, QUESTIONS
 
@@ -15,7 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page = commands.add_parser("make", help="make a page that asks people")
     page.add_argument("results", nargs="+", type=Path, help="folders that dubbench eval wrote")
     page.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="folder of the page; DIR.key.json lies beside it"
+        "--out",
+        required=True,
+        type=output_folder,
+        metavar="DIR",
+        help="folder of the page; DIR.key.json lies beside it",
     )
     page.add_argument(
         "--questions",
@@ -35,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     page.add_argument(
         "--per_rater", type=int, metavar="N", help="videos a rater, a multiple of the number of methods (all)"
     )
-    page.add_argument("--seed", type=int, default=0, help="of orders and of the clips drawn (%(default)s)")
+    page.add_argument("--seed", type=seed, default=0, help="of orders and of the clips drawn (%(default)s)")
     page.add_argument("--title", default="Opinion study", help="of the page (%(default)s)")
     score = commands.add_parser("score", help="means, intervals and agreement of answers")
     score.add_argument("answers", nargs="+", type=Path, help="files that raters saved, or folders of them")
     score.add_argument("--key", required=True, type=Path, metavar="FILE", help="DIR.key.json of the study")
-    score.add_argument("--out", required=True, type=Path, metavar="CSV", help="tidy table to write")
-    score.add_argument("--seed", type=int, default=0, help="of the intervals (%(default)s)")
+    score.add_argument("--out", required=True, type=output_file, metavar="CSV", help="tidy table to write")
+    score.add_argument("--seed", type=seed, default=0, help="of the intervals (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -99,8 +104,6 @@ def _make(options: argparse.Namespace) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     announce(f"study scores of {', '.join(map(str, options.answers))}")
-    from rich.console import Console
-
     from dubbench.study import report as tables
     from dubbench.study.answers import gather, read_key
     from dubbench.study.score import estimates
@@ -109,6 +112,6 @@ def _score(options: argparse.Namespace) -> int:
     found = estimates(gathered.ratings, gathered.questions, gathered.methods, options.seed)
     tables.write(options.out, found)
     if not quiet():
-        tables.show(found, gathered, Console())
+        tables.show(found, gathered, console())
     ending(output=str(options.out))
     return 0

@@ -1,16 +1,18 @@
 """Short names on the command line: the stems of the files in ``configs/``, and the variants of ``configs/ablation``."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from dubbench.errors import DubbenchError
+from dubbench.core.documents import read_yaml
+from dubbench.errors import DubbenchError, UsageError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 KINDS = {"--model": "model", "--data": "data", "--dataset": "data"}
+# What names a whole, whose single options stand in words of their own such as --model.size.
+WHOLES = ("--config", "--trainer", "--model", "--data")
 
 
 def names(kind: str, suffix: str = "yaml") -> list[str]:
@@ -45,11 +47,9 @@ def read(kind: str, value: str) -> dict[str, Any]:
         DubbenchError: if there is none such.
     """
     found = resolve(kind, value)
-    try:
-        text = found if found.startswith("{") else Path(found).read_text(encoding="utf-8")
-        contents: dict[str, Any] = yaml.safe_load(text)
-    except (OSError, yaml.YAMLError) as error:
-        raise DubbenchError(f"{value} is no {kind} config: {error}") from error
+    contents = json.loads(found) if found.startswith("{") else read_yaml(Path(found))
+    if not isinstance(contents, dict) or "class_path" not in contents:
+        raise DubbenchError(f"{value} is no {kind} config: it names no class; write class_path into the file")
     return contents
 
 
@@ -65,8 +65,8 @@ def variants() -> dict[str, dict[str, Any]]:
     """Model configs that the tables of ``configs/ablation`` make, by name: the method's own, changed."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted((CONFIGS / "ablation").glob("*.yaml")):
-        table = yaml.safe_load(path.read_text(encoding="utf-8"))
-        whole = yaml.safe_load((CONFIGS / "model" / f"{table['method']}.yaml").read_text(encoding="utf-8"))
+        table = read_yaml(path)
+        whole = read_yaml(CONFIGS / "model" / f"{table['method']}.yaml")
         shared = merged(whole["init_args"], table.get("base", {}))
         for name, changes in table.get("variants", {}).items():
             found[name] = {**whole, "init_args": merged(shared, changes)}
@@ -90,22 +90,58 @@ def class_of_model(value: str) -> str:
         return found
     if found.endswith((".yaml", ".yml")) and not Path(found).is_file():
         raise DubbenchError(f"--model {value} is not there; give a method's short name or leave it out")
-    contents = read("model", value)
-    if not isinstance(contents, dict) or "class_path" not in contents:
-        raise DubbenchError(f"--model {value} names no class; write class_path into the file")
-    return str(contents["class_path"])
+    return str(read("model", value)["class_path"])
 
 
 def expand(args: Iterable[str]) -> list[str]:
-    """Resolve the short names on a command line, and read ``--dataset`` as ``--data``."""
-    out: list[str] = []
-    for arg in args:
-        flag, equals, value = arg.partition("=")
-        out += [flag, value] if equals and flag in KINDS else [arg]
-    for i, flag in enumerate(out[:-1]):
-        if flag in KINDS:
-            out[i + 1] = resolve(KINDS[flag], out[i + 1])
-    return ["--data" + arg[9:] if arg == "--dataset" or arg.startswith("--dataset.") else arg for arg in out]
+    """Resolve the short names on a command line, read ``--dataset`` as ``--data``, and put wholes before their options.
+
+    So words mean the same in any order: a parser takes what stands later for a change of what stands before, and a
+    config or a whole data module that came last would silently undo the options before it.
+
+    Raises:
+        UsageError: if an option is given two values, of which one would be lost.
+        DubbenchError: as `resolve`, or if a file that is named is no YAML file.
+    """
+    given: dict[str, list[str]] = {}
+    several: list[tuple[str, list[str]]] = []
+    for flag, *values in options(args):
+        whole, dot, rest = flag.partition(".")
+        whole = {"--dataset": "--data", "-c": "--config"}.get(whole, whole)
+        if not dot and len(values) == 1:
+            values = [resolve(KINDS[whole], values[0])] if whole in KINDS else values
+            if whole in WHOLES and values[0].endswith((".yaml", ".yml")):
+                read_yaml(Path(values[0]))
+        name = whole + dot + rest
+        # Configs stand on one another in their order, and an option with a plus adds to a list.
+        if name == "--config" or name.endswith("+"):
+            several.append((name, values))
+        elif given.setdefault(name, values) != values:
+            raise UsageError(f"{flag} is given as {' '.join(given[name])} and as {' '.join(values)}; give it once")
+    places = {name: place for place, name in enumerate(WHOLES)}
+    order = sorted([*given.items(), *several], key=lambda option: places.get(option[0], len(places)))
+    return list(chain(*(_spelled(name, values) for name, values in order)))
+
+
+def options(words: Iterable[str]) -> list[list[str]]:
+    """Options with their values, as lists that begin with the option; words before the first have an empty one."""
+    found: list[list[str]] = []
+    for word in words:
+        if word.startswith("--") or word == "-c":
+            flag, equals, value = word.partition("=")
+            found.append([flag, value] if equals else [flag])
+        elif found:
+            found[-1].append(word)
+        else:
+            found.append(["", word])
+    return found
+
+
+def _spelled(flag: str, values: Sequence[str]) -> list[str]:
+    """Words of an option: a value that begins with a dash is tied to it, else it would be taken for an option."""
+    if len(values) == 1 and values[0].startswith("-"):
+        return [f"{flag}={values[0]}"]
+    return [flag, *values] if flag else list(values)
 
 
 def value_of(args: Iterable[str], flag: str) -> str | None:

@@ -2,6 +2,9 @@
 
 What a verb is asked for goes to the standard output: a table, a JSON document, a line on what was made. All else goes
 to the standard error: first signs of life, progress, what comes next, and what went wrong.
+
+All of it goes through here: names of files, clips and methods come from whoever made them, and what a terminal would
+obey in them, such as escape sequences, is shown and not sent.
 """
 
 import json
@@ -13,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+
+from dubbench.core.printable import OBEYED, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,9 +47,21 @@ def quiet() -> bool:
     return _QUIET.get()
 
 
+def console(*, stderr: bool = False, **options: Any) -> "Console":  # noqa: ANN401
+    """A console of rich's that shows names as they are: no markup of theirs, no control characters.
+
+    Args:
+        stderr: print to the standard error.
+        options: more of rich's own.
+    """
+    from dubbench.core.screen import Screen
+
+    return Screen(stderr=stderr, **options)
+
+
 def say(sentence: str) -> None:
     """Say a sentence on the standard error, after the program's name."""
-    print(f"dubbench: {sentence}", file=sys.stderr)
+    print(visible(f"dubbench: {sentence}", lines=True), file=sys.stderr)
 
 
 def announce(what: str) -> None:
@@ -53,13 +70,18 @@ def announce(what: str) -> None:
     The processes that a training on several devices starts say nothing.
     """
     if not quiet() and os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"{what}: loading ...", file=sys.stderr, flush=True)
+        print(visible(f"{what}: loading ..."), file=sys.stderr, flush=True)
 
 
 def report(line: str) -> None:
     """Say on the standard output what was made."""
     if not quiet():
-        print(line, flush=True)
+        print(visible(line), flush=True)
+
+
+def show(text: str) -> None:
+    """Print what a verb is asked for, of one line or several."""
+    print(visible(text, lines=True))
 
 
 def ending(
@@ -83,7 +105,7 @@ def ending(
     for label, lines in {"output": output, "look at": look, "reused": reused, "next": following}.items():
         for line in [lines] if isinstance(lines, str) else lines:
             if line:
-                print(f"{label + ':':9}{line}", file=sys.stderr)
+                print(visible(f"{label + ':':9}{line}"), file=sys.stderr)
 
 
 def command(words: Iterable[object]) -> str:
@@ -92,8 +114,13 @@ def command(words: Iterable[object]) -> str:
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401
-    """Print one JSON document: keys in order, infinity as the text ``inf``, what has no value as null."""
-    print(json.dumps(_plain(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str))
+    """Print one JSON document: keys in order, infinity as the text ``inf``, what has no value as null.
+
+    What a terminal would obey is written as JSON writes it, and so is what the output's encoding does not have.
+    """
+    unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+    text = json.dumps(_plain(value), indent=1, sort_keys=True, ensure_ascii=not unicode, allow_nan=False, default=str)
+    print(OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
@@ -106,21 +133,19 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def widened(narrowest: int, console: "Console | None" = None) -> "Console":
+def widened(narrowest: int, given: "Console | None" = None) -> "Console":
     """A console on which a table stays whole.
 
     A narrow terminal breaks the lines of a wide table, which then can still be read; rich would cut its cells.
 
     Args:
         narrowest: columns that the table asks for.
-        console: where to print, by default the standard output.
+        given: where to print, by default the standard output.
 
     Returns:
-        ``console``, or where it is narrower one that prints to the same place as if it was ``narrowest`` wide.
+        ``given``, or where it is narrower one that prints to the same place as if it was ``narrowest`` wide.
     """
-    from rich.console import Console
-
-    console = console or Console()
-    if console.width >= narrowest:
-        return console
-    return Console(file=console.file, width=narrowest, force_terminal=console.is_terminal, quiet=console.quiet)
+    wanted = given or console()
+    if wanted.width >= narrowest:
+        return wanted
+    return console(file=wanted.file, width=narrowest, force_terminal=wanted.is_terminal, quiet=wanted.quiet)

@@ -1,27 +1,37 @@
 """Files that are whole or absent, fingerprints, and paths that stay in their folder."""
 
-import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
-from dubbench.errors import DubbenchError
+from dubbench.errors import FULL, DubbenchError
 
 UNFINISHED = ".*.tmp.*"
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; it takes the place of ``path`` when the block ends well.
 
-    The temporary name keeps the suffix, since encoders choose their container by it.
+    The temporary name keeps the suffix, since encoders choose their container by it. A pipe, a terminal or a device is
+    no file whose place could be taken: what the block wrote is then written into it.
     """
+    if not is_plain(path):
+        with tempfile.TemporaryDirectory(prefix="dubbench-") as folder:
+            temporary = Path(folder, f"output{path.suffix}")
+            yield temporary
+            _pour(temporary, path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -29,6 +39,86 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a path is, or could become, a file of its own: no pipe, terminal or device, nor what a shell made one."""
+    if _descriptor(path) is not None:
+        return False
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)
+
+
+def _descriptor(path: Path) -> int | None:
+    """The open file of this process that a path such as ``/dev/stdout`` stands for; None for any other path."""
+    for _ in range(8):
+        folder = os.path.realpath(path.parent)
+        if path.name.isdigit() and re.fullmatch(rf"/proc/(self|{os.getpid()})/fd|/dev/fd", folder):
+            return int(path.name)
+        if not path.is_symlink():
+            break
+        path = Path(folder, path.readlink())
+    return None
+
+
+def _pour(source: Path, target: Path) -> None:
+    """Write a finished file into what is no plain file; into an open one where that stands, not over what is there."""
+    number = _descriptor(target)
+    if number in (1, 2):
+        (sys.stdout if number == 1 else sys.stderr).flush()
+    into = os.fdopen(os.dup(number), "wb") if number is not None else target.open("wb")
+    with source.open("rb") as file, into:
+        shutil.copyfileobj(file, into)
+
+
+def output_file(text: str) -> Path:
+    """A file that a command line names to be written, as the type of an option: seen to before any work is done.
+
+    What a symbolic link leads to is written, and the link stays.
+
+    Raises:
+        DubbenchError: if nothing can be written there.
+    """
+    path = Path(text)
+    if path.is_symlink() and _descriptor(path) is None:
+        path = path.resolve()
+    if path.is_dir():
+        raise DubbenchError(f"{text} is a folder; name a file to write")
+    if not is_plain(path):
+        if _descriptor(path) is None and not os.access(path, os.W_OK):
+            raise DubbenchError(f"{text} cannot be written to (no permission); name another file")
+        return path
+    _try(path.parent, text)
+    return path
+
+
+def output_folder(text: str) -> Path:
+    """A folder that a command line names to be filled, as the type of an option: seen to before any work is done.
+
+    Raises:
+        DubbenchError: if it is no folder, or nothing can be written there.
+    """
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise DubbenchError(f"{text} is no folder; name a folder to write to")
+    _try(path, text)
+    return path
+
+
+def _try(folder: Path, named: str) -> None:
+    """See whether files can be made in a folder that is there, or in the nearest above it that is."""
+    try:
+        while not folder.is_dir():
+            if folder.exists() or folder.is_symlink():
+                raise DubbenchError(f"{named} cannot be written: {folder} is no folder; name another place")
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DubbenchError(f"{named} cannot be written ({error.strerror} in {folder}); name another place") from error
 
 
 @contextmanager
@@ -50,7 +140,7 @@ def sweep(folder: Path, name: str = "") -> None:
         folder: is not searched below.
         name: of the only file whose unfinished ones go; empty for all files.
     """
-    for path in folder.glob(f".{Path(name).stem}.*.tmp.*" if name else UNFINISHED):
+    for path in folder.glob(f".{escape(Path(name).stem)}.*.tmp.*" if name else UNFINISHED):
         path.unlink()
 
 
@@ -98,7 +188,7 @@ def sha256(path: Path) -> str:
 def no_room(error: BaseException | None) -> bool:
     """Whether a full disk, quota or file-size limit lies at the bottom of an error."""
     while error is not None:
-        if getattr(error, "errno", None) in NO_ROOM:
+        if getattr(error, "errno", None) in FULL:
             return True
         error = error.__cause__ or error.__context__
     return False

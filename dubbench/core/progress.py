@@ -7,7 +7,6 @@ from datetime import timedelta
 from math import inf
 from typing import TypeVar
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -23,7 +22,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from dubbench.core.console import quiet
+from dubbench.core.console import console, quiet
+from dubbench.core.printable import visible
 
 T = TypeVar("T")
 Listener = Callable[[float, float | None], None]
@@ -77,7 +77,7 @@ class Steps(Progress):
             transient: the bars go away at the end.
             get_time: gives seconds.
         """
-        screen = Console(stderr=True)
+        screen = console(stderr=True)
         self._lines = not screen.is_terminal and not quiet()
         self._line = line
         self._told: dict[TaskID, float] = {}
@@ -124,7 +124,7 @@ class Steps(Progress):
 
 def tracked(items: Sequence[T], label: str, *, transient: bool = False) -> Iterator[T]:
     """The items, with a bar of how many are done, which goes away at the end if it is transient."""
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _Left())
+    columns = (_words(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _Left())
     with Steps(*columns, line=lambda task: _line(task, label), auto_refresh=True, transient=transient) as progress:
         yield from progress.track(items)
 
@@ -141,11 +141,16 @@ def counted(step: str, what: str, *, get_time: GetTimeCallable | None = None) ->
             were counted at the beginning.
         get_time: gives seconds, by default of a clock.
     """
-    columns = (TextColumn(step), BarColumn(), MofNCompleteColumn(), TextColumn(what))
+    columns = (_words(step), BarColumn(), MofNCompleteColumn(), TextColumn(what, markup=False))
     times = TimeElapsedColumn(), _Left()
     return Steps(
         *columns, *times, line=lambda task: _line(task, step.strip(), what.format(task=task)), get_time=get_time
     )
+
+
+def _words(text: str) -> TextColumn:
+    """A column of words as they are: neither braces nor brackets in a name mean anything."""
+    return TextColumn(visible(text).replace("{", "{{").replace("}", "}}"), markup=False)
 
 
 @contextmanager

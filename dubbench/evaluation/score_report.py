@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dubbench.assets.store import ASSETS, NOT_HERE
 from dubbench.core.files import write_json
 from dubbench.evaluation.pairs import PRED, PairedSides
 from dubbench.face.choice import Faces
@@ -74,7 +75,7 @@ class ScoreReport:
     def notes(self) -> list[str]:
         """Sentences on what has no value, each reason once."""
         own = [result for result in self.results if result.method == PRED]
-        notes = [f"{', '.join(names)} left out: {reason}" for reason, names in _grouped(self.suite.absent.items())]
+        notes: list[str] = []
         reasons: dict[str, dict[str, set[str]]] = {}
         for result in own:
             for metric, reason in result.notes.items():
@@ -106,7 +107,7 @@ class ScoreReport:
         ):
             if names:
                 notes.append(f"{lone}, {len(names)}: {_some(names)}")
-        return notes
+        return notes + _absences(self.suite.absent)
 
     def write(self, path: Path) -> None:
         """Write everything atomically; infinity is the text ``inf`` and what has no value is null."""
@@ -158,6 +159,18 @@ def _on_faces(results: Sequence[ClipResult], faces: Faces) -> list[str]:
     if isinstance(faces, str):
         followed = "the one that is largest at first is scored; --faces X,Y,W,H names another, --faces one refuses such"
     return [f"more than one face in {frames} ({_of(len(clips), len(results))}): {followed}"]
+
+
+def _absences(absent: Mapping[str, str]) -> list[str]:
+    """Metrics that do not work here: a line a missing file, and where the rest is told."""
+    files: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    for metric, reason in absent.items():
+        missing = [name for name in ASSETS if name in reason] if NOT_HERE in reason else []
+        (files if missing else reasons)[metric] = " or ".join(missing) or reason
+    lines = [f"{', '.join(names)} left out: {reason}" for reason, names in _grouped(reasons.items())]
+    lines += [f"{', '.join(names)} left out: {name} {NOT_HERE}" for name, names in _grouped(files.items())]
+    return [*lines, *(["`dubbench assets` says how to get what is not here"] if files else [])]
 
 
 def _grouped(reasons: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:

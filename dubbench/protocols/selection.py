@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dubbench.core.config_names import CONFIGS
 from dubbench.core.tables import read_csv
+from dubbench.datamodules.tree import composed
 from dubbench.errors import DubbenchError
 from dubbench.protocols.pairing import pair
 
@@ -55,7 +56,9 @@ def _test_clips(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     lines = read_csv(path, ("clip", "speaker", "split"))
-    return {line["clip"]: line["speaker"] for line in lines if line["clip"] and line["split"] == SPLIT}
+    return {
+        composed(line["clip"]): composed(line["speaker"]) for line in lines if line["clip"] and line["split"] == SPLIT
+    }
 
 
 def listed(corpus: str, how: Mapping[str, int]) -> list[str]:

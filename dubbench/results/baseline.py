@@ -7,7 +7,7 @@ from math import ceil, floor, inf, isfinite, log10, nan
 from pathlib import Path
 from statistics import stdev
 
-from dubbench.core.console import command, ending, print_json
+from dubbench.core.console import command, ending, print_json, show
 from dubbench.core.files import write_text
 from dubbench.core.foreign import short
 from dubbench.core.tables import as_csv, read_csv
@@ -218,8 +218,8 @@ def compare(
         print_json({"rows": [_document(key, word, golden, actual) for key, word in verdicts.items()], "differ": differ})
     else:
         for line in lines:
-            print("{:9}{:<48} {:>10} -> {:>10}  (atol {})".format(*line))
-        print(end)
+            show("{:9}{:<48} {:>10} -> {:>10}  (atol {})".format(*line))
+        show(end)
     summary = _markdown(lines, end)
     if markdown:
         write_text(markdown, summary)

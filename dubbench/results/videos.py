@@ -2,9 +2,9 @@
 
 A video stands for the clip whose id is its path below the folder without its suffix; where no clip is called so, for
 the one whose id is the path with it, since a clip id keeps its file's suffix where two files differ in nothing else.
-Folders may be spelled ``s1__bbaf2n`` as well as ``s1/bbaf2n``; where two clip ids differ in nothing but that spelling,
-only their own counts. So a video stands for one clip at most. A clip that two videos stand for has none: nobody knows
-which of them is meant, and a guess would be a wrong number.
+Names are compared in Unicode's composed form. Folders may be spelled ``s1__bbaf2n`` as well as ``s1/bbaf2n``; where two
+clip ids differ in nothing but that spelling, only their own counts. So a video stands for one clip at most. A clip that
+two videos stand for has none: nobody knows which of them is meant, and a guess would be a wrong number.
 """
 
 from collections import Counter, defaultdict
@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dubbench.datamodules.sources import videos, without_suffix
+from dubbench.datamodules.sources import without_suffix
+from dubbench.datamodules.tree import composed, videos
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,11 @@ def _plain(name: str) -> str:
 
 
 def _flat(name: str) -> str:
-    return name.replace("/", "__")
+    return composed(name).replace("/", "__")
 
 
 def _named(reading: str, clips: Sequence[str]) -> str | None:
     """The one of equally spelled clips that a reading names."""
     if len(clips) == 1:
         return clips[0]
-    return reading if reading in clips else None
+    return next((clip for clip in clips if composed(clip) == composed(reading)), None)

@@ -65,7 +65,7 @@ def read_key(path: Path) -> dict[str, Any]:
         key: dict[str, Any] = read_json(path)
         known = key["form"] == FORM and all({"method", "clip"} <= item.keys() for item in key["items"].values())
         lists = key["study"], key["questions"], key["methods"], key["raters"], key["per_rater"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise DubbenchError(
             f"{path} is no study's key ({error}); dubbench study make writes one beside the page"
         ) from error
@@ -113,7 +113,7 @@ def _read(path: Path, key: Mapping[str, Any], found: Gathered) -> dict[str, Any]
         foreign = content["study"] != key["study"] or any(item["id"] not in key["items"] for item in content["items"])
         if not foreign:
             _check(content, key)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         found.counts["damaged"] += 1
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         found.notes.append(f"{path} is left out: it is damaged or no answer file ({reason})")

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from dubbench.core.files import write_text
 from dubbench.core.tables import as_csv
@@ -69,7 +70,7 @@ def _means(found: Sequence[Estimate], questions: Sequence[str], gathered: Gather
             rivals = [each.value for (name, asked), each in means.items() if asked == question and name != GROUND_TRUTH]
             own = means.get((method, question))
             best = own is not None and method != GROUND_TRUTH and own.value == max(rivals)
-            cells.append(f"[bold]{_cell(own)}[/bold]" if best else _cell(own))
+            cells.append(Text(_cell(own), "bold" if best else ""))
         table.add_row(("* " if method == GROUND_TRUTH else "  ") + method, *cells)
     return table
 

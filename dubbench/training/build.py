@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser
 from dubbench.core.config_names import expand
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.models.base import DubbingModel
+from dubbench.training.wrong_words import told, told_of_values
 
 Built = TypeVar("Built", DubbingModel, DubbingDataModule)
 
@@ -22,7 +23,7 @@ def build_model(name: str, words: Sequence[str], verb: str) -> DubbingModel:
 
     Raises:
         DubbenchError: if there is no such name.
-        SystemExit: if a word is wrong, which is said first.
+        UsageError: if a word is wrong.
         ValueError: if the constructor refuses values; its own error is the cause.
     """
     return _build(DubbingModel, ["--model", name, *words], verb)
@@ -35,7 +36,10 @@ def build_data(name: str, words: Sequence[str], verb: str) -> DubbingDataModule:
 
 def _build(kind: type[Built], words: Sequence[str], verb: str) -> Built:
     flag, *_ = words
-    parser = ArgumentParser(prog=f"dubbench {verb}")
+    parser = ArgumentParser(prog=f"dubbench {verb}", exit_on_error=False)
     parser.add_subclass_arguments(kind, flag.lstrip("-"), required=True)
-    built: Built = parser.instantiate_classes(parser.parse_args(expand(words)))[flag.lstrip("-")]
+    with told("fit"):
+        parsed = parser.parse_args(expand(words))
+    with told_of_values():
+        built: Built = parser.instantiate_classes(parsed)[flag.lstrip("-")]
     return built

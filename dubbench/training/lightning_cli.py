@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from dubbench.core.config_names import class_of_model, expand, label, names
 from dubbench.core.console import quiet
-from dubbench.core.files import write_text
+from dubbench.core.files import output_folder, write_text
 from dubbench.datamodules.datamodule import DubbingDataModule
-from dubbench.errors import DubbenchError
-from dubbench.models.base import DubbingModel, class_path
+from dubbench.errors import DubbenchError, UsageError
+from dubbench.models.base import DubbingModel, class_path, read_checkpoint
+from dubbench.training.finite import StaysFinite
 from dubbench.training.progress_bar import Beginning, TrainingProgress, batches
+from dubbench.training.wrong_words import told, told_of_trainer, told_of_values
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
+# What Lightning asks of a checkpoint before it looks at the weights.
+OF_A_TRAINING = ("pytorch-lightning_version", "epoch", "global_step", "loops", "optimizer_states", "lr_schedulers")
 Verb = Literal["fit", "validate"]
 
 # Lightning's advertisement, and its own use of a name that torch 2.14 deprecates: neither is the user's concern.
@@ -44,7 +48,8 @@ class Trainer(L.Trainer):
             ckpt_path: a checkpoint to go on from, or `last` for the run's own.
         """
         try:
-            super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+            with told_of_trainer():
+                super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
         except SystemExit as stop:
             # Lightning makes plain exits of Ctrl-C and SIGTERM, one of them with status 0.
             raise KeyboardInterrupt(
@@ -61,7 +66,18 @@ class Trainer(L.Trainer):
             datamodule: what to measure on.
             ckpt_path: the checkpoint.
         """
-        super().validate(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        with told_of_trainer():
+            super().validate(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+
+
+def check_kept(checkpoint: Mapping[str, Any], name: str, keys: Sequence[str] = OF_A_TRAINING) -> None:
+    """See that a checkpoint has what Lightning keeps of a training beside its weights.
+
+    Raises:
+        DubbenchError: if not.
+    """
+    if lacking := [key for key in keys if key not in checkpoint]:
+        raise DubbenchError(f"{name} holds weights, but no training to go on with ({lacking[0]} is missing)")
 
 
 @dataclass(frozen=True)
@@ -110,7 +126,7 @@ class CLI(LightningCLI):
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=0,
-            parser_kwargs={"prog": "dubbench"},
+            parser_kwargs={"prog": "dubbench", "exit_on_error": False},
             args=args,
         )
 
@@ -132,7 +148,18 @@ class CLI(LightningCLI):
         """Resolve short names before anything is parsed, and remember what the user called the model."""
         words = [str(word) for word in args] if isinstance(args, list) else []
         self.run_name = label(words, "--model")
-        self.config = parser.parse_args([self.verb, *expand(words)])
+        with told(self.verb):
+            self.config = parser.parse_args([self.verb, *expand(words)])
+        config = self.config[self.verb]
+        if config.model.class_path == class_path(DubbingModel):
+            raise DubbenchError("--model names what all methods share and no method; name one of them")
+        if config.seed_everything not in range(2**32):
+            raise UsageError(f"--seed_everything {config.seed_everything} is no seed; give 0 to {2**32 - 1}")
+
+    def instantiate_classes(self) -> None:
+        """Build trainer, model and data; what their constructors cannot be built with is told."""
+        with told_of_values():
+            super().instantiate_classes()
 
     def _parse_ckpt_path(self) -> None:
         """Do not let a checkpoint replace the model and arguments that the command line gives."""
@@ -146,6 +173,10 @@ class CLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:  # noqa: ANN401
         """Build the trainer with the run's logger and checkpoint, and the method's own length of training."""
+        with told_of_trainer(ValueError, TypeError, RuntimeError, ImportError):
+            return self._trainer(kwargs)
+
+    def _trainer(self, kwargs: dict[str, Any]) -> L.Trainer:
         config = self.config_init[self.verb].trainer
         if quiet():
             kwargs |= {"enable_progress_bar": False, "enable_model_summary": False}
@@ -162,7 +193,7 @@ class CLI(LightningCLI):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        callbacks = [*(config.callbacks or []), self.beginning]
+        callbacks = [*(config.callbacks or []), self.beginning, StaysFinite(self.out / CHECKPOINT)]
         if config.enable_checkpointing is not False:
             callbacks.append(checkpoint)
         own_bar = any(isinstance(each, ProgressBar) for each in callbacks)
@@ -178,7 +209,7 @@ class CLI(LightningCLI):
     def _prepare_run(self) -> None:
         config = self.config.fit
         self.dry = bool(config.trainer.fast_dev_run)
-        self.out = Path(config.out or Path("runs") / self.run_name)
+        self.out = output_folder(config.out or f"runs/{self.run_name}")
         config.trainer.default_root_dir = str(self.out)
         config.ckpt_path = self._resume(config.ckpt_path)
         expert = config.model.init_args.get("sync_expert")
@@ -187,8 +218,7 @@ class CLI(LightningCLI):
 
     def _prepare_validation(self) -> None:
         config = self.config.validate
-        if not Path(config.ckpt_path).is_file():
-            raise DubbenchError(f"there is no checkpoint {config.ckpt_path}; `dubbench fit` writes OUT/{CHECKPOINT}")
+        check_kept(read_checkpoint(Path(config.ckpt_path)), config.ckpt_path, OF_A_TRAINING[:1])
         config.trainer.logger = False
         config.trainer.enable_checkpointing = False
         self.save_config_callback = None
@@ -197,13 +227,15 @@ class CLI(LightningCLI):
         """Checkpoint to go on from; a folder that holds a run is never overwritten unasked."""
         last = self.out / CHECKPOINT
         if wanted == "last":
-            return str(last) if last.is_file() else None
+            if not last.is_file():
+                return None
+            wanted = str(last)
         if wanted is None and last.is_file() and not self.dry:
             raise DubbenchError(
                 f"{self.out} already holds a run; go on with it by --ckpt_path last, or name another folder with --out"
             )
-        if wanted is not None and not Path(wanted).is_file():
-            raise DubbenchError(f"there is no checkpoint {wanted}; name an existing file, or `last`")
+        if wanted is not None:
+            check_kept(read_checkpoint(Path(wanted)), wanted)
         return wanted
 
     def _train_first(self, name: str) -> Path:

@@ -78,8 +78,8 @@ def test_folders_give_known_numbers_and_name_what_is_left_out(
     assert 0 < float(rows["lmd"][2]) < 1
     for file in ("alexnet-owt-7be5be79.pth", "syncnet_v2.model", "pt_inception-2015-12-05-6726825d.pth"):
         (line,) = [line for line in out.splitlines() if file in line]
-        assert f"dubbench assets pull {file}" in line
-        assert "DUBBENCH_ASSETS" in line
+        assert line.endswith(f" left out: {file} is not here")
+    assert out.splitlines()[-1] == "`dubbench assets` says how to get what is not here"
     assert "sync_c, sync_d, av_offset left out" in out
     assert "bob/one: the video has 6 frames at 25 fps and its clip 12" in out
     assert "predictions without ground truth, 1: surplus.mkv" in out

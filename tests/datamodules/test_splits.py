@@ -95,10 +95,10 @@ def test_a_clip_row_wins_over_its_speaker_row_and_the_rest_is_hashed(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("clip,split\na,train\n", "needs the columns clip,speaker,split"),
+        ("clip,split\na,train\n", "lacks the column speaker: it must have clip, speaker, split"),
         ("clip,speaker,split\na,b,dev\n", "'dev'; splits are train, val, test"),
         ("clip,speaker,split\na,b,val\na,b,train\n", "lists a twice"),
-        ("", "not a split file"),
+        ("", "lacks the column clip"),
     ],
 )
 def test_malformed_files_say_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
