@@ -255,6 +255,14 @@ def read_manifest(root: Path | str) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
+def alignment_of(root: Path | str) -> str:
+    """How the clips of a prepared folder are aligned, a name of `dubbench.face.alignment.ALIGNMENTS`.
+
+    Folders of earlier versions do not say it, nor do those without ``dataset.json``; theirs is FFHQ's.
+    """
+    return str(read_dataset(root).get("align", "ffhq")) if (Path(root) / "dataset.json").is_file() else "ffhq"
+
+
 def read_dataset(root: Path | str) -> dict[str, Any]:
     """What ``dataset.json`` says: dataset, root of the corpus, and the options and versions of `prepare`.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dubbench.core.tables import read_csv
 from dubbench.datamodules.sources import RawClip
-from dubbench.datamodules.tree import composed
+from dubbench.core.folders import composed
 from dubbench.errors import DubbenchError
 
 SPLITS = ("train", "val", "test")

@@ -100,11 +100,6 @@ def told(counts: Mapping[str, int]) -> str:
     return f"{total} file{'s' * (total > 1)} ignored: {parts}"
 
 
-def composed(name: str) -> str:
-    """A name in Unicode's composed form (NFC): file systems and archives keep the same one in either form."""
-    return unicodedata.normalize("NFC", name)
-
-
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()

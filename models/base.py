@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from dubbench import __version__
 from dubbench.datamodules.batch import Window
-from dubbench.datamodules.clip import read_dataset
+from dubbench.datamodules.clip import alignment_of
 from dubbench.errors import DubbenchError, misfit
 from dubbench.face3d.model import LinearFaceModel
 from dubbench.models.checkpoint import built
@@ -111,7 +111,7 @@ class DubbingModel(L.LightningModule):
         # `trainer` itself raises where there is none.
         root: Path | None = getattr(getattr(self._trainer, "datamodule", None), "root", None)
         if root is not None:
-            self.align = str(read_dataset(root).get("align", "ffhq"))
+            self.align = alignment_of(root)
             if self.held_face is not None:
                 self.held_face.adopt_from(root)
 

@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from pkgutil import iter_modules
 
-from dubbench.datamodules.tree import composed, left_out, videos
+from dubbench.core.folders import composed
+from dubbench.datamodules.tree import left_out, videos
 from dubbench.errors import DubbenchError
 
 # A corpus is a file of this folder; `about` describes what each says of itself.

@@ -6,7 +6,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from dubbench.core.documents import read_yaml
 from dubbench.errors import DubbenchError, UsageError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -47,7 +46,7 @@ def read(kind: str, value: str) -> dict[str, Any]:
         DubbenchError: if there is none such.
     """
     found = resolve(kind, value)
-    contents = json.loads(found) if found.startswith("{") else read_yaml(Path(found))
+    contents = json.loads(found) if found.startswith("{") else _contents(Path(found))
     if not isinstance(contents, dict) or "class_path" not in contents:
         raise DubbenchError(f"{value} is no {kind} config: it names no class; write class_path into the file")
     return contents
@@ -65,8 +64,8 @@ def variants() -> dict[str, dict[str, Any]]:
     """Model configs that the tables of ``configs/ablation`` make, by name: the method's own, changed."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted((CONFIGS / "ablation").glob("*.yaml")):
-        table = read_yaml(path)
-        whole = read_yaml(CONFIGS / "model" / f"{table['method']}.yaml")
+        table = _contents(path)
+        whole = _contents(CONFIGS / "model" / f"{table['method']}.yaml")
         shared = merged(whole["init_args"], table.get("base", {}))
         for name, changes in table.get("variants", {}).items():
             found[name] = {**whole, "init_args": merged(shared, changes)}
@@ -111,7 +110,7 @@ def expand(args: Iterable[str]) -> list[str]:
         if not dot and len(values) == 1:
             values = [resolve(KINDS[whole], values[0])] if whole in KINDS else values
             if whole in WHOLES and values[0].endswith((".yaml", ".yml")):
-                read_yaml(Path(values[0]))
+                _contents(Path(values[0]))
         name = whole + dot + rest
         # Configs stand on one another in their order, and an option with a plus adds to a list.
         if name == "--config" or name.endswith("+"):
@@ -159,3 +158,10 @@ def label(args: Iterable[str], flag: str) -> str:
     """What to call the thing that a command line gives to ``flag``: a short name, a file's stem or a class's name."""
     value = value_of(args, flag) or flag.lstrip("-")
     return Path(value).stem if value.endswith((".yaml", ".yml")) else value.rpartition(".")[2].lower()
+
+
+def _contents(path: Path) -> Any:  # noqa: ANN401
+    """What `read_yaml` reads; a broken installation, which `dubbench doctor` describes, may have no YAML."""
+    from dubbench.core.documents import read_yaml
+
+    return read_yaml(path)

@@ -1,5 +1,6 @@
-"""Where files lie that can be had again: the user's cache, as each operating system has it."""
+"""Where files lie that can be had again, as each operating system has it, and how their names are compared."""
 
+import unicodedata
 from pathlib import Path
 
 
@@ -11,3 +12,8 @@ def cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("dubbench", appauthor=False)
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC): file systems and archives keep the same one in either form."""
+    return unicodedata.normalize("NFC", name)

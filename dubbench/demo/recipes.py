@@ -72,7 +72,7 @@ _RADIO = (
 _G4G = (
     *("--model.networks.widths", "[12,24]", "--model.networks.channels", "48"),
     *("--model.networks.blend_widths", "[8,12,16]", "--model.networks.landmark_widths", "[8,16]"),
-    *("--model.networks.alignment_blocks", "1", "--model.networks.speech_norm", "true"),
+    *("--model.networks.alignment_blocks", "1", "--model.networks.speech_norm", "true", "--model.frames", "1"),
     *("--model.contrastive_weight", "0.1", "--model.optim.lr", "0.002", "--model.optim.betas", "[0.9,0.99]"),
 )
 # One reference each, so that the decoder learns to draw what a closed mouth does not show.
@@ -111,8 +111,8 @@ def _two_stages(model: str, first: str, words: Sequence[str], *, seconds: tuple[
 
 
 RECIPES = {
-    "radio": Recipe("RADIO", [Training("radio_tiny", steps=1100, seconds=225, batch_size=8, words=_RADIO)]),
-    "personatalk": _two_stages("PersonaTalk", "geometry", _PERSONATALK, seconds=(24, 90), steps=900),
-    "realtalk": _two_stages("RealTalk", "expression", _REALTALK, seconds=(15, 90), steps=700),
-    "g4g": Recipe("G4G", [Training("g4g_tiny", steps=560, seconds=230, batch_size=3, words=_G4G)]),
+    "radio": Recipe("RADIO", [Training("radio_tiny", steps=1400, seconds=290, batch_size=8, words=_RADIO)]),
+    "personatalk": _two_stages("PersonaTalk", "geometry", _PERSONATALK, seconds=(24, 150), steps=1500),
+    "realtalk": _two_stages("RealTalk", "expression", _REALTALK, seconds=(15, 100), steps=800),
+    "g4g": Recipe("G4G", [Training("g4g_tiny", steps=480, seconds=115, batch_size=6, words=_G4G)]),
 }

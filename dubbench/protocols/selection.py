@@ -12,8 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from dubbench.core.config_names import CONFIGS
+from dubbench.core.folders import composed
 from dubbench.core.tables import read_csv
-from dubbench.datamodules.tree import composed
 from dubbench.errors import DubbenchError
 from dubbench.protocols.pairing import pair
 

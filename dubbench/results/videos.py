@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dubbench.core.folders import composed
 from dubbench.datamodules.sources import without_suffix
-from dubbench.datamodules.tree import composed, videos
+from dubbench.datamodules.tree import videos
 
 
 @dataclass(frozen=True)

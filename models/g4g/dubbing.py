@@ -58,7 +58,7 @@ class G4GDubbing:
         self.device = next(generator.parameters()).device
         seen = faces_among(clip, references)
         self.references = seen[np.linspace(0, len(seen) - 1, REFERENCES).round().astype(np.int64)]
-        crops = face_crops(clip, range(len(clip)), generator.mouth, FACE_SCALES[0], size)
+        crops = face_crops(clip, range(len(clip)), mouth=generator.mouth, scale=FACE_SCALES[0], size=size)
         self.boxes, self.points, self.steady = crops.boxes, crops.points, crops.steady
         self.mask = region_mask(generator.mouth)
 

@@ -241,10 +241,10 @@ def test_arrays_with_pickles_are_refused(tmp_path: Path) -> None:
 
 
 SPLITS = {
-    "no columns": ("a,b\n1,2\n", "it needs the columns clip,speaker,split"),
+    "no columns": ("a,b\n1,2\n", "lacks the column clip"),
     "another split": ("clip,speaker,split\n,ann,../../etc\n", "names the split '../../etc'"),
     "one clip twice": ("clip,speaker,split\nann/one,ann,test\nann/one,ann,train\n", "twice"),
-    "no text": ("clip,speaker,split\n\xff\xfe,ann,test\n", "it needs the columns"),
+    "no text": ("clip,speaker,split\n\xff\xfe,ann,test\n", "is not in UTF-8"),
 }
 
 

@@ -202,9 +202,9 @@ def read(folder: Path) -> list[dict[str, str]]:
 
 
 def speed(root: Path, out: Path, model: str, *words: str) -> int:
-    return main(
-        ["speed", "--model", model, "--root", str(root), "--device", "cpu", "--repeats", "1", "--out", str(out), *words]
-    )
+    given = {"--root": str(root), "--device": "cpu", "--repeats": "1"}
+    ours = [word for option, value in given.items() if option not in words for word in (option, value)]
+    return main(["speed", "--model", model, *ours, "--out", str(out), *words])
 
 
 @pytest.mark.parametrize(

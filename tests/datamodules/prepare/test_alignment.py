@@ -79,9 +79,8 @@ def test_another_alignment_is_refused_wherever_clips_meet(
     assert main(["prepare", "--dataset", "folder", *wrong]) == 1
     assert "--align mouth is not known; give ffhq or upper" in capsys.readouterr().err
 
-    on_upper = ["--dataset", "folder", "--dataset.root", str(upper)]
-    words = ["fit", *TINY, *on_upper, "--model.iterations", "1", "--out", str(tmp_path / "run")]
-    assert main(words) == 0
+    words = ["fit", *TINY, "--dataset", "folder", "--out", str(tmp_path / "run")]
+    assert main([*words, "--dataset.root", str(upper), "--model.iterations", "1"]) == 0
     checkpoint = tmp_path / "run/checkpoints/last.ckpt"
     assert load_model(checkpoint).align == "upper"
     scored = ["eval", "--model", "g4g_tiny", "--ckpt_path", str(checkpoint), "--dataset", "folder"]
@@ -89,6 +88,6 @@ def test_another_alignment_is_refused_wherever_clips_meet(
     scored += ["--dataset.root", str(ffhq), "--split", "train", "--out", str(tmp_path / "results")]
     assert main(scored) == 1
     assert "was prepared with --align ffhq, and this model's clips with --align upper" in capsys.readouterr().err
-    resumed = [*words, "--ckpt_path", str(checkpoint), "--dataset.root", str(ffhq), "--model.iterations", "2"]
-    assert main(resumed) == 1
+    resumed = ["--ckpt_path", str(checkpoint), "--dataset.root", str(ffhq), "--model.iterations", "2"]
+    assert main([*words, *resumed]) == 1
     assert "the checkpoint was trained on clips with --align upper" in capsys.readouterr().err

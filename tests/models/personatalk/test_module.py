@@ -257,7 +257,7 @@ def test_checkpoints_that_do_not_fit_are_told(root: Path, checkpoint: Path, tmp_
     with pytest.raises(DubbenchError, match="there is no checkpoint"):
         fitted(root, tmp_path, small(initial=str(tmp_path / "gone.ckpt")))
     torch.save({"state_dict": {}, "dubbench": {"class_path": "x"}}, tmp_path / "other.ckpt")
-    with pytest.raises(DubbenchError, match="no checkpoint of PersonaTalk"):
+    with pytest.raises(DubbenchError, match="lacks what a checkpoint of this version"):
         fitted(root, tmp_path, small(initial=str(tmp_path / "other.ckpt")))
 
 
