@@ -20,6 +20,8 @@ from .csim import face_crop as face_crop
 from .csim import five_points as five_points
 from .fid import Moments as Moments
 from .fid import frechet_distance as frechet_distance
+from .hearing import drive as drive
+from .hearing import ghost as ghost
 from .kid import FeatureSample as FeatureSample
 from .kid import kernel_distance as kernel_distance
 from .lmd import interocular as interocular

@@ -43,7 +43,7 @@ from typing import Any, Literal, get_args
 from dubbench.errors import DubbenchError
 
 Better = Literal["higher", "lower", ""]
-Needs = Literal["pixels", "landmarks", "crops", "faces", "speech", "motion", "pool"]
+Needs = Literal["pixels", "landmarks", "crops", "faces", "speech", "motion", "driver", "pool"]
 
 NAME = "DEFINITIONS"
 
@@ -63,7 +63,9 @@ class Definition:
             points [N, 68, 2]), ``crops`` and ``faces`` (every frame's crop, or frames with a face in the ground truth,
             as `dubbench.metrics.common.frames.Frames` and the network); functions give them as float64 [N]. A value a
             clip have ``speech`` (its faces and its speech) and ``motion`` (frames with a face on both sides), whose
-            functions begin a `dubbench.metrics.common.clips.ClipStream`. One value a split has ``pool`` (all frames by
+            functions begin a `dubbench.metrics.common.clips.ClipStream`; and ``driver`` (how far three mouths are open,
+            where another clip's speech drives it), whose functions take `dubbench.metrics.hearing.Openings`. One value
+            a split has ``pool`` (all frames by
             the features of FID's Inception network, as `dubbench.metrics.common.features.Pools`).
         network: key of the network it needs in a `dubbench.metrics.suite.Suite`; empty for none.
         detector: key of the face detector it needs besides where SyncNet's official pipeline is asked for.

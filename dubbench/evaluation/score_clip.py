@@ -25,6 +25,7 @@ from dubbench.media.video import VideoWriter, read_frames
 from dubbench.metrics import lmd
 from dubbench.metrics.common.frames import Frames, Truth
 from dubbench.metrics.csim import face_crop, five_points
+from dubbench.metrics.hearing import Openings
 from dubbench.metrics.suite import Suite
 from dubbench.metrics.suite.clip_pass import ClipPass
 from dubbench.results.rows import DRIVER, GROUND_TRUTH, INFORMATIVE, OPENING, ClipResult
@@ -168,7 +169,8 @@ class CandidateScorer:
         scores = self._pass.finish()
         if unknown := sorted(scores.beside.keys() - INFORMATIVE.keys()):
             raise DubbenchError(f"a metric gives a value {unknown[0]} that no definition names; add it to DEFINITIONS")
-        values = {**scores.values, **scores.beside}
+        hearing, silent = self.suite.driven(self._openings())
+        values = {**scores.values, **scores.beside, **hearing}
         if self._candidate_frames.seconds is not None:
             values["seconds_per_frame"] = self._candidate_frames.seconds / self.frames
         values.update(self._floor())
@@ -185,7 +187,7 @@ class CandidateScorer:
             shown=shown,
             face=self.job.footage.face,
             values=values,
-            notes=scores.notes,
+            notes={**scores.notes, **silent},
             remarks=self._found(),
             curves={OPENING: self._opening, **self._driver()},
         )
@@ -195,6 +197,19 @@ class CandidateScorer:
         flaws = self._candidate_frames.flaws
         truth = self.job.footage.remarks if self.candidate.name == GROUND_TRUTH else []
         return [*self._remarks, *(flaws.sentences() if flaws else []), *truth]
+
+    def _openings(self) -> Openings | None:
+        """How far the mouths are open: of the candidate, of the clip as it was filmed, and of who drives it."""
+        driver, source = self.job.driver, self.job.prepared
+        if driver is None or source is None:
+            return None
+        filmed, driving = (
+            mouth_opening(points, points, clip.detected(indices))
+            for clip in (source, driver)
+            for indices in [range(min(self.frames, clip.info.frames))]
+            for points in [clip.points(indices)]
+        )
+        return Openings(*(np.array(curve, np.float64) for curve in (self._opening, filmed, driving)))
 
     def _driver(self) -> dict[str, list[float | None]]:
         """For the ground truth, the opening of the mouth of whoever speaks, where that is another clip."""

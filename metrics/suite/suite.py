@@ -16,6 +16,7 @@ from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.metrics.common.clips import Clip, NoValue
 from dubbench.metrics.common.features import FeaturePool, Pools
 from dubbench.metrics.common.options import EMBEDDERS, POOL_MINIMUM, SuiteOptions, SyncRule
+from dubbench.metrics.hearing import Openings
 from dubbench.metrics.suite.clip_pass import ClipPass
 from dubbench.metrics.suite.code import MetricCode, metric_code
 
@@ -23,7 +24,8 @@ from dubbench.metrics.suite.code import MetricCode, metric_code
 def standard(networks: Mapping[str, object]) -> list[str]:
     """Metrics that are computed unless others are named.
 
-    Those are left out whose network one has to train, unless it is given: no pretrained file makes up for it.
+    Those are left out whose network one has to train, unless it is given: no pretrained file makes up for it. So are
+    those of cross protocols, which want a third clip.
 
     Args:
         networks: by key, those that are given.
@@ -31,7 +33,8 @@ def standard(networks: Mapping[str, object]) -> list[str]:
     return [
         name
         for name, each in DEFINITIONS.items()
-        if not each.network or each.network in networks or each.network in metric_code(name).networks
+        if each.needs != "driver"
+        and (not each.network or each.network in networks or each.network in metric_code(name).networks)
     ]
 
 
@@ -122,6 +125,26 @@ class Suite:
         """
         clip = Clip(speech, self.networks, self.options, self.device)
         return ClipPass(self._metrics, clip, features)
+
+    def driven(self, openings: Openings | None) -> tuple[dict[str, float], dict[str, str]]:
+        """Compute the metrics of a clip that another one's speech drives.
+
+        Args:
+            openings: of the mouths; None where a clip has its own speech.
+
+        Returns:
+            Values by metric, and reasons by metric without a value.
+        """
+        values, notes = {}, {}
+        for name, metric in self._metrics.items():
+            if metric.definition.needs == "driver":
+                try:
+                    if openings is None:
+                        raise NoValue("the clip is driven by its own speech; take a cross protocol")
+                    values[name] = float(metric.compute(openings))
+                except NoValue as reason:
+                    notes[name] = str(reason)
+        return values, notes
 
     def pooled(self, pred: Iterable[Path], truth: Iterable[Path]) -> tuple[dict[str, float], dict[str, str], int]:
         """Compute the metrics that pool the frames of many clips.

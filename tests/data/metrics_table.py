@@ -18,6 +18,7 @@ NEEDS: dict[Needs, str] = {
     "faces": "face",
     "speech": "face and speech, a value a clip",
     "motion": "landmarks, a value a clip",
+    "driver": "landmarks of three clips, a value a clip",
     "pool": "all crops, a value a split",
 }
 

@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from dubbench.face import points_68
 from dubbench.face.landmarks import FaceMesh
 from dubbench.media.audio import read_speech
 from dubbench.media.video import VideoWriter, read_frames
+from dubbench.metrics import drive, ghost
+from dubbench.protocols.protocol import load
 from tests import talking
 from tests.conftest import SIDE as SIZE
 from tests.scored import clip_values, nose_crops, record, table, values
@@ -273,6 +276,42 @@ def test_cross_drives_every_clip_by_another(prepared: Path, tmp_path: Path) -> N
     sound = read_speech(path)[: min(talking.LENGTHS[pairing["ann/one"]], talking.LENGTHS["ann/one"]) * 640]
     pitch = np.argmax(np.abs(np.fft.rfft(sound))) * 16_000 / len(sound)
     assert pitch == pytest.approx(200 + 100 * CLIPS.index(pairing["ann/one"]), abs=5)
+
+
+class Actor:
+    """Shows the driver's own face: whoever hears perfectly."""
+
+    def __init__(self, drivers: dict[str, PreparedClip]) -> None:
+        self.drivers = drivers
+
+    def dub(self, clip: PreparedClip, speech: NDArray[np.float32], references: Sequence[int]) -> Iterator[Image]:
+        driver = self.drivers[clip.info.clip]
+        for k in range(len(clip)):
+            yield driver.frames([min(k, len(driver) - 1)])[0]
+
+    def paste_mask(self) -> NDArray[np.float32]:
+        return np.ones((SIZE, SIZE), np.float32)
+
+    def parameter_count(self) -> int:
+        return 0
+
+
+def test_whom_a_mouth_follows(prepared: Path, tmp_path: Path) -> None:
+    clips = ["ann/one", "ann/two"]
+    actor = Actor({clip: PreparedClip(prepared, clips[1 - k]) for k, clip in enumerate(clips)})
+    rules = replace(load("cross"), metrics={"drive": 1, "ghost": 1})
+    evaluate(prepared, {"actor": actor}, out=tmp_path, protocol=rules, clips=clips)
+    found = table(tmp_path)
+    assert float(found["ground_truth", "ghost"]["value"]) > 0.9
+    # As the curves that are kept for the page give them, which have four digits.
+    for clip in clips:
+        parts = [json.loads((tmp_path / f"parts/{row}/{clip}.json").read_text()) for row in ("actor", "ground_truth")]
+        curves = [np.array(curve, float) for curve in (parts[0]["curves"]["opening"], parts[1]["curves"]["driver"])]
+        truth = np.array(parts[1]["curves"]["opening"], float)
+        for name, metric in (("drive", drive), ("ghost", ghost)):
+            assert parts[0]["values"][name] == pytest.approx(metric(curves[0], truth, curves[1]), abs=0.05)
+    own = evaluate(prepared, {}, out=tmp_path / "own", protocol=replace(rules, driving="own"), clips=clips[:1])
+    assert "driven by its own speech" in json.dumps(record(own))
 
 
 def test_references_are_the_protocols(prepared: Path, tmp_path: Path) -> None:
