@@ -111,8 +111,8 @@ def _two_stages(model: str, first: str, words: Sequence[str], *, seconds: tuple[
 
 
 RECIPES = {
-    "radio": Recipe("RADIO", [Training("radio_tiny", steps=1400, seconds=290, batch_size=8, words=_RADIO)]),
+    "radio": Recipe("RADIO", [Training("radio_tiny", steps=1200, seconds=250, batch_size=8, words=_RADIO)]),
     "personatalk": _two_stages("PersonaTalk", "geometry", _PERSONATALK, seconds=(24, 150), steps=1500),
-    "realtalk": _two_stages("RealTalk", "expression", _REALTALK, seconds=(15, 100), steps=800),
-    "g4g": Recipe("G4G", [Training("g4g_tiny", steps=480, seconds=115, batch_size=6, words=_G4G)]),
+    "realtalk": _two_stages("RealTalk", "expression", _REALTALK, seconds=(15, 125), steps=1000),
+    "g4g": Recipe("G4G", [Training("g4g_tiny", steps=400, seconds=95, batch_size=6, words=_G4G)]),
 }
