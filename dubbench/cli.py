@@ -137,7 +137,12 @@ def _lost(what: "sys.UnraisableHookArgs") -> None:
     if what.exc_type is not None and issubclass(what.exc_type, KeyboardInterrupt):
         # To the main thread, so that it wakes up where it waits.
         main = threading.main_thread().ident or 0
-        threading.Timer(AGAIN, signal.pthread_kill, (main, signal.SIGINT)).start()
+        repeated = False
+        while not repeated:
+            # On a busy machine it comes while its thread is still being started, and would be lost once more.
+            with suppress(KeyboardInterrupt):
+                threading.Timer(AGAIN, signal.pthread_kill, (main, signal.SIGINT)).start()
+                repeated = True
     else:
         sys.__unraisablehook__(what)
 
