@@ -1,5 +1,6 @@
 """One raw clip to one prepared clip, or the reason why not."""
 
+import atexit
 import shutil
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -88,7 +89,10 @@ class PrepareOutcome:
 @lru_cache(maxsize=1)
 def face_mesh() -> FaceMesh:
     """The landmark detector of this process; two faces, since a second one must be noticed."""
-    return FaceMesh(max_faces=2)
+    mesh = FaceMesh(max_faces=2)
+    # Its threads must end before the interpreter does, which else can abort.
+    atexit.register(mesh.__exit__)
+    return mesh
 
 
 def prepare_clip(job: PrepareJob, tell: Tell) -> PrepareOutcome:
