@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -72,9 +72,10 @@ class Server:
             return
         body = body[: self.breaks.pop(0)] if self.breaks else body
         block, seconds = self.pace
-        for start in range(0, len(body), block or len(body) or 1):
-            handler.wfile.write(body[start : start + (block or len(body))])
-            time.sleep(seconds)
+        with suppress(ConnectionError):  # whoever asked may be gone
+            for start in range(0, len(body), block or len(body) or 1):
+                handler.wfile.write(body[start : start + (block or len(body))])
+                time.sleep(seconds)
         handler.close_connection = True
 
 
