@@ -115,21 +115,22 @@ def kill(verb: Verb, folder: Path, kills: int, moments: random.Random) -> Count:
         while made < kills and len(faults) < MOST_FAULTS:
             emptied(folder / "run")
             (folder / "said").unlink(missing_ok=True)
-            since, ended = made, False
-            while not ended:
+            since, status = made, None
+            while status is None:
                 after = moments.uniform(0, seconds) if made < kills else None
                 status = attempt(partial(_run, verb, address), folder, after)
                 if orphans := left(known):
                     sys.exit(f"processes {orphans} outlived {verb.words[0]}")
                 made += status is None
-                given_up += status == 1 and verb.given_up
-                ended = status is not None and not (status == 1 and verb.given_up)
-                if status and ended:
-                    faults.append(f"it ended with status {status}:\n{(folder / 'said').read_text()[-3000:]}")
+                if status == 1 and verb.given_up:
+                    given_up, status = given_up + 1, None
             ends += 1
-            if not (ended and faults and faults[-1].startswith("it ended")):
+            if status:
+                faults.append(f"it ended with status {status}:\n{(folder / 'said').read_text()[-3000:]}")
+            else:
                 found = _differences(whole, verb.state(folder / "run"))
                 faults += [f"after {made - since} kills: {each}" for each in found]
+            print(f"{verb.words[0]}: {made} of {kills} kills, {len(faults)} faults so far", file=sys.stderr, flush=True)
     return Count(made, ends, given_up, faults)
 
 
