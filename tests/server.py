@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -21,6 +21,7 @@ class Server:
         ranges: whether ``Range`` is honoured.
         breaks: for each coming answer, bytes of its body after which the connection breaks.
         stalls: for each coming answer, bytes of its body after which nothing comes any more for `STILL` seconds.
+        pace: bytes that are sent at a time, and seconds between two such times; of 0 bytes, all at once.
         asked: path and ``Range`` of each request, in order.
     """
 
@@ -30,6 +31,7 @@ class Server:
     ranges: bool = True
     breaks: list[int] = field(default_factory=list)
     stalls: list[int] = field(default_factory=list)
+    pace: tuple[int, float] = (0, 0.0)
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     def url(self, path: str) -> str:
@@ -68,7 +70,12 @@ class Server:
             time.sleep(STILL)
             handler.close_connection = True
             return
-        handler.wfile.write(body[: self.breaks.pop(0)] if self.breaks else body)
+        body = body[: self.breaks.pop(0)] if self.breaks else body
+        block, seconds = self.pace
+        with suppress(ConnectionError):  # whoever asked may be gone
+            for start in range(0, len(body), block or len(body) or 1):
+                handler.wfile.write(body[start : start + (block or len(body))])
+                time.sleep(seconds)
         handler.close_connection = True
 
 

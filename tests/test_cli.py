@@ -1,8 +1,10 @@
 """The command line, as a user meets it: short names, wrong input in sentences, training that survives a kill."""
 
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -242,12 +244,24 @@ def test_fit_trains_the_sync_expert_first(prepared: Path, tmp_path: Path) -> Non
     assert expert["dubbench"]["class_path"].endswith("SyncExpert")
     assert radio["hyper_parameters"]["sync_expert"] == str(out / "sync_expert_tiny" / "checkpoints" / "last.ckpt")
     assert not [key for key in radio["state_dict"] if "sync" in key]
+    # Killed between the two and begun again: nothing is drawn by the expert's training then.
+    shutil.copytree(out / "sync_expert_tiny", tmp_path / "again/sync_expert_tiny")
+    again = [*words[:-1], str(tmp_path / "again"), "--first_iterations", "3"]
+    assert main(again) == 0
+    resumed = torch.load(tmp_path / "again/checkpoints/last.ckpt", weights_only=True)
+    for name, value in radio["state_dict"].items():
+        assert torch.equal(value, resumed["state_dict"][name]), name
 
 
-def test_training_that_was_killed_ends_with_the_same_weights(prepared: Path, tmp_path: Path) -> None:
+def test_training_that_was_killed_ends_with_the_same_weights(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = ["--dataset", "grid", "--dataset.root", str(prepared), *SMALL]
     words = ["fit", "--model", "radio_tiny", *data, *RADIO, *CPU, "--trainer.max_epochs", "4"]
-    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    with monkeypatch.context() as patch:
+        # Between file systems a move is a copy, in whose middle a kill would leave half a checkpoint and no older one.
+        patch.setattr(tempfile, "tempdir", str(tmp_path / "no place for temporary files"))
+        assert main([*words, "--out", str(tmp_path / "whole")]) == 0
     broken = [*words, "--out", str(tmp_path / "broken"), "--ckpt_path", "last"]
     checkpoint = Path("checkpoints") / "last.ckpt"
     for wanted in (signal.SIGTERM, signal.SIGKILL):

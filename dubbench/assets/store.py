@@ -174,6 +174,7 @@ def pull(name: str, progress: Progress | None = None) -> Path:
     now = verify(name)
     target = folders()[-1] / name
     if now.state == "here" and now.path is not None:
+        _use_up(asset, target)
         return now.path
     if asset.manual:
         raise DubbenchError(absent(asset))
@@ -200,17 +201,16 @@ def pull(name: str, progress: Progress | None = None) -> Path:
 
 
 def _pull(url: str, asset: Asset, target: Path, progress: Progress | None) -> None:
-    file_name = PurePosixPath(urlsplit(url).path).name
-    archive = bool(asset.member) and file_name.endswith(".zip")
-    with part_of(target.with_name(file_name) if archive else target) as part:
+    archive = _archive(url, asset)
+    with part_of(target.with_name(archive) if archive else target) as part:
         if verify(asset.name).state == "here":  # while we waited, another process fetched it
             return
         if not (asset.digest or archive):
             part.truncate(0)  # nothing would tell if the rest came from another version
         resumed = length(part) > 0
-        fault = _receive(url, asset, part=part, target=target, archive=archive, progress=progress)
+        fault = _receive(url, asset, part=part, target=target, archive=bool(archive), progress=progress)
         if fault and resumed:
-            fault = _receive(url, asset, part=part, target=target, archive=archive, progress=progress)
+            fault = _receive(url, asset, part=part, target=target, archive=bool(archive), progress=progress)
         if fault:
             raise DubbenchError(f"what {url} sent is damaged and was deleted: {fault}")
 
@@ -220,9 +220,8 @@ def _receive(url: str, asset: Asset, part: BinaryIO, target: Path, archive: bool
     fetch(url, part, 0 if archive else asset.size, progress)
     if archive:
         fault = _extract(asset, part, target)
-        for other in ASSETS.values():
-            if not fault and url in other.urls and verify(other.name).state == "absent":
-                _extract(other, part, target.with_name(other.name))
+        if not fault:
+            _extract_others(url, part, target)
     else:
         fault = _fault(asset, Path(part.name))
         if not fault:
@@ -231,6 +230,30 @@ def _receive(url: str, asset: Asset, part: BinaryIO, target: Path, archive: bool
             return ""
     part.truncate(0)
     return fault
+
+
+def _archive(url: str, asset: Asset) -> str:
+    """Name of the zip archive that an address of an asset leads to; empty if it is the asset itself."""
+    name = PurePosixPath(urlsplit(url).path).name
+    return name if asset.member and name.endswith(".zip") else ""
+
+
+def _use_up(asset: Asset, target: Path) -> None:
+    """Do what is left to do with archives that came whole before a pull was killed; half of one is left as it is."""
+    for url in asset.urls:
+        archive = _archive(url, asset)
+        if archive and target.with_name(f".{archive}.part").is_file():
+            with part_of(target.with_name(archive)) as part:
+                if zipfile.is_zipfile(part):
+                    _extract_others(url, part, target)
+                    part.truncate(0)
+
+
+def _extract_others(url: str, part: BinaryIO, target: Path) -> None:
+    """Take out of an archive what else of the list it holds and is not here; what cannot be is left out."""
+    for other in ASSETS.values():
+        if url in other.urls and verify(other.name).state == "absent":
+            _extract(other, part, target.with_name(other.name))
 
 
 def _extract(asset: Asset, part: BinaryIO, target: Path) -> str:

@@ -1,5 +1,6 @@
 """Files that are whole or absent, fingerprints, and paths that stay in their folder."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,20 +12,24 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
+from io import FileIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from dubbench.errors import FULL, DubbenchError
 
 UNFINISHED = ".*.tmp.*"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; it takes the place of ``path`` when the block ends well.
 
-    The temporary name keeps the suffix, since encoders choose their container by it. A pipe, a terminal or a device is
-    no file whose place could be taken: what the block wrote is then written into it.
+    The temporary name keeps the suffix, since encoders choose their container by it. What a killed process left of the
+    same file is taken over, so that nothing piles up. A pipe, a terminal or a device is no file whose place could be
+    taken: what the block wrote is then written into it.
     """
     if not is_plain(path):
         with tempfile.TemporaryDirectory(prefix="dubbench-") as folder:
@@ -33,12 +38,60 @@ def atomic(path: Path) -> Iterator[Path]:
             _pour(temporary, path)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    with _unfinished(path) as temporary:
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[Path]:
+    """The first free of some hidden names beside ``path``, with an empty file that is locked while the block lasts."""
+    for number in count():
+        temporary = path.with_name(f".{path.stem}.{number}.tmp{path.suffix}")
+        try:
+            file = _taken(temporary)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            temporary.unlink(missing_ok=True)
+            yield path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+            return
+        if file is not None:
+            with file:
+                file.truncate(0)
+                yield temporary
+            return
+
+
+def _taken(path: Path, flags: int = os.O_CREAT) -> FileIO | None:
+    """Open and lock an unfinished file; None if another process has it, or if it is none of ours.
+
+    The lock dies with whoever holds it. Folders are handed over, and a name in them may lead outside: what is a link,
+    has a second name or is no plain file is left alone.
+    """
+    from filelock import lock_descriptor
+
     try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | flags, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO) or (path.exists() and error.errno == errno.EACCES):
+            return None
+        raise
+    file = os.fdopen(descriptor, "r+b", buffering=0)
+    try:
+        about = os.fstat(descriptor)
+        free = stat.S_ISREG(about.st_mode) and about.st_nlink == 1 and lock_descriptor(descriptor, blocking=False)
+        # Whoever had it may have given it its name, or removed it, before it was locked.
+        if free and path.exists() and os.path.samestat(about, path.lstat()):
+            return file
+    except BaseException:
+        file.close()
+        raise
+    file.close()
+    return None
 
 
 def is_plain(path: Path) -> bool:
@@ -145,24 +198,17 @@ def sweep(folder: Path, name: str = "") -> None:
 
 
 def sweep_abandoned(folder: Path) -> None:
-    """Remove unfinished files of `atomic` at any depth whose process is gone.
-
-    Others may be writing there, but on this machine only: a process of another one looks as if it was gone.
-    """
+    """Remove unfinished files of `atomic` at any depth that nobody writes any more."""
     for path in folder.glob(f"**/{UNFINISHED}"):
-        owner = path.name.split(".tmp.")[0].rpartition(".")[2]
-        if owner.isdigit() and not _alive(int(owner)):
-            path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+        if not path.name.split(".tmp.")[0].rpartition(".")[2].isdigit():
+            continue
+        try:
+            file = _taken(path, 0)
+        except OSError:  # it is gone by now, or nothing can be locked there
+            continue
+        if file is not None:
+            with file:
+                path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

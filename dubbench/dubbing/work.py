@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dubbench.core.files import no_room, write_json
+from dubbench.core.files import UNFINISHED, no_room, write_json
 from dubbench.core.locks import claimed
 from dubbench.errors import DubbenchError
 
@@ -36,7 +36,7 @@ class WorkFolder:
 
     def __enter__(self) -> "WorkFolder":
         self._stack = ExitStack()
-        if self.folder.exists() and (not self.folder.is_dir() or (self._foreign() and any(self.folder.iterdir()))):
+        if self.folder.exists() and (not self.folder.is_dir() or (self._foreign() and self._filled())):
             raise DubbenchError(f"{self.folder} is no work folder of dubbench dub; move it away or give another --out")
         self._stack.enter_context(claimed(self.folder, "dub"))
         with self._stack:
@@ -73,6 +73,10 @@ class WorkFolder:
 
     def _foreign(self) -> bool:
         return not self.path(IDENTITY).is_file()
+
+    def _filled(self) -> bool:
+        """Whether there is anything but what a kill left of the file that tells whose it is."""
+        return any(not path.match(UNFINISHED) for path in self.folder.iterdir())
 
     def _begin(self) -> None:
         """See whose the work is, and begin anew if it is another's."""

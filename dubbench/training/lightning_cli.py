@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 import lightning as L
 import yaml
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.seed import isolate_rng
 
 from dubbench.core.config_names import class_of_model, expand, label, names
 from dubbench.core.console import quiet
@@ -22,6 +24,7 @@ from dubbench.errors import DubbenchError, UsageError
 from dubbench.models.base import DubbingModel, class_path, read_checkpoint
 from dubbench.training.finite import StaysFinite
 from dubbench.training.progress_bar import Beginning, TrainingProgress, batches
+from dubbench.training.whole_checkpoints import WholeCheckpoints
 from dubbench.training.wrong_words import told, told_of_trainer, told_of_values
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
@@ -201,10 +204,12 @@ class CLI(LightningCLI):
             callbacks.append(TrainingProgress(f"fit {self.run_name}"))
         kwargs["callbacks"] = callbacks
         trainer = super().instantiate_trainer(**kwargs)
-        if trainer.world_size == 1 or config.strategy != "auto":
-            return trainer
-        # Each optimiser's turn leaves the other networks without gradients, which plain DDP takes for a mistake.
-        return super().instantiate_trainer(**kwargs, strategy="ddp_find_unused_parameters_true")
+        if trainer.world_size > 1 and config.strategy == "auto":
+            # Each optimiser's turn leaves the other networks without gradients, which plain DDP takes for a mistake.
+            trainer = super().instantiate_trainer(**kwargs, strategy="ddp_find_unused_parameters_true")
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and none that the user chose
+            trainer.strategy.checkpoint_io = WholeCheckpoints()
+        return trainer
 
     def _prepare_run(self) -> None:
         config = self.config.fit
@@ -257,7 +262,9 @@ class CLI(LightningCLI):
         for key in ("accelerator", "devices", "precision", "enable_progress_bar"):
             if config.trainer.get(key) is not None:
                 words += [f"--trainer.{key}", str(config.trainer[key])]
-        CLI("fit", words)
+        # What is drawn next must not depend on how much of this training was left to do.
+        with isolate_rng():
+            CLI("fit", words)
         return out / CHECKPOINT
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,6 +228,23 @@ def test_archive_resumes(server: Server, cache: Path, monkeypatch: pytest.Monkey
         assert server.asked == [("pack.zip", f"bytes={offset}-" if offset else "") for offset in offsets]
         assert left(cache) == ["net.pth"]
         (cache / "net.pth").unlink()
+
+
+def test_an_archive_that_came_whole_before_a_kill_is_used_up(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between two of its files: the first is here, and the same command does the rest without the network."""
+    url, packed = server.url("pack.zip"), archive(**{"net.pth": DATA, "second.pth": b"2"})
+    rows = row(url, member="net.pth"), row(url, name="second.pth", data=b"2", member="second.pth")
+    enlist(monkeypatch, *rows)
+    for part, after in ((packed, ["net.pth", "second.pth"]), (packed[:-30], [".pack.zip.part", "net.pth"])):
+        shutil.rmtree(cache, ignore_errors=True)
+        cache.mkdir(parents=True)
+        (cache / "net.pth").write_bytes(DATA)
+        (cache / ".pack.zip.part").write_bytes(part)
+        assert store.pull("net.pth") == cache / "net.pth"
+        assert left(cache) == after
+    assert server.asked == []
 
 
 @pytest.mark.parametrize(

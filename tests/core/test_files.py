@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,18 +45,60 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_unfinished_files_go_where_nobody_writes_them(tmp_path: Path) -> None:
-    own, gone, other = (f".a.{process}.tmp.mp4" for process in (os.getpid(), 4194305, "x"))
-    for name in (own, gone, other, "a.mp4", ".hidden", "a.1.tmp.mp4"):
-        (tmp_path / "deep").mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-        (tmp_path / "deep" / name).touch()
-    sweep_abandoned(tmp_path)
+    gone, other = ".b.4194305.tmp.mp4", ".a.x.tmp.mp4"
+    (tmp_path / "deep").mkdir()
+    folders = (tmp_path, tmp_path / "deep")
     left = {"a.mp4", ".hidden", "a.1.tmp.mp4"}
-    for folder in (tmp_path, tmp_path / "deep"):
-        assert {path.name for path in folder.iterdir()} - {"deep"} == {own, other, *left}
-    sweep(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {*left, "deep"}
-    assert (tmp_path / "deep" / own).exists(), "a claim is of one folder"
+    for name in (gone, other, *left):
+        for folder in folders:
+            (folder / name).touch()
+    with atomic(tmp_path / "own.mp4") as own, atomic(tmp_path / "deep/own.mp4") as deep:
+        sweep_abandoned(tmp_path)
+        for folder in folders:
+            assert {path.name for path in folder.iterdir()} - {"deep"} == {own.name, other, *left}
+        sweep(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {*left, "deep"}
+        assert deep.exists(), "a claim is of one folder"
+        own.touch()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dubbench.core.files import atomic
+with atomic(Path(sys.argv[1])) as temporary:
+    temporary.write_text("the longer half of a file")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+        (unfinished,) = tmp_path.iterdir()
+    with atomic(path) as temporary:
+        assert temporary == unfinished
+        assert temporary.read_bytes() == b""
+        with atomic(path) as second:
+            second.write_text("of another process")
+            temporary.write_text("short")
+    assert path.read_text() == "short"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_of_unfinished_files_lead_nowhere(tmp_path: Path) -> None:
+    """A folder that was handed over may hold links where unfinished files are going to lie."""
+    (tmp_path / "theirs").write_text("private")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.a.0.tmp.json").symlink_to(tmp_path / "theirs")
+    (tmp_path / "out/.a.1.tmp.json").hardlink_to(tmp_path / "theirs")
+    os.mkfifo(tmp_path / "out/.a.2.tmp.json")
+    write_json(tmp_path / "out/a.json", {})
+    sweep_abandoned(tmp_path / "out")
+    assert (tmp_path / "theirs").read_text() == "private"
+    assert (tmp_path / "out/a.json").read_text() == "{}\n"
+    assert len(list((tmp_path / "out").iterdir())) == 4
 
 
 def test_equal_values_give_equal_bytes(tmp_path: Path) -> None:

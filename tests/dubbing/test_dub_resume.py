@@ -129,6 +129,13 @@ def test_a_killed_process_goes_on(inputs: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.work/.*"))
 
 
+def test_killed_before_it_said_whose_the_folder_is_it_begins(inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.mp4.work").mkdir()
+    (tmp_path / "out.mp4.work/.dub.0.tmp.json").write_text("{")
+    run(inputs, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
 def test_other_arguments_begin_anew(inputs: Path, tmp_path: Path) -> None:
     run(inputs, tmp_path, out="lossless.mp4", crf=0)
     with pytest.raises(Killed):
