@@ -21,7 +21,7 @@ def by_precision(*rows: Curve) -> Curve:
     """All partial correlations of some variables, by the inverse of their covariances."""
     precision = np.linalg.inv(np.cov(np.stack(rows)))
     scale = np.sqrt(np.diag(precision))
-    return -precision / scale / scale[:, None]
+    return np.asarray(-precision / scale / scale[:, None])
 
 
 @pytest.mark.parametrize(("heard", "seen"), [(1.0, 0.0), (0.6, 0.4), (0.0, 1.0), (-0.5, 0.2)])
