@@ -49,13 +49,17 @@ def watched(work: Callable[..., Any], name: Callable[..., str], log: TextIO) -> 
 def main(log: TextIO, words: list[str]) -> None:
     """Run the verbs."""
     from dubbench import cli
-    from dubbench.datamodules.prepare import run
-    from dubbench.evaluation import score_pairs
-    from dubbench.media import audio
 
-    run.prepare_clip = watched(run.prepare_clip, lambda job, tell: job.raw.clip, log)
-    score_pairs._scored = watched(score_pairs._scored, lambda pair, *rest: pair.name, log)
-    audio.read_speech = watched(audio.read_speech, lambda path: Path(path).name, log)
+    if words[0] == "prepare":
+        from dubbench.datamodules.prepare import run
+
+        run.prepare_clip = watched(run.prepare_clip, lambda job, tell: job.raw.clip, log)
+    else:
+        from dubbench.evaluation import score_pairs
+        from dubbench.media import audio
+
+        score_pairs._scored = watched(score_pairs._scored, lambda pair, *rest: pair.name, log)
+        audio.read_speech = watched(audio.read_speech, lambda path: Path(path).name, log)
     while words:
         end = words.index("+") if "+" in words else len(words)
         with redirect_stderr(StringIO()) as said:

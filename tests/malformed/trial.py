@@ -137,16 +137,16 @@ def _watched(trial: Trial, step: str, call: Sequence[str], *, names: dict[str, s
             break
         for clip, how in seen.deaths.items():
             trial.fault(names.get(clip, clip), f"{step}: {how}")
-            if clip not in names or not _taken_away(call, names[clip]):
+            if clip not in names or not _taken_away(call, names[clip], log):
                 return whole
     return whole
 
 
-def _taken_away(call: Sequence[str], name: str) -> bool:
-    """Remove a file from the folders that a verb was given."""
-    found = [path for word in call for path in Path(word).rglob(Path(name).name) if Path(word).is_absolute()]
+def _taken_away(call: Sequence[str], name: str, log: Path) -> bool:
+    """Take a file out of the folders that a verb was given."""
+    found = [path for word in call if Path(word).is_absolute() for path in Path(word).rglob(name)]
     for path in found:
-        path.unlink(missing_ok=True)
+        path.replace(log.with_name(f"ended {log.stem} {name}"))
     return bool(found)
 
 
