@@ -36,12 +36,12 @@ def watched(work: Callable[..., Any], name: Callable[..., str], log: TextIO) -> 
     @functools.wraps(work)
     def told(*args: Any, **options: Any) -> Any:  # noqa: ANN401
         forget()
-        begun = time.perf_counter()
+        begun = time.process_time()
         print(json.dumps(["begin", name(*args)]), file=log, flush=True)
         try:
             return work(*args, **options)
         finally:
-            print(json.dumps(["end", name(*args), time.perf_counter() - begun, peak()]), file=log, flush=True)
+            print(json.dumps(["end", name(*args), time.process_time() - begun, peak()]), file=log, flush=True)
 
     return told
 

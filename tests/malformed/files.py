@@ -3,7 +3,7 @@
 import random
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +50,13 @@ class Corpus:
     files: tuple[Malformed, ...]
 
 
-def corpus(root: Path, count: int, seed: int) -> Corpus:
-    """Write ``count`` malformed files, every kind in turn, of random films, and the whole films beside them."""
-    rng = random.Random(seed)  # which bits are flipped is no secret
-    made, heard = films.films(root / "films"), films.sounds(root / "films")
+def corpus(root: Path, count: int, seed: int, names: Iterable[str] = films.FILMS) -> Corpus:
+    """Write ``count`` malformed files, every kind in turn, of random films, and the whole films beside them.
+
+    ``names`` are those of `films.FILMS` that they are made of.
+    """
+    rng = random.Random(seed)
+    made, heard = films.films(root / "films", names), films.sounds(root / "films")
     silent = films.silent_film(root / "films" / "silent.mp4")
     folders = root / "pictures", root / "twins", root / "talk", root / "sounds"
     for folder in folders:
@@ -129,13 +132,15 @@ def _wrong_suffix(rng: random.Random, source: Path, target: Path) -> Path:
 
 def _huge_pictures(rng: random.Random, source: Path, target: Path) -> Path:
     """A film whose pictures themselves, rather than its container, declare huge sides."""
-    codec = rng.choice(("mjpeg.avi", "mpeg2.ts", "mpeg1.mpg"))
-    data = source.with_name(codec).read_bytes()
-    huge = re.sub(rb"(\xff\xc0\x00\x11\x08)....", lambda m: m[1] + HUGE_JPEG, data, flags=re.DOTALL)
-    if codec != "mjpeg.avi":
-        huge = re.sub(rb"(\x00\x00\x01\xb3)...", lambda m: m[1] + HUGE_MPEG, data, flags=re.DOTALL)
-    named = target.with_suffix(Path(codec).suffix)
-    named.write_bytes(huge)
+    films_here = [path for path in sorted(source.parent.iterdir()) if path.stem in ("mjpeg", "mpeg1", "mpeg2")]
+    film = rng.choice(films_here)
+    data = film.read_bytes()
+    if film.stem == "mjpeg":
+        data = re.sub(rb"(\xff\xc0\x00\x11\x08)....", lambda m: m[1] + HUGE_JPEG, data, flags=re.DOTALL)
+    else:
+        data = re.sub(rb"(\x00\x00\x01\xb3)...", lambda m: m[1] + HUGE_MPEG, data, flags=re.DOTALL)
+    named = target.with_suffix(film.suffix)
+    named.write_bytes(data)
     return named
 
 
@@ -157,8 +162,8 @@ def _display_matrix(rng: random.Random, source: Path, target: Path) -> Path:
 def _other_size(rng: random.Random, source: Path, target: Path) -> Path:
     """Pictures that change their size on the way."""
     named = target.with_suffix(".ts")
-    films.film(named, portraits(10, side=rng.choice((96, 160))))
-    named.write_bytes(source.with_name("h264.ts").read_bytes() + named.read_bytes())
+    one, two = (films.film(named, portraits(10, side=side)).read_bytes() for side in (128, rng.choice((96, 160))))
+    named.write_bytes(one + two)
     return named
 
 

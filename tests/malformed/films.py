@@ -1,5 +1,6 @@
 """Whole clips that malformed ones are made of: a face that sways and a tone, in many containers and codecs."""
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,11 +33,12 @@ SOUNDS = ("speech.wav", "speech.m4a")
 STRICT = {"mpeg2.ts": 44_100, "mpeg1.mpg": 44_100, "h264.flv": 44_100, "vp8.webm": 48_000, "vp9.webm": 48_000}
 
 
-def films(folder: Path) -> dict[str, Path]:
-    """Write one film of every kind whose encoder is here; gives their files by name."""
+def films(folder: Path, names: Iterable[str] = FILMS) -> dict[str, Path]:
+    """Write the films whose encoders are here; gives their files by name."""
     frames = portraits(FRAMES)
     made = {}
-    for name, (pictures, heard, gop) in FILMS.items():
+    for name in names:
+        pictures, heard, gop = FILMS[name]
         if {pictures, heard} <= av.codecs_available:
             made[name] = film(
                 folder / name, frames, pictures=pictures, heard=heard, gop=gop, rate=STRICT.get(name, RATE)

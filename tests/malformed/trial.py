@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from tests.malformed.files import Corpus, Malformed, sentence
 from tests.malformed.watch import Seen, watch
 
 PREPARED, REFUSED = "prepared", "refused"
-METRICS = ("mse", "lmd")
+SIZE, METRICS = 64, ("mse", "lmd")
+AUDIO, SPEECH, NOWHERE = "--audio", "score --audio", Path("/dev/null")
 SURPRISE = re.compile(r"\w+ in \w+\.py:\d+")
 MOST = 8  # deaths of a verb's process before it is given up
 
@@ -51,95 +52,99 @@ class Trial:
 
 
 def tried(corpus: Corpus, work: Path) -> Trial:
-    """Take all files through all steps."""
+    """Take all files through all steps: prepared, as prediction, as ground truth; sounds as speech of a whole film."""
     trial = Trial({file.name: Outcome(file) for file in corpus.files})
     films = {Path(file.name).stem: file.name for file in corpus.files if not file.sound}
     heard = [file.name for file in corpus.files if file.sound]
     sounds = {f"M001/{sentence(int(Path(name).stem))}": name for name in heard}
-    for step, dataset, root, names in (
-        ("prepare", "folder", corpus.pictures, films),
-        ("prepare sound", "mead", corpus.talk, sounds),
-    ):
-        _prepared(trial, step, words=(dataset, root, work / step), names=names)
-    _scored(trial, "score", sides=(corpus.pictures, corpus.twins), names=films, work=work)
-    _scored(trial, "score against it", sides=(corpus.twins, corpus.pictures), names=films, work=work)
-    _driven(trial, corpus, work)
+    prepared = {"prepare": ("folder", corpus.pictures, films), "prepare sound": ("mead", corpus.talk, sounds)}
+    scored = {"score": (corpus.pictures, corpus.twins), "score against it": (corpus.twins, corpus.pictures)}
+    _watched(
+        trial,
+        [_preparing(dataset, root, work / step) for step, (dataset, root, _) in prepared.items()],
+        names=films | sounds,
+        log=work / "prepare.log",
+    )
+    for step, (_, _, names) in prepared.items():
+        _rows_of_prepare(trial, step, work / step, names)
+    seen = _watched(
+        trial,
+        [_scoring(*sides, work / f"{step}.json", METRICS) for step, sides in scored.items()]
+        + [
+            [*_scoring(corpus.whole, corpus.whole, NOWHERE, ["mse"]), AUDIO, str(corpus.sounds / name)]
+            for name in heard
+        ],
+        names=films | {name: name for name in heard},
+        log=work / "score.log",
+    )
+    for step in scored:
+        _rows_of_score(trial, step, work / f"{step}.json", films)
+    for call, status, said in seen.verbs:
+        if AUDIO in call:
+            _told(trial, Path(call[-1]).name, status, said)
     for name, outcome in trial.outcomes.items():
-        wanted = 1 + (1 if outcome.file.sound else 2)
-        if len(outcome.steps) != wanted:
-            trial.fault(name, f"is in no row of some step, only in those of {', '.join(outcome.steps) or 'none'}")
+        wanted = {"prepare sound", SPEECH} if outcome.file.sound else {"prepare", *scored}
+        for step in sorted(wanted - set(outcome.steps)):
+            trial.fault(name, f"{step}: it is in no row")
     return trial
 
 
-def _prepared(trial: Trial, step: str, *, words: tuple[str, Path, Path], names: dict[str, str]) -> None:
-    dataset, root, out = words
-    call = ["prepare", "--dataset", dataset, "--root", str(root), "--out", str(out), "--size", "64"]
-    _watched(trial, step, call, names=names, log=out.with_suffix(".log"))
-    for row in read_csv(out / "failures.csv", ("clip", "source", "reason")):
-        if row["clip"] in names:
-            trial.keep(names[row["clip"]], step, row["reason"])
-    for clip in read_manifest(out)["clip"]:
-        if clip in names:
-            trial.keep(names[clip], step, "")
-            _check_prepared(trial, names[clip], PreparedClip(out, clip))
+def _preparing(dataset: str, root: Path, out: Path) -> list[str]:
+    return ["prepare", "--dataset", dataset, "--root", str(root), "--out", str(out), "--size", str(SIZE)]
 
 
-def _check_prepared(trial: Trial, name: str, clip: PreparedClip) -> None:
-    """See that a prepared clip has as much of everything as it says."""
-    frames = clip.info.frames
-    if len(clip.speech()) != 640 * frames or len(clip.detected()) != frames:
-        trial.fault(name, "its prepared clip has sound or landmarks of another length")
-    if clip.frames([frames - 1]).shape[1:] != (64, 64, 3):
-        trial.fault(name, "its prepared clip lacks its last frame")
+def _scoring(pred: Path, target: Path, values: Path, metrics: Sequence[str]) -> list[str]:
+    return ["score", "--pred", str(pred), "--target", str(target), "--metrics", *metrics, "--json", str(values)]
 
 
-def _scored(trial: Trial, step: str, *, sides: tuple[Path, Path], names: dict[str, str], work: Path) -> None:
-    values = work / f"{step}.json"
-    call = ["score", "--pred", str(sides[0]), "--target", str(sides[1]), "--metrics", *METRICS, "--json", str(values)]
-    _watched(trial, step, call, names=names, log=work / f"{step}.log")
-    clips: dict[str, Any] = json.loads(values.read_text())["clips"] if values.is_file() else {}
-    for clip, row in clips.items():
-        if clip in names:
-            trial.keep(names[clip], step, row["failure"])
-
-
-def _driven(trial: Trial, corpus: Corpus, work: Path) -> None:
-    """Each sound as the speech of a whole film."""
-    heard = [file.name for file in corpus.files if file.sound]
-    words: list[str] = []
-    for name in heard:
-        pair = ["--pred", str(corpus.whole), "--target", str(corpus.whole), "--metrics", "mse", "--json", "/dev/null"]
-        words += [*(["+"] if words else []), "score", *pair, "--audio", str(corpus.sounds / name)]
-    if not words:
+def _rows_of_prepare(trial: Trial, step: str, out: Path, names: Mapping[str, str]) -> None:
+    if not (out / "manifest.parquet").is_file():
         return
-    seen = _watched(trial, "score --audio", words, names={name: name for name in heard}, log=work / "audio.log")
-    for call, status, said in seen.verbs:
-        sentences = [line for line in said.splitlines() if line.startswith("dubbench: ")]
-        if status and (status != 1 or len(sentences) != 1):
-            trial.fault(Path(call[-1]).name, f"score --audio ended with {status} and said {said}")
-        trial.keep(Path(call[-1]).name, "score --audio", sentences[-1] if status and sentences else "")
+    for row in read_csv(out / "failures.csv", ("clip", "source", "reason")):
+        trial.keep(names[row["clip"]], step, row["reason"])
+    for clip in read_manifest(out)["clip"]:
+        trial.keep(names[clip], step, "")
+        made = PreparedClip(out, clip)
+        frames = len(made)
+        if len(made.speech()) != 640 * frames or len(made.detected()) != frames:
+            trial.fault(names[clip], "its prepared clip has sound or landmarks of another length")
+        if made.frames([frames - 1]).shape != (1, SIZE, SIZE, 3):
+            trial.fault(names[clip], "its prepared clip lacks its last frame")
 
 
-def _watched(trial: Trial, step: str, call: Sequence[str], *, names: dict[str, str], log: Path) -> Seen:
+def _rows_of_score(trial: Trial, step: str, values: Path, names: Mapping[str, str]) -> None:
+    rows: dict[str, Any] = json.loads(values.read_text())["clips"] if values.is_file() else {}
+    for clip, row in rows.items():
+        trial.keep(names[clip], step, row["failure"])
+        if not row["failure"] and row["values"].get("mse") is None:
+            trial.fault(names[clip], f"{step}: neither a value nor a reason")
+
+
+def _told(trial: Trial, name: str, status: int, said: str) -> None:
+    """What a verb for one sound said: nothing that ended it, or one sentence."""
+    sentences = [line for line in said.splitlines() if line.startswith("dubbench: ")]
+    if status and (status != 1 or len(sentences) != 1):
+        trial.fault(name, f"{SPEECH} ended with {status} and said {said}")
+    trial.keep(name, SPEECH, sentences[-1] if status and sentences else "")
+
+
+def _watched(trial: Trial, verbs: Sequence[Sequence[str]], *, names: Mapping[str, str], log: Path) -> Seen:
     """Run verbs until they end by themselves; a file that ends their process is taken away."""
-    whole = Seen()
+    words = [word for verb in verbs for word in ("+", *verb)][1:]
     for _ in range(MOST):
-        seen = watch(call, log)
+        seen = watch(words, log)
         for clip, seconds in seen.seconds.items():
             if clip in names:
                 outcome = trial.outcomes[names[clip]]
                 outcome.seconds = max(outcome.seconds, seconds)
                 outcome.peak = max(outcome.peak, seen.peaks[clip])
-        whole.verbs += seen.verbs
         if "Traceback" in seen.said:
-            trial.fault("", f"{step}: {seen.said[seen.said.index('Traceback') :][-2000:]}")
-        if not seen.deaths:
-            break
+            trial.fault("", seen.said[seen.said.index("Traceback") :][-2000:])
         for clip, how in seen.deaths.items():
-            trial.fault(names.get(clip, clip), f"{step}: {how}")
-            if clip not in names or not _taken_away(call, names[clip], log):
-                return whole
-    return whole
+            trial.fault(names.get(clip, clip), f"{words[0]}: {how}")
+        if not all([clip in names and _taken_away(words, names[clip], log) for clip in seen.deaths]) or not seen.deaths:
+            break
+    return seen
 
 
 def _taken_away(call: Sequence[str], name: str, log: Path) -> bool:
