@@ -149,7 +149,7 @@ def _watched(trial: Trial, verbs: Sequence[Sequence[str]], *, names: Mapping[str
 
 def _taken_away(call: Sequence[str], name: str, log: Path) -> bool:
     """Take a file out of the folders that a verb was given."""
-    found = [path for word in call if Path(word).is_absolute() for path in Path(word).rglob(name)]
+    found = {path for word in call if Path(word).is_absolute() for path in Path(word).rglob(name)}
     for path in found:
         path.replace(log.with_name(f"ended {log.stem} {name}"))
     return bool(found)
