@@ -77,7 +77,8 @@ class Footage(Protocol):
                 them out where geometry needs none.
 
         Yields:
-            Up to `CHUNK` frames, fewer of vast ones, uint8 [height, width, 3] RGB, with their geometry and the faces in each.
+            Up to `CHUNK` frames, fewer of vast ones, uint8 [height, width, 3] RGB, with their geometry and the faces in
+            each.
 
         Raises:
             DubbenchError: if the frames cannot be read.

@@ -6,12 +6,12 @@ from tests.malformed.files import MADE, WHOLE, corpus
 from tests.malformed.harm import HARMS
 from tests.malformed.trial import PREPARED, tried
 
-FILMS = ("h264.mp4", "h264.mkv", "mpeg4.avi", "mjpeg.avi", "mpeg2.ts", "mpeg1.mpg")
+FILMS = ("h264.mp4", "h264.mkv", "mpeg4.avi", "mjpeg.avi", "mpeg2.ts")
 
 
 def test_malformed_files_are_rows_with_reasons_and_whole_ones_are_read(tmp_path: Path) -> None:
     kinds = len(HARMS) + len(MADE)
-    trial = tried(corpus(tmp_path / "corpus", kinds, seed=1, names=FILMS), tmp_path)
+    trial = tried(corpus(tmp_path / "corpus", kinds, seed=0, names=FILMS), tmp_path)
     assert trial.faults == []
     outcomes = list(trial.outcomes.values())
     assert len({outcome.file.kind for outcome in outcomes} - {WHOLE}) == kinds
