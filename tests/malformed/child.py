@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -30,8 +31,9 @@ def forget() -> None:
         CLEAR.write_text("5")
 
 
-def watched(work: Callable[..., Any], name: Callable[..., str], log: TextIO) -> Callable[..., Any]:
-    """A function that writes to ``log`` when it begins with a file and when it ends."""
+def _watch(module: ModuleType, function: str, name: Callable[..., str], log: TextIO) -> None:
+    """Let a module's function write to ``log`` when it begins with a file and when it ends."""
+    work = vars(module)[function]
 
     @functools.wraps(work)
     def told(*args: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -43,7 +45,7 @@ def watched(work: Callable[..., Any], name: Callable[..., str], log: TextIO) -> 
         finally:
             print(json.dumps(["end", name(*args), time.process_time() - begun, peak()]), file=log, flush=True)
 
-    return told
+    vars(module)[function] = told
 
 
 def main(log: TextIO, words: list[str]) -> None:
@@ -53,13 +55,13 @@ def main(log: TextIO, words: list[str]) -> None:
     if words[0] == "prepare":
         from dubbench.datamodules.prepare import run
 
-        run.prepare_clip = watched(run.prepare_clip, lambda job, tell: job.raw.clip, log)
+        _watch(run, "prepare_clip", lambda job, tell: job.raw.clip, log)
     else:
         from dubbench.evaluation import score_pairs
         from dubbench.media import audio
 
-        score_pairs._scored = watched(score_pairs._scored, lambda pair, *rest: pair.name, log)
-        audio.read_speech = watched(audio.read_speech, lambda path: Path(path).name, log)
+        _watch(score_pairs, "_scored", lambda pair, *rest: pair.name, log)
+        _watch(audio, "read_speech", lambda path: Path(path).name, log)
     while words:
         end = words.index("+") if "+" in words else len(words)
         with redirect_stderr(StringIO()) as said:

@@ -11,6 +11,7 @@ NESTED = {b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0, b"edts": 0
 NESTED |= {b"avc1": 78, b"mp4v": 78, b"mp4a": 28}
 EBML = {b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0", b"\xe1", b"\x15\x49\xa9\x66"}
 EBML |= {b"\x1f\x43\xb6\x75", b"\x1c\x53\xbb\x6b", b"\xbb", b"\xb7"}
+RIFF = (".avi", ".wav")
 TS = 188
 
 
@@ -28,7 +29,7 @@ def pieces(data: bytes, suffix: str) -> list[Piece]:
     """What a container consists of, at every depth."""
     if suffix in (".mp4", ".mov", ".m4a"):
         return list(_boxes(data, 0, len(data)))
-    if suffix in (".avi", ".wav"):
+    if suffix in RIFF:
         return list(_chunks(data, 12, len(data)))
     if suffix in (".mkv", ".webm"):
         return list(_elements(data, 0, len(data)))
@@ -133,16 +134,19 @@ def declared(rng: random.Random, data: bytes, suffix: str) -> bytes:
     room = piece.stop - piece.inside
     wide = rng.choice([width for width in (1, 2, 4) if width <= room])
     at = piece.inside + rng.randrange(0, room - wide + 1, wide)
-    order = "little" if suffix in (".avi", ".wav") else "big"
     number = rng.choice(EXTREMES) & (1 << 8 * wide) - 1
-    return data[:at] + number.to_bytes(wide, order) + data[at + wide :]
+    return data[:at] + _bytes(number, wide, suffix) + data[at + wide :]
 
 
 def resized(rng: random.Random, data: bytes, suffix: str) -> bytes:
     """A box that says another length of itself."""
     piece = rng.choice(pieces(data, suffix)[:80])
-    order, at = ("little", piece.start + 4) if suffix in (".avi", ".wav") else ("big", piece.start)
-    return data[:at] + rng.choice(EXTREMES).to_bytes(4, order) + data[at + 4 :]
+    at = piece.start + (4 if suffix in RIFF else 0)
+    return data[:at] + _bytes(rng.choice(EXTREMES), 4, suffix) + data[at + 4 :]
+
+
+def _bytes(number: int, wide: int, suffix: str) -> bytes:
+    return number.to_bytes(wide, "little" if suffix in RIFF else "big")
 
 
 def wrong_header(rng: random.Random, data: bytes, suffix: str) -> bytes:
