@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,12 @@ from dubbench.media.container import Image
 from dubbench.media.flaws import Flaws
 from dubbench.media.video import probe, read_frames
 
-T = TypeVar("T")
+T = TypeVar("T", bound=tuple[Any, ...])
 Seen = Sequence[Face] | None  # in a frame; None where nobody looked
 Chunk = tuple[list[Image], Geometry, list[Seen]]
 
 CHUNK = 16
+CHUNK_BYTES = 1 << 29  # of a chunk's images: sixteen of 4K, five of 8K
 # From an aligned square (continuous, pixel j centred at j + 0.5) to pixel indices of the frame that it is.
 SQUARE_ITSELF = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5]])
 
@@ -76,7 +77,8 @@ class Footage(Protocol):
                 them out where geometry needs none.
 
         Yields:
-            Up to `CHUNK` frames, uint8 [height, width, 3] RGB, with their geometry and the faces in each.
+            Up to `CHUNK` frames, fewer of vast ones, uint8 [height, width, 3] RGB, with their geometry and the faces in
+            each.
 
         Raises:
             DubbenchError: if the frames cannot be read.
@@ -264,7 +266,9 @@ def _seen(images: Iterable[Image], video: Path, detector: Detector | None) -> It
     return ((image, None) for image in images) if detector is None else landmark_cache.followed(video, detector, images)
 
 
-def _chunked(items: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, CHUNK)):
-        yield chunk
+def _chunked(rows: Iterable[T]) -> Iterator[list[T]]:
+    """Rows that begin with their image, as many at a time as `CHUNK` and `CHUNK_BYTES` allow, at least one."""
+    iterator = iter(rows)
+    for first in iterator:
+        count = max(min(CHUNK, CHUNK_BYTES // first[0].nbytes), 1)
+        yield [first, *islice(iterator, count - 1)]

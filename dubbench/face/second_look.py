@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +12,8 @@ Part = tuple[int, int, int]  # left, top, side in pixels
 
 # The detector sees its picture at 128 px, and faces from a tenth of that on up to two thirds.
 FINEST = 440
+# Of a part's side, in pixels: beyond it the detector sees no more, and the mesh comes from a square of the face's own.
+LARGEST = 8192
 SHARED = 0.25
 AROUND = 3.0
 SMALLEST = 40.0
@@ -90,8 +93,9 @@ class SecondLook:
         return nearest if nearest is not None and overlap(nearest, face) > least else None
 
     def _within(self, rgb: Image, part: Part) -> Iterator[Mesh]:
-        offset = np.array([*part[:2], 0], np.float32)
-        faces = (mesh + offset for mesh in self._find(_cut(rgb, part)))
+        square, offset = _cut(rgb, part), np.array([*part[:2], 0], np.float32)
+        scale = np.float32(part[2] / len(square))
+        faces = (mesh * scale + offset for mesh in self._find(square))
         return (face for face in faces if _size(face) >= SMALLEST)
 
 
@@ -115,10 +119,12 @@ def _add(found: list[Mesh], face: Mesh | None) -> None:
 
 
 def _levels(height: int, width: int) -> Iterator[list[Part]]:
-    """Parts of a frame, level by level, those of a level overlapping by a quarter."""
+    """Parts of a frame, level by level, those of a level overlapping by a quarter; none too small for a face."""
     side = 2 * max(height, width)
     yield [((width - side) // 2, (height - side) // 2, side)]
     shorter = min(height, width)
+    if shorter < SMALLEST:
+        return
     steps = max(round(np.log2(shorter / FINEST)), 1) if shorter > FINEST else 0
     for size in np.geomspace(shorter, min(shorter, FINEST), steps + 1).round().astype(int).tolist():
         rows, columns = (_starts(length, size) for length in (height, width))
@@ -131,10 +137,17 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _cut(rgb: Image, part: Part) -> Image:
-    """A square of a frame, black beyond it."""
+    """A square of a frame, black beyond it, scaled down to `LARGEST`."""
     left, top, side = part
     height, width = rgb.shape[:2]
-    square = np.zeros((side, side, 3), np.uint8)
     (y0, y1), (x0, x1) = np.clip([top, top + side], 0, height), np.clip([left, left + side], 0, width)
-    square[y0 - top : y1 - top, x0 - left : x1 - left] = rgb[y0:y1, x0:x1]
+    seen = rgb[y0:y1, x0:x1]
+    rows, columns = np.array([y0, y1]) - top, np.array([x0, x1]) - left
+    if side > LARGEST and seen.size:
+        rows, columns = (np.round(ends * (LARGEST / side)).astype(int) for ends in (rows, columns))
+        rows[1], columns[1] = (max(stop, start + 1) for start, stop in (rows, columns))
+        size = int(columns[1] - columns[0]), int(rows[1] - rows[0])
+        seen, side = np.asarray(cv2.resize(seen, size, interpolation=cv2.INTER_AREA), np.uint8), LARGEST
+    square = np.zeros((side, side, 3), np.uint8)
+    square[rows[0] : rows[1], columns[0] : columns[1]] = seen
     return square

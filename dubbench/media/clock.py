@@ -20,7 +20,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from dubbench.media import FPS, MediaError
-from dubbench.media.container import READING, UNGUESSED, address, has_pictures, opened, sound_streams, video_stream
+from dubbench.media.container import UNGUESSED, has_pictures, opened, sound_streams, video_stream
 from dubbench.media.jumps import ANEW, JUMP, LONGEST_GAP, Run, Shift, on_one_clock
 from dubbench.media.limits import ESTIMATED, check_length
 
@@ -158,7 +158,7 @@ def _runs(container: InputContainer, video: int | None, sound: int | None) -> tu
 
 def _decode_times_only(path: Path, video: int) -> bool:
     """Whether packets say when they are decoded and never when they are shown, before FFmpeg guesses."""
-    with av.open(address(path), options={**READING, **UNGUESSED}) as container:
+    with opened(path, UNGUESSED) as container:
         packets = [p for p in islice(container.demux(container.streams[video]), PACKETS) if p.size]
     return any(p.dts is not None for p in packets) and all(p.pts is None for p in packets)
 

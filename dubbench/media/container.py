@@ -90,7 +90,7 @@ def opened(path: Path | str, options: Mapping[str, str] | None = None) -> Iterat
     if path.stat().st_size == 0:
         raise MediaError(f"{path} is empty (0 bytes); fetch or make it again")
     try:
-        container = av.open(address(path), metadata_errors="replace", options={**READING, **(options or {})})
+        container = _read(path, options)
     except (av.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         if error.errno == errno.EINVAL:
@@ -108,6 +108,11 @@ def opened(path: Path | str, options: Mapping[str, str] | None = None) -> Iterat
         ) from error
     finally:
         container.close()
+
+
+def _read(path: Path | str, options: Mapping[str, str] | None = None) -> InputContainer:
+    """Open a file as a file alone; texts in it need not be UTF-8."""
+    return av.open(address(path), metadata_errors="replace", options={**READING, **(options or {})})
 
 
 def _check_index(container: InputContainer, path: Path) -> None:
@@ -172,7 +177,7 @@ def _codec_of(container: InputContainer, index: int) -> str:
     av.logging.set_level(av.logging.WARNING)
     av.logging.set_skip_repeated(v=False)  # it was said when the file was opened first
     try:
-        with av.logging.Capture(local=False) as logs, av.open(container.name, options=dict(READING)):
+        with av.logging.Capture(local=False) as logs, _read(name_of(container)):
             told = "".join(message for _, _, message in logs)
     finally:
         av.logging.set_level(level)

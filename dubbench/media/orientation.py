@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -30,7 +30,8 @@ class Orientation:
         The matrix takes a stored place (p, q) to the shown one (a p + c q + x, b p + d q + y), as ISO/IEC 14496-12,
         8.3.2 has it.
         """
-        beside: Any = frame.side_data
+        # Not `frame.side_data`: the frame would keep it and it the frame, until the garbage collector comes by.
+        beside: Any = SideDataContainer(frame)  # type: ignore[call-arg]  # which PyAV's stub leaves out
         matrix = next((bytes(data) for data in beside if data.type is Type.DISPLAYMATRIX), b"")
         if len(matrix) != 36:
             return cls()

@@ -212,3 +212,20 @@ def test_speech_lies_where_preparation_puts_it(suffix: str, tmp_path: Path) -> N
     count = min(len(expected), len(speech))
     assert count > 9 * 640
     np.testing.assert_array_equal(speech[:count], expected[:count])
+
+
+def test_vast_frames_come_a_few_at_a_time(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as fit into the bytes of a chunk, one at least, and the same ones."""
+    path, image = corpus / "ann/one.mkv", 3 * talking.HEIGHT * talking.WIDTH
+
+    def chunked(most: float) -> tuple[list[int], list[Image]]:
+        monkeypatch.setattr("dubbench.evaluation.footage.CHUNK_BYTES", int(most * image))
+        with FaceMesh() as mesh:
+            chunks = [images for images, _, _ in RawFootage(path, "one", mesh).chunks(SIZE)]
+        return [len(images) for images in chunks], [image for images in chunks for image in images]
+
+    lengths, frames = chunked(5)
+    assert lengths == [5, 5, 5, 3]
+    lengths, same = chunked(0.5)
+    assert lengths == [1] * 18
+    np.testing.assert_array_equal(frames, same)

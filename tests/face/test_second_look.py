@@ -99,3 +99,37 @@ def test_an_empty_frame_is_searched_now_and_then() -> None:
     second.follow([np.random.default_rng(0).uniform(100, 200, (478, 3)).astype(np.float32)])
     second.faces(empty)
     assert len(looks) == 1
+
+
+def box_of_white(part: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """A detector of what is white: a mesh whose box is that of the white pixels."""
+    rows, columns = (np.flatnonzero(part[..., 0].max(axis) > 127) for axis in (1, 0))
+    if not len(rows):
+        return []
+    corners = np.array([[columns[0], rows[0], 0], [columns[-1] + 1, rows[-1] + 1, 0]], np.float32)
+    return [np.resize(corners, (478, 3))]
+
+
+def test_a_vast_frame_is_looked_at_in_pictures_of_bounded_size() -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def find(part: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        shapes.append(part.shape)
+        return box_of_white(part)
+
+    frame = np.zeros((4320, 8190, 3), np.uint8)
+    frame[1000:4000, 2000:5500] = 255
+    (face,) = SecondLook(find, most=2).faces(frame)
+    np.testing.assert_allclose(Face.of(face).box, [2000, 1000, 5500, 4000], atol=4)
+    assert max(max(shape) for shape in shapes) <= 8192
+
+
+def test_a_frame_too_narrow_for_a_face_is_not_cut_into_thousands_of_parts() -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def find(part: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        shapes.append(part.shape)
+        return []
+
+    assert SecondLook(find, most=2).faces(np.zeros((16_000, 16, 3), np.uint8)) == []
+    assert shapes == [(8192, 8192, 3)]

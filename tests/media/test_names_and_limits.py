@@ -138,3 +138,16 @@ def test_what_is_declared_beyond_reason_has_a_sentence(tmp_path: Path) -> None:
     for sentence, path in cases.items():
         with pytest.raises(MediaError, match=sentence):
             (probe if path.suffix != ".wav" else lambda p: write_speech(p, tmp_path / "o.wav", 5, apart=True))(path)
+
+
+def test_texts_in_a_file_need_not_be_utf8(tmp_path: Path) -> None:
+    """The name of a track's handler, as programs of other encodings and flipped bits leave it."""
+    path = movie(tmp_path / "name.mov", frames=8, seconds=(0.1,))
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"VideoHandler", b"Vid\xe9oHandler").replace(b"Lavf", b"\xffavf"))
+    assert path.read_bytes() != data
+    assert [number(frame) for frame in read_frames(path)] == list(range(8))
+    assert aligned_speech(path).any()
+    path.write_bytes(path.read_bytes().replace(b"sowt", b"qqqq"))
+    with pytest.raises(MediaError, match="has sound in the codec 'qqqq'"):
+        aligned_speech(path)

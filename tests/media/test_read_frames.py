@@ -1,5 +1,6 @@
 """Video in: time stamps, rates, rotation, and files that are not what they should be."""
 
+import gc
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from dubbench.media import MediaError
 from dubbench.media.video import probe, read_frames
 from tests.media.conftest import MakeVideo, number, picture
+from tests.media.movies import movie
 
 NTSC = Fraction(30_000, 1001)
 
@@ -172,3 +174,16 @@ def test_probe_reads_the_headers(shared: Path) -> None:
     assert (info.width, info.height, info.frame_count_estimate, info.has_audio) == (700, 700, 135, True)
     assert info.duration == pytest.approx(6.1)
     assert info.average_fps == pytest.approx(22.131, abs=1e-3)
+
+
+def test_frames_are_freed_as_they_pass(tmp_path: Path) -> None:
+    """Without the garbage collector's help, which comes by too late for pictures of many megabytes."""
+    path = movie(tmp_path / "a.mp4", frames=40, sound=None)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in read_frames(path):
+            pass
+        assert sum(type(each) is av.VideoFrame for each in gc.get_objects()) <= 2  # one is what was given last
+    finally:
+        gc.enable()
