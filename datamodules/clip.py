@@ -24,7 +24,18 @@ from dubbench.media.video import IndexedVideo
 READ_AT_ONCE = 16
 # What a clip holds beside its description.
 PARTS = ("video.mp4", "audio.wav", "track.npz")
-MANIFEST_COLUMNS = ("clip", "speaker", "dataset", "split", "frames", "detected", "face", "source", "source_sha256", "remarks")
+MANIFEST_COLUMNS = (
+    "clip",
+    "speaker",
+    "dataset",
+    "split",
+    "frames",
+    "detected",
+    "face",
+    "source",
+    "source_sha256",
+    "remarks",
+)
 
 
 @dataclass(frozen=True)

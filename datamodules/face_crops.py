@@ -33,7 +33,9 @@ class FaceCrops:
     steady: NDArray[np.float32]
 
 
-def face_crops(clip: PreparedClip, frames: Sequence[int], mouth: int, scale: float, size: int | None = None) -> FaceCrops:
+def face_crops(
+    clip: PreparedClip, frames: Sequence[int], mouth: int, scale: float, size: int | None = None
+) -> FaceCrops:
     """Lay the face crops of some frames of a clip.
 
     One scale serves all of a clip, that of its largest face: 4.3 of G4G prints the crop's size alone, and DINet takes
@@ -50,7 +52,9 @@ def face_crops(clip: PreparedClip, frames: Sequence[int], mouth: int, scale: flo
     side = size or clip.info.size
     points = clip.aligned_points(frames, side)
     steady = _steady(clip, frames, side) if SMOOTH_BY_DEFAULT[clip.info.align] else points.astype(np.float64)
-    boxes = face_boxes(steady, scale * _extent(clip.root, clip.info.clip, clip.info.source_sha256, clip.info.align) * side, mouth)
+    boxes = face_boxes(
+        steady, scale * _extent(clip.root, clip.info.clip, clip.info.source_sha256, clip.info.align) * side, mouth
+    )
     return FaceCrops(boxes, face_points(points, boxes), face_points(steady, boxes))
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from dubbench.core.folders import composed
 from dubbench.core.tables import read_csv
 from dubbench.datamodules.sources import RawClip
-from dubbench.core.folders import composed
 from dubbench.errors import DubbenchError
 
 SPLITS = ("train", "val", "test")

@@ -2,7 +2,6 @@
 
 import os
 import stat
-import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -13,8 +13,8 @@ from dubbench.metrics.common.clips import NoValue
 DEFINITIONS = (
     Definition(
         name="drive",
-        text="partial correlation of the dubbed mouth's opening with the driver's, the source's own held fixed: distance "
-        "of the inner lips over the eyes' distance, a clip's mean removed",
+        text="partial correlation of the dubbed mouth's opening with the driver's, the source's own held fixed: "
+        "distance of the inner lips over the eyes' distance, a clip's mean removed",
         unit="1",
         better="higher",
         version=1,
@@ -27,7 +27,8 @@ DEFINITIONS = (
     ),
     Definition(
         name="ghost",
-        text="partial correlation of the dubbed mouth's opening with the source's own, the driver's held fixed: as drive",
+        text="partial correlation of the dubbed mouth's opening with the source's own, the driver's held "
+        "fixed: as drive",
         unit="1",
         better="lower",
         version=1,

@@ -104,9 +104,7 @@ def prepare(
     clips = [clip for clip in sources.find(dataset, root) if not clip.path.is_relative_to(out)]
     split_of = splits.assign(dataset, clips, split)
     versions = {"dubbench": __version__, "mesh": face_mesh().backend, "av": version("av")}
-    options = PrepareOptions(
-        dataset=dataset, size=size, align=align, smooth=smooth, faces=faces, versions=versions
-    )
+    options = PrepareOptions(dataset=dataset, size=size, align=align, smooth=smooth, faces=faces, versions=versions)
     with claimed(out, "prepare"), _without_partial(out):
         _describe(out, root, options, split)
         jobs = [

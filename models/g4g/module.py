@@ -164,7 +164,8 @@ class G4G(AdversarialModel):
         points = batch.points.flatten(0, 1).float()
         own = landmark_map(points, network.height, network.width) if self.hparams["alignment"] else None
         references = self._references(network, batch)
-        assert batch.mel is not None and batch.steady_points is not None
+        assert batch.mel is not None
+        assert batch.steady_points is not None
         mask = face_mask(batch.steady_points.flatten(0, 1), self.window.size)
         made: GeneratorOutput = network(
             batch.frames.flatten(0, 1), references, batch.mel.flatten(0, 1), mask, landmarks=own
