@@ -223,6 +223,7 @@ def work(*words):
     time.sleep(60)
 commands.call = work
 sys.argv = ["dubbench", "doctor"]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background it is ignored
 cli.run()
 """
     start = time.monotonic()

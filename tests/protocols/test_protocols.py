@@ -28,8 +28,10 @@ PUBLISHED = [
 def test_every_protocol_loads_and_names_its_metrics(name: str) -> None:
     for protocol in protocols.load_all(name):
         assert protocol.name.startswith(name) or name == "fair"
-        assert list(protocol.metrics) == PUBLISHED
-        assert [metric for metric in DEFINITIONS if metric in protocol.metrics] == PUBLISHED, "tables keep this order"
+        # Whom a mouth follows is a question of cross driving; papers' protocols keep to the papers' metrics.
+        wanted = PUBLISHED + ["drive", "ghost"] * (protocol.name == "cross")
+        assert list(protocol.metrics) == wanted
+        assert [metric for metric in DEFINITIONS if metric in protocol.metrics] == wanted, "tables keep this order"
 
 
 def test_names_say_what_they_choose() -> None:
