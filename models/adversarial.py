@@ -14,7 +14,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from dubbench.datamodules.batch import Batch
 from dubbench.errors import DubbenchError, misfit
-from dubbench.models.base import DubbingModel, class_path, read_checkpoint
+from dubbench.models.base import DubbingModel, class_path
+from dubbench.models.checkpoint import read_checkpoint
 from dubbench.models.losses import discriminator_loss, generator_loss, gradient_penalty, lip_map, weighted
 from dubbench.models.options import Adversarial, Group, Optim, settled
 

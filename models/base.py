@@ -1,8 +1,6 @@
 """What every method shares: its window, its checkpoint's stamp, frozen helpers, seeds, and `dub`."""
 
 import os
-import pickle
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module
@@ -22,8 +20,7 @@ from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import alignment_of
 from dubbench.errors import DubbenchError, misfit
 from dubbench.face3d.model import LinearFaceModel
-from dubbench.models.checkpoint import built
-from dubbench.models.finite import not_finite
+from dubbench.models.checkpoint import built, read_checkpoint
 from dubbench.models.held_face import HeldFace
 from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
@@ -364,56 +361,6 @@ def _asked_for(window: Mapping[str, Any]) -> dict[str, Any]:
 def class_path(kind: type) -> str:
     """Dotted path of a class, as configs and checkpoints write it."""
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def read_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dict[str, Any]:
-    """Load a checkpoint file of `dubbench fit`, tensors and plain values only.
-
-    Raises:
-        DubbenchError: if there is no such file, it holds anything else, or its weights are not all finite.
-    """
-    if not path.is_file():
-        raise DubbenchError(f"there is no checkpoint {path}; `dubbench fit` writes one to OUT/checkpoints/last.ckpt")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # on how the file was pickled
-            checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-    except Exception as error:
-        raise DubbenchError(
-            f"{path} is not a checkpoint that `dubbench fit` wrote: {_unloadable(error)}; name one that it did"
-        ) from error
-    _check_form(checkpoint, path)
-    if name := not_finite(checkpoint["state_dict"]):
-        raise DubbenchError(f"{path} holds weights that are not finite ({name}); its training went wrong, train again")
-    return checkpoint
-
-
-def _unloadable(error: Exception) -> str:
-    """Why torch does not load a file, without its advice to do so in an unsafe way."""
-    if isinstance(error, pickle.UnpicklingError):
-        return "it holds code or objects, of which nothing is run"
-    if isinstance(error, EOFError | RuntimeError):
-        return "it is cut off, damaged or another program's"
-    return (str(error) or type(error).__name__).splitlines()[0][:160]
-
-
-def _check_form(checkpoint: object, path: Path) -> None:
-    """See that what was loaded is built as a checkpoint of `dubbench fit` is."""
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("dubbench"), dict):
-        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote; name one that it did")
-    stamp, weights = checkpoint["dubbench"], checkpoint.get("state_dict")
-    whole = (
-        isinstance(stamp.get("class_path"), str)
-        and isinstance(stamp.get("window"), dict)
-        and isinstance(checkpoint.get("hyper_parameters"), dict)
-        and isinstance(weights, dict)
-        and all(isinstance(value, Tensor) for value in weights.values())
-    )
-    if not whole:
-        raise DubbenchError(
-            f"{path} lacks what a checkpoint of this version ({__version__}) holds, it says that it is of "
-            f"{str(stamp.get('version', 'an unknown one'))[:40]}; train again, or use the version that wrote it"
-        )
 
 
 def load_kind(kind: type[Model], what: str, path: str | Path, map_location: torch.device | str = "cpu") -> Model:

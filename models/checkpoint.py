@@ -1,12 +1,17 @@
-"""Networks of the options that a checkpoint names, which may be anybody's: no larger than what it holds."""
+"""Checkpoints, which may be anybody's: read without running anything, and networks no larger than what they hold."""
 
+import pickle
+import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from dubbench import __version__
 from dubbench.errors import DubbenchError
+from dubbench.models.finite import not_finite
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -45,3 +50,53 @@ def built(make: Callable[..., Network], options: Mapping[str, Any], held: Mappin
         raise DubbenchError(
             f"{where} was trained with options that {make.__name__} cannot be built with ({reason}); train again"
         ) from error
+
+
+def read_checkpoint(path: Path, map_location: torch.device | str = "cpu") -> dict[str, Any]:
+    """Load a checkpoint file of `dubbench fit`, tensors and plain values only.
+
+    Raises:
+        DubbenchError: if there is no such file, it holds anything else, or its weights are not all finite.
+    """
+    if not path.is_file():
+        raise DubbenchError(f"there is no checkpoint {path}; `dubbench fit` writes one to OUT/checkpoints/last.ckpt")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # on how the file was pickled
+            checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        raise DubbenchError(
+            f"{path} is not a checkpoint that `dubbench fit` wrote: {_unloadable(error)}; name one that it did"
+        ) from error
+    _check_form(checkpoint, path)
+    if name := not_finite(checkpoint["state_dict"]):
+        raise DubbenchError(f"{path} holds weights that are not finite ({name}); its training went wrong, train again")
+    return checkpoint
+
+
+def _unloadable(error: Exception) -> str:
+    """Why torch does not load a file, without its advice to do so in an unsafe way."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds code or objects, of which nothing is run"
+    if isinstance(error, EOFError | RuntimeError):
+        return "it is cut off, damaged or another program's"
+    return (str(error) or type(error).__name__).splitlines()[0][:160]
+
+
+def _check_form(checkpoint: object, path: Path) -> None:
+    """See that what was loaded is built as a checkpoint of `dubbench fit` is."""
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("dubbench"), dict):
+        raise DubbenchError(f"{path} is not a checkpoint that `dubbench fit` wrote; name one that it did")
+    stamp, weights = checkpoint["dubbench"], checkpoint.get("state_dict")
+    whole = (
+        isinstance(stamp.get("class_path"), str)
+        and isinstance(stamp.get("window"), dict)
+        and isinstance(checkpoint.get("hyper_parameters"), dict)
+        and isinstance(weights, dict)
+        and all(isinstance(value, Tensor) for value in weights.values())
+    )
+    if not whole:
+        raise DubbenchError(
+            f"{path} lacks what a checkpoint of this version ({__version__}) holds, it says that it is of "
+            f"{str(stamp.get('version', 'an unknown one'))[:40]}; train again, or use the version that wrote it"
+        )

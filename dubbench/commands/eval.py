@@ -72,7 +72,8 @@ def run(options: argparse.Namespace) -> int:
     from dubbench.core.devices import device
     from dubbench.evaluation.evaluate import evaluate
     from dubbench.evaluation.experts import experts
-    from dubbench.models.base import DubbingModel, read_checkpoint
+    from dubbench.models.base import DubbingModel
+    from dubbench.models.checkpoint import read_checkpoint
     from dubbench.protocols.protocol import load_all
     from dubbench.training.build import build_data, build_model
 

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     announce(f"speed of {options.method or options.model}")
     from lightning import seed_everything
 
-    from dubbench.models.base import read_checkpoint
+    from dubbench.models.checkpoint import read_checkpoint
     from dubbench.speed import report
     from dubbench.speed.clip import demo_clip_of, find_clip, shortened
     from dubbench.speed.labels import labels

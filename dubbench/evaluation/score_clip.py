@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubbench.core.links import own
+from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.evaluation.crops import Geometry, aligned_faces, nearest_face
@@ -203,22 +204,15 @@ class CandidateScorer:
         driver, source = self.job.driver, self.job.prepared
         if driver is None or source is None:
             return None
-        filmed, driving = (
-            mouth_opening(points, points, clip.detected(indices))
-            for clip in (source, driver)
-            for indices in [range(min(self.frames, clip.info.frames))]
-            for points in [clip.points(indices)]
-        )
-        return Openings(*(np.array(curve, np.float64) for curve in (self._opening, filmed, driving)))
+        curves = self._opening, _filmed(source, self.frames), _filmed(driver, self.frames)
+        return Openings(*(np.array(curve, np.float64) for curve in curves))
 
     def _driver(self) -> dict[str, list[float | None]]:
         """For the ground truth, the opening of the mouth of whoever speaks, where that is another clip."""
         driver = self.job.driver
         if self.candidate.name != GROUND_TRUTH or driver is None:
             return {}
-        indices = range(min(self.frames, driver.info.frames))
-        points = driver.points(indices)
-        return {DRIVER: mouth_opening(points, points, driver.detected(indices))}
+        return {DRIVER: _filmed(driver, self.frames)}
 
     def _floor(self) -> dict[str, float]:
         """For the ground truth's video, the landmark distances that nothing but encoding and detecting again makes."""
@@ -240,6 +234,13 @@ class CandidateScorer:
             sums["lmd_floor"] += lmd(*pair).tolist()
             sums["f_lmd_floor"] += lmd(*pair, region="face").tolist()
         return {name: float(np.mean(values)) for name, values in sums.items() if values}
+
+
+def _filmed(clip: PreparedClip, frames: int) -> list[float | None]:
+    """How far the mouth of a prepared clip is open in its first frames."""
+    indices = range(min(frames, clip.info.frames))
+    points = clip.points(indices)
+    return mouth_opening(points, points, clip.detected(indices))
 
 
 def score_clip(

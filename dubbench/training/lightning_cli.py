@@ -21,7 +21,8 @@ from dubbench.core.console import quiet
 from dubbench.core.files import output_folder, write_text
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError, UsageError
-from dubbench.models.base import DubbingModel, class_path, read_checkpoint
+from dubbench.models.base import DubbingModel, class_path
+from dubbench.models.checkpoint import read_checkpoint
 from dubbench.training.finite import StaysFinite
 from dubbench.training.progress_bar import Beginning, TrainingProgress, batches
 from dubbench.training.whole_checkpoints import WholeCheckpoints
