@@ -132,15 +132,17 @@ def _end(options: argparse.Namespace, done: Sequence[Path], tally: Counter[str],
         output=[f"{folder}: summary.csv, clips.csv, run.json, videos" for folder in done],
         look=[
             *(str(videos) for folder in done for row in rows if (videos := folder / "videos" / row).is_dir()),
-            *(line for folder in done for line in _on_faces(folder)),
+            *(line for folder in done for line in _on_record(folder)),
         ],
         reused=f"{tally['kept']} of {tally.total()} results were scored before" if tally["kept"] else "",
         following=command(["leaderboard", options.out, "--html", page, "--out", page.with_suffix(".csv"), *theirs]),
     )
 
 
-def _on_faces(folder: Path) -> list[str]:
-    """Lines on clips whose reference is not frame 0, or that show more than one face."""
+def _on_record(folder: Path) -> list[str]:
+    """Lines on clips whose reference is not frame 0, or that show more than one face, and on files left out."""
+    from dubbench.datamodules import tree
+
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     late = record["first_frames"]
     several = {clip for row in record["methods"].values() for clip in row["more_faces"]}
@@ -149,4 +151,9 @@ def _on_faces(folder: Path) -> list[str]:
         lines.append(f"{folder / 'run.json'}: {len(late)} clips begin without a face; their first frame is a later one")
     if several:
         lines.append(f"{folder / 'run.json'}: {len(several)} clips show more than one face; the prepared one is scored")
+    for name, row in record["methods"].items():
+        if strangers := row.get("unmatched"):
+            lines.append(f"{folder / 'run.json'}: {name}: videos of no clip, {len(strangers)}: {strangers[0]} ...")
+        if told := tree.told(row.get("ignored", {})):
+            lines.append(f"{folder / 'run.json'}: {name}: {told}")
     return lines
