@@ -78,7 +78,9 @@ def test_eval_fails_the_clip(prepared: Path, tmp_path: Path, capsys: pytest.Capt
     assert "ann/two" not in methods["failed"]
     assert methods["unmatched"] == []
     assert methods["ignored"] == {"of an unfinished dubbing": 1, ".txt": 1}
-    assert "theirs: 2 files ignored: 1 .txt, 1 of an unfinished dubbing" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "theirs: 2 files ignored: 1 .txt, 1 of an unfinished dubbing" in said
+    assert f"source videos: below {json.loads((prepared / 'dataset.json').read_text())['root']}, as {prepared}" in said
 
 
 def test_score_fails_the_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
