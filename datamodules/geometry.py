@@ -70,11 +70,9 @@ def write_geometry(clip: PreparedClip, model_hash: str, geometry: ClipGeometry) 
     arrays: dict[str, NDArray[Any]] = {name: getattr(geometry, name) for name in FIELDS}
     if geometry.guess:
         arrays[GUESS] = np.array(geometry.guess)
-    path = clip.folder / geometry_name(model_hash)
-    write_arrays(path, arrays)
     for former in clip.folder.glob(f"geometry.{model_hash}*.npz"):
-        if former != path:
-            former.unlink()
+        former.unlink()
+    write_arrays(clip.folder / geometry_name(model_hash), arrays)
 
 
 def read_geometry(clip: PreparedClip, model_hash: str) -> ClipGeometry:

@@ -254,8 +254,8 @@ def fit_frames(
         model,
         points,
         detected,
-        _head(clip, frames, detected),
-        mesh,
+        head=_head(clip, frames, detected),
+        mesh=mesh,
         guess=_guess(guess, model, clip=clip, points=points, detected=detected, frames=frames),
     )
 

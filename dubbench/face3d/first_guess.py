@@ -66,7 +66,7 @@ def first_guess(
         fixed = fixed.expand(len(places), -1, -1)
     parts = [
         _solve(free, fixed[some], places[some], None if pose is None else pose[some])
-        for some in torch.arange(len(places), device=places.device).split(FRAMES_AT_ONCE)
+        for some in torch.split(torch.arange(len(places), device=places.device), FRAMES_AT_ONCE)
     ]
     coefficients, pose = (torch.cat(part) for part in zip(*parts, strict=True))
     if shape is None:

@@ -60,7 +60,8 @@ def fit(
     start = guess or clip_guess(model, points, detected, mesh)
     pose = seated(head, start.pose, seen)
     if guess is None:
-        alone = first_guess(model, points[seen], None if mesh is None else mesh[seen], start.shape[0], pose[seen])
+        faces = None if mesh is None else mesh[seen]
+        alone = first_guess(model, points[seen], faces, shape=start.shape[0], pose=pose[seen])
         start = replace(start, expression=between(alone.expression, seen, len(points)))
     start = replace(start, pose=pose)
     energy = Energy(

@@ -57,14 +57,15 @@ def head_motion(mesh: Tensor, detected: Tensor) -> Tensor:
         DubbenchError: if no frame has a face, or meshes are not finite.
     """
     seen = frames_with_face(mesh, detected)
-    faces = mesh[seen].double().numpy()
+    count = len(STEADY)
+    faces = mesh[seen][:, [*STEADY, *MESH_TO_68]].double().numpy()
     body = faces[len(faces) // 2]
     for _ in range(ROUNDS):
-        body = similar(faces, body, STEADY).mean(0)
-    points = body[list(MESH_TO_68)]
+        body = similar(faces, body, slice(count)).mean(0)
+    steady, points = body[:count], body[count:]
     left, right = points[list(OUTER_EYES)]
-    steady = (body[STEADY] - points.mean(0)) / np.linalg.norm(right - left)
-    return _smoothed(placed(steady, faces[:, STEADY]), steady.mean(0), seen.numpy(), len(mesh))
+    steady = (steady - points.mean(0)) / np.linalg.norm(right - left)
+    return _smoothed(placed(steady, faces[:, :count]), steady.mean(0), seen.numpy(), len(mesh))
 
 
 def _smoothed(found: Similarities, centre: Floats, seen: NDArray[np.int64], count: int) -> Tensor:
@@ -93,7 +94,8 @@ def _rotation(matrix: Tensor) -> Tensor:
     u, _, vt = torch.linalg.svd(matrix)
     sign = torch.ones_like(u[0])
     sign[2] = torch.linalg.det(u @ vt).sign()
-    return u * sign @ vt
+    rotation: Tensor = u * sign @ vt
+    return rotation
 
 
 def in_square(poses: Tensor, transforms: NDArray[np.float64], size: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Similarities between meshes and one target (Umeyama 1991)."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,13 @@ class Similarities(NamedTuple):
     scale: Floats
 
 
-def similar(meshes: Vertices, target: Vertices, stable: NDArray[Any]) -> Vertices:
+def similar(meshes: Vertices, target: Vertices, stable: NDArray[np.bool_] | slice) -> Vertices:
     """Bring meshes [N, V, 3] to ``target`` [V, 3] by similarities.
 
     Args:
         meshes: [N, V, 3].
         target: [V, 3].
-        stable: which vertices decide: indices, or bool [V].
+        stable: which vertices decide: bool [V], or a stretch of them.
     """
     found = _nearest(meshes[:, stable], np.broadcast_to(target[stable], meshes[:, stable].shape))
     return np.asarray(found.scale[:, None, None] * (meshes @ found.rotation.transpose(0, 2, 1)) + found.shift[:, None])

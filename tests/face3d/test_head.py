@@ -1,5 +1,8 @@
 """How heads move: rigid motions are given back, and mouths do not count."""
 
+from itertools import islice
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +11,14 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from dubbench.errors import DubbenchError
-from dubbench.face.landmarks import MESH_TO_68
+from dubbench.face.landmarks import MESH_TO_68, FaceMesh, points_68
+from dubbench.face.opening import mouth_opening
 from dubbench.face3d import head
+from dubbench.face3d.first_guess import rotation_vectors, weak_perspective
 from dubbench.face3d.head import head_motion, in_square, seated
 from dubbench.face3d.model import project, rotation_matrices
 from dubbench.face3d.regions import STEADY
+from dubbench.media.video import read_frames
 
 FRAMES = 30
 LANDMARKS = list(MESH_TO_68)
@@ -98,7 +104,7 @@ def test_a_face_sits_still_on_its_head() -> None:
     place = torch.tensor([0.1, 0.2, -0.15], dtype=torch.float64)
     head_turn = rotation_matrices(motion[:, :3])
     shift = motion[:, 3:5] + motion[:, 5:].exp() * (head_turn @ place)[:, :2]
-    truth = torch.cat([head.rotation_vectors(head_turn @ turn), shift, motion[:, 5:] + 0.3], 1)
+    truth = torch.cat([rotation_vectors(head_turn @ turn), shift, motion[:, 5:] + 0.3], 1)
     random = torch.Generator().manual_seed(0)
     noise = 0.02 * torch.randn(truth.shape, generator=random, dtype=torch.float64)
     noise[20:] = torch.nan
@@ -115,3 +121,31 @@ def test_clips_without_a_head() -> None:
         head_motion(torch.from_numpy(meshes), ~seen_all())
     with pytest.raises(DubbenchError, match="landmarks are not finite"):
         head_motion(torch.from_numpy(meshes) * torch.nan, seen_all())
+
+
+def told(poses: list[Tensor], openings: list[NDArray[np.float64]]) -> float:
+    """R2 of the mouths' openings by ridge regression on the poses, each clip's means removed, from the other clips."""
+    deviation = torch.cat([rows - rows.mean(0) for rows in poses]).std(0)
+    rows = [((part - part.mean(0)) / deviation).numpy() for part in poses]
+    wanted = [opening - opening.mean() for opening in openings]
+    errors = []
+    for k, (mine, truth) in enumerate(zip(rows, wanted, strict=True)):
+        known, asked = (np.concatenate(part[:k] + part[k + 1 :]) for part in (rows, wanted))
+        weights = np.linalg.solve(known.T @ known + 0.01 * len(known) * np.eye(6), known.T @ asked)
+        errors.append(truth - mine @ weights)
+    return float(1 - np.square(np.concatenate(errors)).sum() / np.square(np.concatenate(wanted)).sum())
+
+
+def test_the_head_does_not_tell_how_far_a_real_mouth_is_open(shared: Path) -> None:
+    joint, alone, openings = [], [], []
+    with FaceMesh(max_faces=1) as detector:
+        for path in sorted((shared / "data/grid/s1").glob("*.mpg"))[:6]:
+            detector.reset()
+            meshes = np.stack([detector.detect(frame)[0] for frame in islice(read_frames(path), 60)]).astype(float)
+            points, seen = points_68(meshes), torch.ones(len(meshes), dtype=torch.bool)
+            openings.append(np.array(mouth_opening(points, points, seen.numpy()), float))
+            alone.append(head_motion(torch.from_numpy(meshes), seen))
+            mean = torch.from_numpy(meshes[:, :468].mean(0)).expand(len(meshes), -1, -1)
+            joint.append(weak_perspective(mean, torch.from_numpy(meshes[:, :468, :2])))
+    assert told(joint, openings) > 0.4
+    assert told(alone, openings) < 0.1
