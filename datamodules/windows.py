@@ -246,7 +246,7 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
             pixels, marks = _faces(clip, shown, crops, window.size), crops.points
             steady.append(torch.from_numpy(crops.steady[: len(pictured)]))
         else:
-            pixels, marks = _frames(clip, shown, window.size), clip.aligned_points(shown, window.size)
+            pixels, marks = _frames(clip, shown, window.size), _marks(clip, shown, window.size)
         _fill(frames[row], pixels[: len(pictured)])
         _fill(references[row], pixels[len(pictured) :])
         numbers.append(torch.tensor(wanted))
@@ -280,6 +280,11 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
 def _frames(clip: PreparedClip, shown: Sequence[int], size: int) -> Image:
     """Aligned frames uint8 [N, size, size, 3]; a video of which nothing is shown is not even opened."""
     return clip.frames(shown, size) if shown else np.empty((0, size, size, 3), np.uint8)
+
+
+def _marks(clip: PreparedClip, shown: Sequence[int], size: int) -> NDArray[np.float32]:
+    """Landmarks [N, 68, 2] of the same frames; a track of which nothing is wanted is not opened either."""
+    return clip.aligned_points(shown, size) if shown else np.empty((0, 68, 2), np.float32)
 
 
 def _faces(clip: PreparedClip, shown: Sequence[int], crops: FaceCrops, mouth: int) -> Image:
