@@ -315,14 +315,14 @@ def test_styles_of_prepared_clips(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_methods_own_styles_stand_beside_the_judges(
     tmp_path: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clips = [Clip("ann/a", 30), Clip("bob/b", 30)]
+    clips = [Clip("ann/a", 30), Clip("bob/b", 30), Clip("cat/c", 30, "val")]
     root = talkers.make(tmp_path / "root", clips)
     model = small_personatalk()
     talkers.fitted(root, tmp_path, model).save_checkpoint(tmp_path / "own.ckpt")
     own = styles.OwnStyles(load_model(tmp_path / "own.ckpt"))
     points = list(styles.prepared_styles(own, root))
     assert [(point.speaker, point.kind) for point in points] == [
-        (s, half) for s in ("ann", "bob") for half in styles.HALVES
+        (s, half) for s in ("ann", "bob", "cat") for half in styles.HALVES
     ]
     expression = torch.from_numpy(miniature.coefficients(clips[0])["expression"][15:])
     torch.testing.assert_close(points[1].style, own.model.own_style(expression[None])[0])
