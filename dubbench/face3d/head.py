@@ -19,8 +19,8 @@ from dubbench.face3d.regions import OUTER_EYES, STEADY
 
 ROUNDS = 3
 # Sigmas in frames of Gaussians over time, in the source, where a head moves as it does. The detector lets turn and size
-# follow the mouth a little even there: R2 is 0.13 without smoothing, 0.09 with 4, 1, 16, below 0.05 with these. The place
-# does not tell (0.00), and must be where the picture is.
+# follow the mouth a little even there: R2 is 0.13 without smoothing, 0.09 with 4, 1, 16, below 0.05 with these. The
+# place does not tell (0.00), and must be where the picture is.
 TURN, PLACE, SCALE = 8.0, 1.0, 16.0
 # Radians. A head that turns less about its mean does not tell how deep the face sits in it.
 STILL = 0.02
