@@ -266,7 +266,7 @@ def test_the_best_sync_expert_is_kept_beside_the_last(
     best, last = tmp_path / "checkpoints" / "best.ckpt", tmp_path / "checkpoints" / "last.ckpt"
     assert main([*words, "3"]) == 0
     assert [torch.load(path, weights_only=True)["epoch"] for path in (best, last)] == [1, 2]
-    assert "those of the best val_pair_accuracy in best.ckpt" in capsys.readouterr().out
+    assert "those of the best val_pair_accuracy in best.ckpt" in said(capsys)
     kept = best.read_bytes()
     assert main([*words, "4"]) == 0
     assert torch.load(last, weights_only=True)["epoch"] == 3

@@ -3,7 +3,6 @@
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -53,18 +52,18 @@ class Overfitting(L.Callback):
         self.patience, self.margin = patience, margin
         self.best: dict[str, float] = {}
         self.since, self.told = 0, False
-        self._losses: list[Tensor] = []
+        self._loss: Tensor | float = 0.0
         self._validated = False
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin a mean of the loss."""
-        self._losses, self._validated = [], False
+        self._loss, self._validated = 0.0, False
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Batch, batch_idx: int
     ) -> None:
-        """Keep the loss where it is."""
-        self._losses.append(trainer.callback_metrics["train_loss"].detach())
+        """Follow the epoch's mean on the device."""
+        self._loss = self._loss + (trainer.callback_metrics["train_loss"] - self._loss) / (batch_idx + 1)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Remember that the accuracy is this epoch's."""
@@ -74,7 +73,7 @@ class Overfitting(L.Callback):
         """Compare the epoch with the best one."""
         if not self._validated or self.told:
             return
-        loss, accuracy = float(torch.stack(self._losses).mean()), float(trainer.callback_metrics[ACCURACY])
+        loss, accuracy = float(self._loss), float(trainer.callback_metrics[ACCURACY])
         if not self.best or accuracy > self.best["accuracy"]:
             batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
             self.best = {"accuracy": accuracy, "loss": loss, "epoch": trainer.current_epoch, "batches": batches}
