@@ -179,7 +179,7 @@ class Scripted(SyncExpert):
         return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = 0 * self.similarities(batch).sum() + self.losses[self.current_epoch] + 0.5 * (-1) ** batch_idx
+        loss: Tensor = 0 * self.similarities(batch).sum() + self.losses[self.current_epoch] + 0.5 * (-1) ** batch_idx
         self.log("train_loss", loss.detach(), batch_size=1)
         return loss
 
