@@ -13,10 +13,10 @@ from dubbench.models.layers.positions import positional_encoding
 # Points of the mouth that eq. 4 sums over: as many as MediaPipe's lips have.
 MOUTH = 80
 # Eq. 4's unit of length, in model units, which are distances of the mean face's outer eye corners; it is not printed.
-# D3DFR's decimetre is about one of these: in it 0.1 of eq. 4 would be a few thousandths of eq. 3. In this one, about half
-# a centimetre, both weigh alike where speech has yet to be learnt: of the error that the mean expression of a clip makes,
-# 0.1 of eq. 4 is 0.6 of eq. 3 on clips of 22 speakers, 0.9 on GRID's s1 and 1.4 on the demo's. In the fiftieth of an eye
-# distance that speech moves a vertex by, it would be 3.5 to 9 times eq. 3, and coefficients would hardly count.
+# D3DFR's decimetre is about one of these: in it 0.1 of eq. 4 would be a few thousandths of eq. 3. In this one, about
+# half a centimetre, both weigh alike where speech has yet to be learnt: of the error that the mean expression of a clip
+# makes, 0.1 of eq. 4 is 0.6 of eq. 3 on clips of 22 speakers, 0.9 on GRID's s1 and 1.4 on the demo's. In the fiftieth
+# of an eye distance that speech moves a vertex by, it would be 3.5 to 9 times eq. 3: coefficients would hardly count.
 VERTEX_UNIT = 0.05
 
 
