@@ -287,7 +287,8 @@ class AdversarialModel(DubbingModel):
 
         Lightning ends a training that has two lengths at the nearer one.
         """
-        trainer, shares = self.trainer, []
+        trainer = self.trainer
+        shares: list[float] = []
         if trainer.max_steps > 0:
             shares.append(trainer.global_step / trainer.max_steps)
         batches = (trainer.max_epochs or 0) * trainer.num_training_batches

@@ -151,7 +151,7 @@ def test_realtalks_lmd_is_of_all_points_and_its_parts_are_the_mouth_and_the_rest
     for claim in (each for each in claims() if each.measure in PARTS and each.paper == "realtalk"):
         assert (claim.nearest, claim.alike) == (ours[claim.measure], False)
     points = torch.from_numpy(np.random.default_rng(0).normal(128, 30, (2, 5, 68, 2)))
-    made = {name: float(COMPUTE[metric](*points).mean()) for name, metric in ours.items()}
+    made = {name: float(COMPUTE[metric](points[0], points[1]).mean()) for name, metric in ours.items()}
     assert made["LMD"] == pytest.approx((20 * made["M-LMD"] + 48 * made["F-LMD"]) / 68, rel=1e-12)
     off: dict[str, list[float]] = {}
     for row in printed("realtalk"):

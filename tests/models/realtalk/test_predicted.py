@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import numpy as np
@@ -161,7 +161,7 @@ def test_validation_scores_what_is_drawn_from_predictions(root: Path, initial: P
     model = overfitted(rendering(initial, predicted=0.0), root, tmp_path)
     module = data(root, val_windows=2)
     found = trainer(tmp_path).validate(model, datamodule=module, verbose=False)[0]
-    (batch,) = module.val_dataloader()
+    (batch,) = cast(list[Batch], list(module.val_dataloader()))
     heard = model.with_predictions(stages_of(model.ema.module), batch)
     with torch.no_grad():
         fake = model.generate(model.ema.module, heard)
