@@ -156,10 +156,10 @@ class PairedSides:
     """
 
     pairs: Sequence[Pair]
-    pred_only: Sequence[str]
-    target_only: Sequence[str]
-    refused: Mapping[str, str]
-    ignored: Mapping[str, Mapping[str, int]]
+    pred_only: Sequence[str] = ()
+    target_only: Sequence[str] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def match(pred: Path, target: Path) -> PairedSides:
@@ -184,7 +184,7 @@ def match(pred: Path, target: Path) -> PairedSides:
             "or full videos for both"
         )
     if pred.is_file():
-        return PairedSides([Pair(target.stem, (left, pred.name), (right, target.name))], [], [], {}, {})
+        return PairedSides([Pair(target.stem, (left, pred.name), (right, target.name))])
     clips = right.clips()
     matches = videos.match(clips, left.names, suffixes=not left.prepared)
     if len(matches.missing) == len(clips):
@@ -195,4 +195,5 @@ def match(pred: Path, target: Path) -> PairedSides:
     pairs = [Pair(clip, (left, name), (right, clips[clip])) for clip, name in sorted(matches.found.items())]
     refused = {clip: matches.refusal(clip) for clip in sorted(matches.ambiguous)}
     lone = sorted(clips[clip] for clip in matches.missing)
-    return PairedSides(pairs, matches.strangers, lone, refused, {PRED: left.ignored, "target": right.ignored})
+    ignored = {PRED: left.ignored, "target": right.ignored}
+    return PairedSides(pairs, pred_only=matches.strangers, target_only=lone, refused=refused, ignored=ignored)
