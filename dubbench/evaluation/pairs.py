@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dubbench.datamodules.clip import PreparedClip, read_manifest
+from dubbench.datamodules.clip import PreparedClip, alignment_of, read_manifest
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.evaluation.finished_videos import Video
@@ -177,6 +177,8 @@ def match(pred: Path, target: Path) -> PairedSides:
             f"{pred} is a prepared folder, whose frames are aligned squares; give the prepared folder of {target} too, "
             "or full videos for both"
         )
+    if left.prepared:
+        _check_same_squares(pred, target)
     if pred.is_file():
         return PairedSides([Pair(target.stem, (left, pred.name), (right, target.name))], [], [], {})
     clips = right.clips()
@@ -189,3 +191,13 @@ def match(pred: Path, target: Path) -> PairedSides:
     pairs = [Pair(clip, (left, name), (right, clips[clip])) for clip, name in sorted(matches.found.items())]
     refused = {clip: matches.refusal(clip) for clip in sorted(matches.ambiguous)}
     return PairedSides(pairs, matches.strangers, sorted(clips[clip] for clip in matches.missing), refused)
+
+
+def _check_same_squares(pred: Path, target: Path) -> None:
+    """Raise `DubbenchError` if two prepared folders are aligned in different ways: the faces lie in other places."""
+    own, its = alignment_of(pred), alignment_of(target)
+    if own != its:
+        raise DubbenchError(
+            f"{pred} was prepared with --align {own} and {target} with --align {its}, so that the same face lies in "
+            "another place; prepare both alike, or give full videos for both"
+        )
