@@ -164,13 +164,13 @@ def _predicted(
             yield (weight, float(ridge)), opening.mean() + columns[asked] @ (vectors @ (shared / (values + ridge)))
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, nargs="+", help="prepared folders, with --geometry mesh")
     parser.add_argument("--methods", nargs="+", choices=TOLD, default=list(TOLD), help="(all)")
     parser.add_argument("--clips", type=int, default=16, help="how many of each, the first by name (%(default)s)")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     torch.manual_seed(0)
     print("| " + " | ".join(["told to", *map(str, options.root)]) + " |")
     print("|---" + "|---:" * len(options.root) + "|")
