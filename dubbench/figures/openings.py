@@ -19,6 +19,7 @@ from dubbench.results.rows import DRIVER, GROUND_TRUTH, OPENING, ClipResult, res
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 WIDTH, PANEL, FOOT = 7.0, 1.25, 0.75  # inches
 PERCENT = 100
@@ -114,7 +115,7 @@ def draw(followed: Followed, clip: str, out: Path) -> None:
     plotting.save(figure, out, colours=COLOURS)
 
 
-def _line(axes: "Axes", curve: Curve, color: str, linewidth: float) -> object:
+def _line(axes: "Axes", curve: Curve, color: str, linewidth: float) -> "Line2D":
     (line,) = axes.plot(np.arange(len(curve)) / FPS, PERCENT * curve, color=color, linewidth=linewidth)
     return line
 
