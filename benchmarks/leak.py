@@ -111,8 +111,9 @@ def _opening(clip: PreparedClip) -> Floats:
 
 def _centred(rows: Floats, clip: NDArray[np.int64]) -> Floats:
     """Rows less the mean of their clip's."""
-    sums = np.stack([rows[clip == number].mean(0) for number in np.unique(clip)])
-    return rows - sums[np.searchsorted(np.unique(clip), clip)]
+    numbers, which = np.unique(clip, return_inverse=True)
+    means = np.stack([rows[clip == number].mean(0) for number in numbers])
+    return np.asarray(rows - means[which])
 
 
 def _components(rows: Floats) -> Floats:
@@ -120,7 +121,7 @@ def _components(rows: Floats) -> Floats:
     rows = rows - rows.mean(0)
     left, sizes, _ = np.linalg.svd(rows, full_matrices=False)
     total = np.sqrt(np.square(sizes).sum() / len(rows))
-    return (left * sizes)[:, :COMPONENTS] / total if total > 1e-9 else rows[:, :0]
+    return np.asarray((left * sizes)[:, :COMPONENTS] / total if total > 1e-9 else rows[:, :0])
 
 
 def explained(inputs: Inputs) -> float:

@@ -26,7 +26,7 @@ SIDE, REFERENCE_SIDE = 32, 16
 
 
 class Told(NamedTuple):
-    """What the networks get of B windows of T frames, one tensor a kind of input.
+    """What the networks get of a batch of B windows, one tensor a kind of input; B is 1 where style frames are read.
 
     Attributes:
         frames: [B, T, D] of each target frame. References show how a clip is otherwise, so what counts of these is how
@@ -46,11 +46,11 @@ def radio(batch: Batch, face: LinearFaceModel | None) -> Told:
 def personatalk(batch: Batch, face: LinearFaceModel | None) -> Told:
     """The PNCC map of the target's pose and upper face over a lower face at rest, and that pose in numbers (3.1).
 
-    Of the window: reference pictures, and style and template, as mean and deviation of the coefficients that they are
-    taken from.
+    Of the window: reference pictures, and style and template, as mean and deviation of the style frames' coefficients.
     """
     assert face is not None
-    shape, expression = required(batch.reference_shape), required(batch.reference_expression)
+    there = required(batch.style_indices)[0] >= 0
+    shape, expression = required(batch.style_shape)[:, there], required(batch.style_expression)[:, there]
     vertices = face.vertices(required(batch.shape), required(batch.expression))
     lower = face.regions["lower_face"]
     still = face.vertices(shape.mean(1), torch.zeros_like(expression[:, 0]))

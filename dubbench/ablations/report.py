@@ -16,7 +16,7 @@ from dubbench.core.console import widened
 from dubbench.core.files import write_text
 from dubbench.core.tables import as_csv
 from dubbench.metrics.catalogue import DEFINITIONS
-from dubbench.papers import Column, Measure, columns, printed
+from dubbench.papers import Column, Measure, columns, printed, remarks
 from dubbench.results.numbers import directed, millions, number, of_metric
 
 COLUMNS = (
@@ -58,6 +58,7 @@ def notes(table: Ablation, rows: Sequence[Outcome], budget: Budget) -> list[str]
         if not column.measure.alike:
             ours = _called(table.metrics[column.name])
             found.append(f"† {column.measure.name} in the paper is not {ours} here: {column.measure.note}")
+    found += remarks(table.paper, table.table)
     reasons: dict[str, list[str]] = {}
     for outcome in rows:
         for name, reason in outcome.absent.items():

@@ -92,7 +92,8 @@ def test_a_method_is_scored_where_clips_and_protocol_agree(upper: Path, prepared
         found[protocol] = copied[0]
         row = table(out)["copier", "psnr"]
         assert (row["protocol"], row["protocol_hash"]) == (protocol, load(protocol).hash)
-        assert record(out)["protocol_choices"]["align"] == load(protocol).align
+        choices = json.loads((out / "run.json").read_text())["protocol_choices"]
+        assert choices["align"] == load(protocol).align
     assert found["fair_own"] != found["first_frame"], "what is copied lies in the square"
 
 
