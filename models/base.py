@@ -62,13 +62,17 @@ class DubbingModel(L.LightningModule):
         window: what one training example holds.
         batch_size: windows a batch, when the data module is told none.
         iterations: length of its training in batches, when the command line gives none.
+        best_by: logged value, the higher the better, of the epoch that `fit` keeps beside the last; empty for none.
         chooses_references: whether `dub` itself chooses among all frames that a protocol allows.
+        dubs_from_first: whether its paper dubs by a clip's first frame alone, whatever its window draws for training.
     """
 
     window: Window
     batch_size: int
     iterations: int
+    best_by: str = ""
     chooses_references: bool = False
+    dubs_from_first: bool = False
 
     def __init__(self) -> None:
         super().__init__()

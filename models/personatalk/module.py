@@ -13,7 +13,6 @@ from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss
 from dubbench.models.base import lower_half
 from dubbench.models.held_face import UNIT, Geometry, HeldFace
-from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.options import Adversarial, TwoStageOptim
 from dubbench.models.personatalk.dubbing import DubbingSettings, PersonaTalkDubbing
@@ -154,7 +153,7 @@ class PersonaTalk(TwoStageModel):
                     lip_attention=renderer.lip_attention,
                 ),
             ),
-            lambda: AdversarialLoss(Discriminator(size, self.adversarial.widths), self.adversarial.r1_gamma),
+            lambda: AdversarialLoss.of_frames(size, self.adversarial),
             {"l1": 1.0, "perceptual": float(perceptual != "none"), "adversarial": self.adversarial.weight},
             {"vertices": 1.0, "velocity": velocity_weight},
         )

@@ -57,7 +57,7 @@ def test_the_screen_tells_a_row_of_ours_beside_the_papers() -> None:
         "2.50",
         "M",
     ]
-    assert "here: grid, 60 batches of 4, seed 7, tiny networks. Orders can be compared, values cannot" in shown
+    assert "here: grid, 60 batches of 4, seed 7, tiny networks, scored on val. Orders can be compared" in shown
 
 
 def test_what_the_lower_half_means_stands_under_the_ablations() -> None:
