@@ -51,7 +51,7 @@ def personatalk(batch: Batch, face: LinearFaceModel | None) -> Told:
     assert face is not None
     there = required(batch.style_indices)[0] >= 0
     shape, expression = required(batch.style_shape)[:, there], required(batch.style_expression)[:, there]
-    vertices = face.vertices(required(batch.shape), required(batch.expression))
+    vertices = face.spoken(required(batch.shape), required(batch.expression))
     lower = face.regions["lower_face"]
     still = face.vertices(shape.mean(1), torch.zeros_like(expression[:, 0]))
     vertices[:, :, lower] = still[:, None, lower]

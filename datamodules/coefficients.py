@@ -123,7 +123,7 @@ def _drawn(model: LinearFaceModel, coefficients: dict[str, Tensor], window: Wind
 
     size, lead = window.size, coefficients["pose"].shape[:2]
     shape, expression, pose = (coefficients[name].flatten(0, 1) for name in COEFFICIENTS)
-    posed = project(model.vertices(shape, expression), pose, size)
+    posed = project(model.spoken(shape, expression), pose, size)
     drawn: dict[str, Tensor] = {}
     if window.pncc:
         maps = raster.pncc_maps(model.pncc().numpy(), posed.numpy(), model.triangles.numpy(), size)

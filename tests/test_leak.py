@@ -48,9 +48,6 @@ def test_what_pictures_tell_is_the_squares(drawn: Places, method: str, capsys: p
     assert upper <= ffhq / 3
 
 
-@pytest.mark.xfail(
-    strict=False, reason="poses and upper faces are fitted together with the mouth", raises=AssertionError
-)
 @pytest.mark.parametrize("method", ["personatalk", "realtalk"])
 def test_what_geometry_tells_is_the_squares(drawn: Places, method: str, capsys: pytest.CaptureFixture[str]) -> None:
     ffhq, upper = told(drawn, [method], capsys)[method]

@@ -84,6 +84,15 @@ class LinearFaceModel(nn.Module):
         """
         return self.mean + _combine(shape, self.shape_basis) + _combine(expression, self.expression_basis)
 
+    def spoken(self, shape: Tensor, expression: Tensor) -> Tensor:
+        """Vertices [..., V, 3] whose lower face has an expression, over an upper face at rest; see `vertices`.
+
+        Coefficients are fitted to the whole face: its mouth moves what they make of the upper one.
+        """
+        lower = torch.zeros(len(self.mean), 1, dtype=torch.bool, device=self.mean.device)
+        lower[self.regions["lower_face"]] = True
+        return torch.where(lower, self.vertices(shape, expression), self.mean + _combine(shape, self.shape_basis))
+
     def expression_only(self, expression: Tensor) -> Tensor:
         """Vertices [..., V, 3] of the mean shape with an expression [..., E] (PersonaTalk's C^exp)."""
         return self.mean + _combine(expression, self.expression_basis)

@@ -126,7 +126,7 @@ class PersonaTalkDubbing:
 
     @torch.inference_mode()
     def _draw(self, numbers: range, spoken: Tensor, lip: Tokens | None) -> NDArray[np.uint8]:
-        """Render frames with the lower face of ``spoken`` [N, L, 3] and the upper face and pose of their own (3.1)."""
+        """Render frames with the lower face of ``spoken`` [N, L, 3], and shape and pose of their own (3.1)."""
         vertices = self._vertices(list(numbers))
         lower = self.face.regions["lower_face"]
         vertices[:, lower] = spoken[:, lower]
@@ -190,8 +190,11 @@ class PersonaTalkDubbing:
             return *self.stages.renderer.encode(pictures, pncc), lips
 
     def _vertices(self, numbers: list[int]) -> Tensor:
-        """The frames' own vertices [N, L, 3] without pose, {alpha_t, beta_t, 0}."""
-        return self.face.vertices(self.shape[numbers].to(self.device), self.expression[numbers].to(self.device))
+        """The frames' own vertices [N, L, 3] without pose, {alpha_t, beta_t, 0}, the upper face at rest.
+
+        3.1 keeps the target's upper face. Its expression shows in nothing that is pasted, and tells of the mouth.
+        """
+        return self.face.spoken(self.shape[numbers].to(self.device), self.expression[numbers].to(self.device))
 
     def _maps(self, vertices: Tensor, numbers: list[int]) -> tuple[Tensor, Tensor]:
         """PNCC [N, 3, size, size] and lip masks [N, 1, size, size] of vertices under the frames' poses."""
