@@ -97,7 +97,7 @@ def _parts(clip: PreparedClip, size: int, model: RealTalk) -> tuple[Speaker, lis
     rows = read_geometry(clip, model.face.hash())
     shape, expression, pose = (torch.from_numpy(rows.rows(name)) for name in ("shape", "expression", "pose"))
     frames = list(clip.stream(size))
-    targets = [Target(*row) for row in zip(frames, shape, pose, strict=True)]
+    targets = [Target(*row) for row in zip(frames, pose, strict=True)]
     return Speaker(frames[0], shape[0], expression[[0] * 16]), targets
 
 

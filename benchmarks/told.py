@@ -63,20 +63,18 @@ def personatalk(batch: Batch, face: LinearFaceModel | None) -> Told:
 
 
 def realtalk(batch: Batch, face: LinearFaceModel | None) -> Told:
-    """The target outside the mask of a face at rest, its pose and shape (3.2).
+    """The target outside the mask of a face at rest, and its pose (3.2).
 
     Of the window: the identity's picture and shape, and the history, as mean and deviation.
     """
     assert face is not None
     history = required(batch.reference_expression)[:, 1:]
-    shape, pose = required(batch.shape), required(batch.pose)
-    at_rest = history.mean(1, keepdim=True).expand(-1, shape.shape[1], -1)
+    pose, identity = required(batch.pose), required(batch.reference_shape)[:, 0]
+    at_rest, shape = (rows[:, None].expand(-1, pose.shape[1], -1) for rows in (history.mean(1), identity))
     numbers = (each.flatten(0, 1) for each in (shape, at_rest, pose))
     mask = keep_mask(face, *numbers, size=batch.frames.shape[-1], learnable=True)
     seen = batch.frames * mask.view(*batch.frames.shape[:2], *mask.shape[1:])
-    return Told(
-        [small(seen), pose, shape], [_references(batch), _spread(history), required(batch.reference_shape)[:, 0]]
-    )
+    return Told([small(seen), pose], [_references(batch), _spread(history), identity])
 
 
 def g4g(batch: Batch, face: LinearFaceModel | None) -> Told:

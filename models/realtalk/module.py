@@ -159,11 +159,15 @@ class RealTalk(TwoStageModel):
         )
 
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
-        """Draw the batch's pictures from its coefficients and the clip's first frame (eqs. 5 to 8)."""
-        shape, expression, pose = (
-            required(field)[:, self.window.pictured].flatten(0, 1)
-            for field in (batch.shape, batch.expression, batch.pose)
+        """Draw the batch's pictures from its coefficients and the clip's first frame (eqs. 5 to 8).
+
+        Eqs. 5 and 7 write each frame's own shape. A face has one; what is fitted to a frame follows the mouth, too. It
+        is alpha_1 here, the identity's, which the first stage has as well (3.1).
+        """
+        expression, pose = (
+            required(field)[:, self.window.pictured].flatten(0, 1) for field in (batch.expression, batch.pose)
         )
+        shape = required(batch.reference_shape)[:, 0].repeat_interleave(batch.frames.shape[1], 0)
         mask = keep_mask(
             self.face, shape, expression, pose, size=self.window.size, learnable=self.hparams["mask"] == "learnable"
         )
@@ -294,7 +298,7 @@ class RealTalk(TwoStageModel):
             torch.from_numpy(coefficients.rows("shape", seen[:1].tolist())[0]),
             torch.from_numpy(coefficients.rows("expression", history.tolist())),
         )
-        shape, pose = (torch.from_numpy(coefficients.rows(name)) for name in ("shape", "pose"))
+        pose = torch.from_numpy(coefficients.rows("pose"))
         stream = self.stream(speaker, precision, start)
 
         def frames() -> Iterator[NDArray[np.uint8]]:
@@ -302,7 +306,7 @@ class RealTalk(TwoStageModel):
                 heard = speech[number * SAMPLES_PER_FRAME : (number + 1) * SAMPLES_PER_FRAME]
                 # Frames that waited for speech that never comes would all be held until the end.
                 heard = np.pad(heard, (0, SAMPLES_PER_FRAME - len(heard)))
-                yield from stream.push(heard, [Target(picture, shape[number], pose[number])])
+                yield from stream.push(heard, [Target(picture, pose[number])])
             yield from stream.finish()
 
         return frames()

@@ -52,10 +52,9 @@ class Speaker(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A frame to be dubbed: aligned picture, uint8 [size, size, 3]; its shape [S] and pose [6]."""
+    """A frame to be dubbed: aligned picture, uint8 [size, size, 3]; its pose [6]."""
 
     picture: Image
-    shape: Tensor
     pose: Tensor
 
 
@@ -176,10 +175,8 @@ class DubbingStream:
     def _draw(self, targets: list[Target], expression: Tensor) -> Image:
         settings = self.settings
         source = to_pictures(np.stack([target.picture for target in targets]), self.device)
-        shape, pose = (
-            torch.stack(rows).to(self.device, torch.float32)
-            for rows in ([target.shape for target in targets], [target.pose for target in targets])
-        )
+        pose = torch.stack([target.pose for target in targets]).to(self.device, torch.float32)
+        shape = self._speaker_shape.expand(len(targets), -1)
         mask = keep_mask(self.face, shape, expression, pose, size=settings.size, learnable=settings.learnable)
         coefficients = render_coefficients(shape, expression, pose, self._sizes)
         with part("renderer"), casting(self.device, self.settings.precision):

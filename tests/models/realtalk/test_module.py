@@ -85,9 +85,10 @@ def test_frames_keep_the_source_outside_the_mask(root: Path) -> None:
     model.held_face.adopt(FACE)
     batch = window(model, root)
     fake = model.generate(model.generator, batch)
-    shape, expression, pose = (
-        required(field)[:, model.window.pictured].flatten(0, 1) for field in (batch.shape, batch.expression, batch.pose)
+    expression, pose = (
+        required(field)[:, model.window.pictured].flatten(0, 1) for field in (batch.expression, batch.pose)
     )
+    shape = required(batch.reference_shape)[:, :1].expand(-1, batch.frames.shape[1], -1).flatten(0, 1)
     mask = learnable_mask(FACE, shape, expression, pose, size=32)
     assert 0 < mask.mean() < 1
     outside = mask.expand(2, 3, 32, 32) == 1

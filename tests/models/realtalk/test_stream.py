@@ -45,7 +45,7 @@ def parts(root: Path, model: RealTalk, clip: str) -> tuple[Speaker, list[Target]
     shape, expression, pose = (torch.from_numpy(rows.rows(name)) for name in ("shape", "expression", "pose"))
     frames = list(prepared.stream(32))
     speaker = Speaker(frames[0], shape[0], expression[[0] * 4])
-    return speaker, [Target(*row) for row in zip(frames, shape, pose, strict=True)], prepared.speech()
+    return speaker, [Target(*row) for row in zip(frames, pose, strict=True)], prepared.speech()
 
 
 @pytest.mark.parametrize("seed", range(4))
