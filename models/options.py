@@ -16,7 +16,7 @@ class Optim:
 
     Args:
         lr: learning rate of the generator, in a method of two stages of the renderer.
-        betas: of Adam; the discriminator's are StyleGAN2's, 0 and 0.99.
+        betas: of Adam; the discriminator's are its own.
         ema_decay: of the generator's running average, which is what dubs.
         accumulate: batches an optimiser step.
         clip: largest gradient norm of a network, 0 for none.
@@ -51,12 +51,14 @@ class Adversarial:
         widths: channels of the discriminator's stages, largest picture first.
         lr: learning rate of the discriminator.
         r1_gamma: weight gamma of the discriminator's R1 penalty (Mescheder et al., 2018), 0 for none.
+        betas: of the discriminator's Adam, StyleGAN2's unless a method says otherwise.
     """
 
     weight: float = 0.1
     widths: Sequence[int] = (64, 128, 256, 512, 512)
     lr: float = 1e-3
     r1_gamma: float = 0.5
+    betas: tuple[float, float] = (0.0, 0.99)
 
 
 def settled(given: Group | Mapping[str, Any], default: Group) -> Group:

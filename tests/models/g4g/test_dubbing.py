@@ -66,8 +66,11 @@ def test_a_checkpoint_alone_dubs(root: Path, checkpoint: Path) -> None:
     assert model.paste_mask().shape == (SIZE, SIZE)
 
 
-def test_dubbing_gives_the_network_what_training_does(root: Path, checkpoint: Path) -> None:
+@pytest.mark.parametrize("size", [SIZE, 32, 80])
+def test_dubbing_gives_the_network_what_training_does(root: Path, checkpoint: Path, size: int) -> None:
+    """Crops out of the prepared pixels, also where frames of another size are given back."""
     model, clip, seen = loaded(checkpoint), PreparedClip(root, "bert/ten"), []
+    model.hparams["aligned_size"] = size
     # Window and references are the whole clip, so both find the same largest face.
     batch = read_windows([Place(clip, 0, np.array([5, 6, 7, 8, 9]))], model.window)
     network(model).register_forward_pre_hook(lambda module, given: seen.append(given))
