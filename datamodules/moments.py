@@ -13,8 +13,8 @@ from dubbench.datamodules.mel import clip_windows, context
 from dubbench.datamodules.windows import Place, WindowDataset
 from dubbench.errors import DubbenchError
 
-# Frames from one moment to the next at least, a fifth of a second, as long as what one frame hears: single frames side by
-# side show and hear nearly the same. The sync expert's off-sync pairs are no closer either.
+# Frames from one moment to the next at least, a fifth of a second, as long as what one frame hears: single frames side
+# by side show and hear nearly the same. The sync expert's off-sync pairs are no closer either.
 APART = 5
 
 

@@ -138,13 +138,15 @@ class G4G(AdversarialModel):
         """Start from ``initial``; tell of clips that are coarser than the crops."""
         super().setup(stage)
         root: Path | None = getattr(getattr(self._trainer, "datamodule", None), "root", None)
-        if stage == "fit" and root is not None:
+        # Folders of earlier versions have no such file.
+        if stage == "fit" and root is not None and (root / "dataset.json").is_file():
             self._tell_of_coarse_clips(root)
         if stage == "fit" and self.hparams["initial"] and not self.ema.n_averaged:
             self.start_from(Path(self.hparams["initial"]))
 
     def _tell_of_coarse_clips(self, root: Path) -> None:
-        prepared, wanted = int(read_dataset(root)["size"]), self.hparams["aligned_size"]
+        wanted: int = self.hparams["aligned_size"]
+        prepared = int(read_dataset(root).get("size", wanted))
         if prepared < wanted:
             rank_zero_warn(
                 f"{root} was prepared at {prepared} pixels, so that face crops of a mouth of {self.window.size} are "

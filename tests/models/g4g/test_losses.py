@@ -112,7 +112,11 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("halves")
     command = [sys.executable, "-m", "tests.models.g4g.two_processes", str(folder)]
     workers = [subprocess.Popen([*command, str(rank)], cwd=ROOT) for rank in range(2)]
-    assert [worker.wait(300) for worker in workers] == [0, 0]
+    try:
+        assert [worker.wait(300) for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            worker.kill()
     return folder
 
 

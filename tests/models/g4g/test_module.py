@@ -231,6 +231,11 @@ def test_discriminators_have_an_adam_of_their_own() -> None:
     assert of(adversarial={"lr": 1e-3, "betas": [0.0, 0.9]}) == (1e-3, (0.0, 0.9))
 
 
+def test_clips_coarser_than_the_crops_are_told_of(root: Path, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"was prepared at 64 pixels, .* a mouth of 32 .* dubbench prepare --size 96"):
+        fitted(root, tmp_path, small(stages="alignment", aligned_size=3 * MOUTH))
+
+
 def test_widths_of_another_number_are_told() -> None:
     with pytest.raises(DubbenchError, match=r"blend_widths three.*these are .*\[4\]"):
         small(networks={"blend_widths": [4]})
