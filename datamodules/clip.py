@@ -160,7 +160,8 @@ class PreparedClip:
         """The 68 landmarks in the aligned square of ``size`` pixels: float32 [N, 68, 2]."""
         transforms = self.transforms(indices)
         offsets = self.points(indices).astype(np.float64) - transforms[:, None, :, 2]
-        aligned = np.linalg.solve(transforms[:, None, :, :2], offsets[..., None])[..., 0]
+        # A system a frame, not one a point.
+        aligned = np.linalg.solve(transforms[:, :, :2], offsets.transpose(0, 2, 1)).transpose(0, 2, 1)
         return np.asarray(aligned * ((size or self.info.size) / self.info.size), dtype=np.float32)
 
     def aligned_mesh(self, indices: Sequence[int] | None = None, size: int | None = None) -> NDArray[np.float32]:

@@ -50,7 +50,14 @@ WRONG = [
     (f"{FIT} --trainer binary.yaml", 1, "binary.yaml is not in UTF-8"),
     (f"{FIT} extra", 2, "unrecognized arguments: extra"),
     ("fit --model subprocess.Popen --dataset grid", 2, "subclass of DubbingModel"),
-    ("fit --model foreign.yaml --dataset grid", 2, "subprocess.Popen does not correspond to a subclass"),
+    ("fit --model foreign.yaml --dataset grid", 1, "names the class subprocess.Popen, and importing subprocess runs"),
+    ("fit --config=nested.yaml", 1, "foreign.yaml names the class subprocess.Popen"),
+    ("eval --dataset nested.yaml --videos empty", 1, "if you trust it, give --classes subprocess"),
+    (
+        "fit --model foreign.yaml --dataset grid --classes os --classes=subprocess",
+        2,
+        "subprocess.Popen does not correspond to a subclass",
+    ),
     ("fit --model dubbench.models.base.DubbingModel --dataset grid", 1, "names what all methods share"),
     ("fit --model radio_tiny --dataset grid --out file/run", 1, "file/run cannot be written: file is no folder"),
     ("fit --model radio_tiny --dataset", 2, "expected one argument"),
@@ -139,6 +146,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tag.yaml").write_text("!!python/object/apply:os.system ['touch ran']\n")
     (folder / "twice.yaml").write_text("base: first_frame\nsize: 96\nborder: black\nsize: 128\n")
     (folder / "foreign.yaml").write_text("class_path: subprocess.Popen\ninit_args: {args: [touch, ran]}\n")
+    (folder / "nested.yaml").write_text("trainer: {callbacks: [{init_args: {a: foreign.yaml}}]}\n")
     nine = [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]\n" for n in range(1, 9)]
     (folder / "aliases.yaml").write_text("".join(["x0: &x0 [1]\n", *nine, "size: *x8\n"]))
     (folder / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")

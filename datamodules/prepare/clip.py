@@ -263,7 +263,7 @@ def faces_of(
         limit: how many frames at most; None for all.
         flaws: takes what is damaged.
     """
-    mesh.reset()
+    mesh.reset(choice.place)
     for number, rgb in enumerate(islice(read_frames(path, flaws=flaws), limit), 1):
         yield rgb, choice.choose(mesh.detect(rgb), rgb)
         if number % TELL_EVERY == 0:

@@ -23,7 +23,7 @@ from dubbench.errors import DubbenchError
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-QUIET = "--quiet"
+QUIET, CLASSES = "--quiet", "--classes"
 
 
 class _Once(argparse.Action):
@@ -122,13 +122,35 @@ def call(verb: str, words: Sequence[str], summary: str = "", *, step: bool = Fal
     prefixes: tuple[str, ...] = getattr(module, "CONSTRUCTORS", ())
     parser = _Parser(prog=f"dubbench {verb}", description=summary, allow_abbrev=not prefixes)
     module.add_arguments(parser)
+    if prefixes:
+        parser.add_argument(
+            CLASSES,
+            action="append",
+            default=argparse.SUPPRESS,
+            metavar="PACKAGE",
+            help="let YAML files name classes of this package, too, whose code importing it runs; may be repeated",
+        )
     options, others = parser.parse_known_args(words)
     if quiet := "quiet" in options:
         del options.quiet
     options.words = [word for word in words if word != QUIET]
+    if prefixes:
+        from dubbench.training.config_classes import check_classes
+
+        check_classes(words, vars(options).pop("classes", ()), CLASSES)
+        options.words = _without(CLASSES, options.words)
     options.constructors = _constructors(others, prefixes, parser)
     with speaking(quiet=quiet, step=step):
         return int(module.run(options))
+
+
+def _without(option: str, words: Sequence[str]) -> list[str]:
+    """Words without an option that takes a value."""
+    return [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if option not in (before, word) and not word.startswith(f"{option}=")
+    ]
 
 
 def _constructors(

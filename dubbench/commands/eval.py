@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dubbench.commands import add_json, parse_faces, seed
 from dubbench.core.config_names import label, names
-from dubbench.core.console import announce, command, ending, print_json, quiet
+from dubbench.core.console import announce, command, ending, print_json, quiet, say
 from dubbench.core.files import output_folder
 from dubbench.errors import DubbenchError
 
@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
 
     from dubbench.board import screen
     from dubbench.core.devices import device
+    from dubbench.datamodules.clip import read_dataset
     from dubbench.evaluation.evaluate import evaluate
     from dubbench.evaluation.experts import experts
     from dubbench.models.base import DubbingModel
@@ -87,6 +88,9 @@ def run(options: argparse.Namespace) -> int:
         model.load_checkpoint(read_checkpoint(options.ckpt_path), options.ckpt_path)
         models[name] = model.to(where).eval()
     data.check_corpus()
+    if options.source_root is None and not quiet():
+        corpus = read_dataset(data.root)["root"]
+        say(f"source videos: below {corpus}, as {data.root / 'dataset.json'} has it (--source_root names another)")
     videos = {options.method or options.videos.resolve().name: options.videos} if options.videos else {}
     rules = load_all(options.protocol)
     networks, tally = experts(options.sync_expert, options.style_encoder, where), Counter[str]()
@@ -132,15 +136,17 @@ def _end(options: argparse.Namespace, done: Sequence[Path], tally: Counter[str],
         output=[f"{folder}: summary.csv, clips.csv, run.json, videos" for folder in done],
         look=[
             *(str(videos) for folder in done for row in rows if (videos := folder / "videos" / row).is_dir()),
-            *(line for folder in done for line in _on_faces(folder)),
+            *(line for folder in done for line in _on_record(folder)),
         ],
         reused=f"{tally['kept']} of {tally.total()} results were scored before" if tally["kept"] else "",
         following=command(["leaderboard", options.out, "--html", page, "--out", page.with_suffix(".csv"), *theirs]),
     )
 
 
-def _on_faces(folder: Path) -> list[str]:
-    """Lines on clips whose reference is not frame 0, or that show more than one face."""
+def _on_record(folder: Path) -> list[str]:
+    """Lines on clips whose reference is not frame 0, or that show more than one face, and on files left out."""
+    from dubbench.datamodules import tree
+
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     late = record["first_frames"]
     several = {clip for row in record["methods"].values() for clip in row["more_faces"]}
@@ -149,4 +155,9 @@ def _on_faces(folder: Path) -> list[str]:
         lines.append(f"{folder / 'run.json'}: {len(late)} clips begin without a face; their first frame is a later one")
     if several:
         lines.append(f"{folder / 'run.json'}: {len(several)} clips show more than one face; the prepared one is scored")
+    for name, row in record["methods"].items():
+        if strangers := row.get("unmatched"):
+            lines.append(f"{folder / 'run.json'}: {name}: videos of no clip, {len(strangers)}: {strangers[0]} ...")
+        if told := tree.told(row.get("ignored", {})):
+            lines.append(f"{folder / 'run.json'}: {name}: {told}")
     return lines

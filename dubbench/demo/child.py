@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from dubbench.core.console import command
@@ -42,25 +43,28 @@ def work(call: Call) -> None:
         step = Step.from_plain(values)
         if step.state() == "finished":
             continue
-        step.begin()
         tell(step=index, done=0, of=None)
-        print(f"\n{command(step.words)}", file=sys.stderr, flush=True)
+        with suppress(OSError):  # a log that finds no room is no reason to stop; what the step writes may be one
+            print(f"\n{command(step.words)}", file=sys.stderr, flush=True)
         with heard_by(lambda done, of, index=index: tell(step=index, done=done, of=of)):  # type: ignore[misc]
             error = _failure(call, step)
         if error:
             tell(step=index, error=error)
             return
-        step.finish()
         tell(step=index, finished=True)
 
 
 def _failure(call: Call, step: Step) -> str:
-    """Run a step; a sentence on what went wrong, or nothing."""
+    """Run a step and write down that it began and ended; a sentence on what went wrong, or nothing."""
     verb, *words = step.words
     try:
+        step.begin()
         status = call(verb, words)
+        if not status:
+            step.finish()
     except BaseException as error:
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
         told = sentence(error)
         if told is None and isinstance(error, SystemExit):
             return f"its command ended with status {error.code}"

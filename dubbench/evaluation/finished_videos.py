@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.core.files import sha256
+from dubbench.datamodules import tree
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.media.container import Image
 from dubbench.media.flaws import Flaws
 from dubbench.media.video import read_frames
-from dubbench.results.videos import match, names_below
+from dubbench.results.videos import below, match
 
 LENGTH_SLACK = 1
 
@@ -32,10 +33,12 @@ class Videos(Candidate):
         self.name, self.folder = name, folder
         if not folder.is_dir():
             raise DubbenchError(f"{folder} is not a folder; --videos takes the folder that holds the videos")
-        self._matches = match(clips, names_below(folder))
+        names, self._ignored = below(folder)
+        self._matches = match(clips, names)
         if clips and len(self._matches.missing) == len(clips):
+            there = f" ({told})" if (told := tree.told(self._ignored)) else ""
             raise DubbenchError(
-                f"{folder} holds no video of the {len(clips)} clips; name them by clip id, as {clips[0]}.mp4 or "
+                f"{folder} holds no video of the {len(clips)} clips{there}; name them by clip id, as {clips[0]}.mp4 or "
                 f"{clips[0].replace('/', '__')}.mp4"
             )
 
@@ -46,7 +49,8 @@ class Videos(Candidate):
 
     def describe(self) -> dict[str, Any]:
         """See `Candidate`."""
-        return {"kind": "videos", "folder": str(self.folder), "unmatched": list(self._matches.strangers)}
+        unmatched = list(self._matches.strangers)
+        return {"kind": "videos", "folder": str(self.folder), "unmatched": unmatched, "ignored": self._ignored}
 
     def sound(self, job: ScoringJob) -> NDArray[np.float32] | None:
         """The driving speech: a video's own sound track may be absent, or encoded with a shift."""

@@ -227,7 +227,7 @@ class RawFootage:
     def _faces(self, choice: FaceChoice) -> Iterator[tuple[Image, Points, list[Face], bool]]:
         last: Points | None = None
         leading = 0
-        for image, faces in landmark_cache.followed(self.path, self._detector):
+        for image, faces in landmark_cache.followed(self.path, self._detector, place=choice.place):
             chosen = choice.pick(faces, image)
             if chosen is not None:
                 points = faces[chosen].points

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 import numpy as np
@@ -41,8 +41,8 @@ class Detector(Protocol):
     def detect(self, rgb: Image) -> list[Points]:
         """Meshes [478, 3] in the next frame, largest first."""
 
-    def reset(self) -> None:
-        """Begin another clip."""
+    def reset(self, place: Points | None = None) -> None:
+        """Begin another clip, in which the face at a place [2, 2] is wanted."""
 
 
 def folder() -> Path:
@@ -51,7 +51,7 @@ def folder() -> Path:
 
 
 def followed(
-    video: Path, detector: Detector, images: Iterable[Image] | None = None
+    video: Path, detector: Detector, images: Iterable[Image] | None = None, place: Points | None = None
 ) -> Generator[tuple[Image, list[Face]], None, None]:
     """Stream a video at 25 fps with the faces in each frame.
 
@@ -62,6 +62,7 @@ def followed(
         video: file.
         detector: used only if the cache does not know the video.
         images: its frames, where they are read already.
+        place: of the face that is wanted at first, left and top, right and bottom, [2, 2]; None for any.
 
     Yields:
         uint8 [H, W, 3] RGB, and its faces, largest first.
@@ -69,24 +70,28 @@ def followed(
     Raises:
         MediaError: if the video is unreadable.
     """
-    path = _place(video, detector)
+    path = _place(video, detector, place)
     images = read_frames(video) if images is None else images
     rows = _read(path, detector.max_faces)
     if rows is None:
-        yield from _detected(images, detector, path)
+        yield from _detected(images, detector, path, place)
         return
     for image, row in zip(images, rows, strict=True):
         found = [np.array(face) for face in row if not np.isnan(face[0, 0])]
         yield image, [Face(face[:POINTS], face[POINTS:].reshape(4)) for face in found]
 
 
-def _place(video: Path, detector: Detector) -> Path:
-    facts = [FORM, sha256(video), av.__version__, detector.backend, detector.max_faces]
+def _place(video: Path, detector: Detector, place: Points | None) -> Path:
+    facts: list[Any] = [FORM, sha256(video), av.__version__, detector.backend, detector.max_faces]
+    if place is not None:
+        facts.append(place.tolist())
     return folder() / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()}.landmarks"
 
 
-def _detected(images: Iterable[Image], detector: Detector, path: Path) -> Iterator[tuple[Image, list[Face]]]:
-    detector.reset()
+def _detected(
+    images: Iterable[Image], detector: Detector, path: Path, place: Points | None
+) -> Iterator[tuple[Image, list[Face]]]:
+    detector.reset(place)
     with ExitStack() as stack:
         keep: Callable[[list[Face]], None] | None = None
         with suppress(OSError):  # a home that cannot be written to is no reason not to score

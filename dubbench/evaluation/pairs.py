@@ -1,13 +1,14 @@
 """Which prediction belongs to which ground truth: two videos, two folders of videos, or prepared folders."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dubbench.datamodules import tree
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
@@ -32,11 +33,13 @@ class Side:
         root: their folder.
         prepared: whether `dubbench prepare` made it: then videos are named by clip id.
         names: of the videos, relative to the folder.
+        ignored: other files below the folder, counted by the reason why they are no videos.
     """
 
     root: Path
     prepared: bool
     names: tuple[str, ...]
+    ignored: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path) -> "Side":
@@ -51,10 +54,11 @@ class Side:
             return cls(path, prepared=True, names=tuple(read_manifest(path)["clip"]))
         if not path.is_dir():
             raise DubbenchError(f"{path} is neither a video nor a folder; check the path")
-        names = tuple(videos.names_below(path))
+        names, ignored = videos.below(path)
         if not names:
-            raise DubbenchError(f"{path} holds no video; give a folder that does, or a video")
-        return cls(path, prepared=False, names=names)
+            there = f" ({told})" if (told := tree.told(ignored)) else ""
+            raise DubbenchError(f"{path} holds no video{there}; give a folder that does, or a video")
+        return cls(path, prepared=False, names=tuple(names), ignored=ignored)
 
     def clips(self) -> dict[str, str]:
         """Names by clip id."""
@@ -148,12 +152,14 @@ class PairedSides:
         pred_only: names of predictions without ground truth.
         target_only: names of ground truth without prediction.
         refused: by clip, why nobody knows which prediction is meant.
+        ignored: by side, other files below its folder, counted by the reason why they are no videos.
     """
 
     pairs: Sequence[Pair]
-    pred_only: Sequence[str]
-    target_only: Sequence[str]
-    refused: Mapping[str, str]
+    pred_only: Sequence[str] = ()
+    target_only: Sequence[str] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def match(pred: Path, target: Path) -> PairedSides:
@@ -178,7 +184,7 @@ def match(pred: Path, target: Path) -> PairedSides:
             "or full videos for both"
         )
     if pred.is_file():
-        return PairedSides([Pair(target.stem, (left, pred.name), (right, target.name))], [], [], {})
+        return PairedSides([Pair(target.stem, (left, pred.name), (right, target.name))])
     clips = right.clips()
     matches = videos.match(clips, left.names, suffixes=not left.prepared)
     if len(matches.missing) == len(clips):
@@ -188,4 +194,6 @@ def match(pred: Path, target: Path) -> PairedSides:
         )
     pairs = [Pair(clip, (left, name), (right, clips[clip])) for clip, name in sorted(matches.found.items())]
     refused = {clip: matches.refusal(clip) for clip in sorted(matches.ambiguous)}
-    return PairedSides(pairs, matches.strangers, sorted(clips[clip] for clip in matches.missing), refused)
+    lone = sorted(clips[clip] for clip in matches.missing)
+    ignored = {PRED: left.ignored, "target": right.ignored}
+    return PairedSides(pairs, pred_only=matches.strangers, target_only=lone, refused=refused, ignored=ignored)

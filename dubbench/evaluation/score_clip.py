@@ -106,7 +106,8 @@ class CandidateScorer:
             if self._writer is not None:
                 self._writer.write(image)
             if known is None or self.candidate.name != GROUND_TRUTH:
-                known = [Face.of(mesh) for mesh in self.mesh.detect(image)]
+                place = _place(geometry.source_points[k]) if geometry.detected[k] else None
+                known = [Face.of(mesh) for mesh in self.mesh.detect(image, place)]
             own = self._followed(known, geometry, k)
             self.several += own is not None and has_others(known, own)
             self._pass.look(image, [own.box.astype(np.float64)] if own else [], geometry.to_256[k])
@@ -226,7 +227,7 @@ class CandidateScorer:
             indices = range(start, min(start + CHUNK, info.frames))
             geometry = Geometry.of_clip(self.job.prepared, indices, self.job.rules.size)
             again = [
-                nearest_face([Face.of(mesh) for mesh in self.mesh.detect(image[:height, :width])], truth)
+                nearest_face([Face.of(mesh) for mesh in self.mesh.detect(image[:height, :width], _place(truth))], truth)
                 for truth, image in zip(geometry.source_points, frames, strict=False)  # this order drops no frame
             ]
             points, found = aligned_faces(again, geometry)
@@ -234,6 +235,11 @@ class CandidateScorer:
             sums["lmd_floor"] += lmd(*pair).tolist()
             sums["f_lmd_floor"] += lmd(*pair, region="face").tolist()
         return {name: float(np.mean(values)) for name, values in sums.items() if values}
+
+
+def _place(points: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Corners [2, 2] of the box around a face's landmarks [68, 2]."""
+    return np.stack([points.min(0), points.max(0)]).astype(np.float32)
 
 
 def _filmed(clip: PreparedClip, frames: int) -> list[float | None]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dubbench.assets.store import ASSETS, NOT_HERE
 from dubbench.core.files import write_json
+from dubbench.datamodules import tree
 from dubbench.evaluation.pairs import PRED, PairedSides
 from dubbench.face.choice import Faces
 from dubbench.metrics.suite import Suite
@@ -107,6 +108,7 @@ class ScoreReport:
         ):
             if names:
                 notes.append(f"{lone}, {len(names)}: {_some(names)}")
+        notes += [f"{side}: {told}" for side, counts in self.pairing.ignored.items() if (told := tree.told(counts))]
         return notes + _absences(self.suite.absent)
 
     def write(self, path: Path) -> None:
@@ -135,6 +137,7 @@ class ScoreReport:
             "means": means,
             "counts": {"pairs": len(clips), "scored": len(clips) - failed, "failed": failed},
             "unmatched": {PRED: list(self.pairing.pred_only), "target": list(self.pairing.target_only)},
+            "ignored": self.pairing.ignored,
             "absent": self.suite.absent,
             "pooled_notes": {name: pool.notes for name, pool in self.pooled.items()},
             "definitions": definitions(self.suite.metrics),

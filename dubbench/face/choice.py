@@ -37,7 +37,10 @@ class FaceChoice:
         detected: those with the face.
         several: those that showed another face beside it.
         lost: frame from which on another face was in its place to the end; None where there was none.
+        place: where the face is at first, left and top, right and bottom, [2, 2]; None where that is not said.
     """
+
+    place: NDArray[np.float32] | None = None
 
     def __init__(self, faces: str) -> None:
         """Take the policy: ``one`` refuses clips that show a second face too often, ``largest`` accepts them."""
@@ -104,7 +107,7 @@ class BoxedFace(FaceChoice):
         """Take a box: left, top, width and height in pixels of the frame."""
         super().__init__("largest")
         left, top, width, height = box
-        self._box = np.array([[left, top], [left + width, top + height]], np.float32)
+        self.place = np.array([[left, top], [left + width, top + height]], np.float32)
         self._words = ",".join(f"{side:g}" for side in box)
         self._cuts = Cuts(shortest=1)
         self._looks: Image | None = None
@@ -128,7 +131,7 @@ class BoxedFace(FaceChoice):
         return super().pick(found, rgb)
 
     def _followed(self, found: Sequence[Face], rgb: Image | None) -> int | None:
-        before, least = (self._box, 0.0) if self._last is None else (self._last.corners, FOLLOWED_OVERLAP)
+        before, least = (self.place, 0.0) if self._last is None else (self._last.corners, FOLLOWED_OVERLAP)
         number = _nearest(found, before)
         nearest = found[number]
         lies_there = overlap(nearest.corners, before) > least

@@ -77,7 +77,8 @@ class FaceMesh:
     Speaks the solutions API of mediapipe up to 0.10.21, which carries its model, and the Tasks API of later releases,
     which needs the asset ``face_landmarker.task``. The two differ by about 1.5 % of the
     eye distance, so ``backend`` belongs in the record of whatever is computed. A frame in which it finds no face is
-    looked at a second time in parts, see `SecondLook`; frames with a face cost and give what they did without.
+    looked at a second time in parts, see `SecondLook`; frames with a face cost and give what they did without, unless
+    another face is wanted.
     Use as a context manager.
 
     Args:
@@ -114,8 +115,12 @@ class FaceMesh:
         self._graph.close()
         self._parts.close()
 
-    def detect(self, rgb: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def detect(self, rgb: NDArray[np.uint8], place: NDArray[np.float32] | None = None) -> list[NDArray[np.float32]]:
         """Faces of the next frame, uint8 [H, W, 3] RGB, of a clip at 25 fps.
+
+        Args:
+            rgb: the frame.
+            place: as `reset` takes it, where it is known for this frame.
 
         Returns:
             float32 [478, 3] a face, largest first: x right and y down in pixels of the frame, z in the scale of x.
@@ -130,12 +135,18 @@ class FaceMesh:
             self._second.follow(faces)
         else:
             faces = self._second.faces(rgb)
+        faces = self._second.beside(rgb, faces, place)
         return sorted(faces, key=lambda face: -float(np.prod(np.ptp(face[:, :2], axis=0))))
 
-    def reset(self) -> None:
-        """Forget the clip so far: call between clips, so that none depends on the one before."""
+    def reset(self, place: NDArray[np.float32] | None = None) -> None:
+        """Forget the clip so far: call between clips, so that none depends on the one before.
+
+        Args:
+            place: left and top, right and bottom, [2, 2] in pixels, of the face that is wanted, which is looked for
+                where the first look finds others alone; None where any will do.
+        """
         self._fresh, self._spoken = True, False
-        self._second.reset()
+        self._second.reset(place)
 
     def _in_part(self, part: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Faces in a picture that stands alone."""

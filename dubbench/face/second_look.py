@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 Mesh = NDArray[np.float32]
+Corners = NDArray[np.float32]
+"""Of a box, [2, 2]: left and top, right and bottom, in pixels."""
 Part = tuple[int, int, int]  # left, top, side in pixels
 
 # The detector sees its picture at 128 px, and faces from a tenth of that on up to two thirds.
@@ -44,14 +46,36 @@ class SecondLook:
         self._find, self._most = find, most
         self.reset()
 
-    def reset(self) -> None:
-        """Begin another clip."""
+    def reset(self, place: Corners | None = None) -> None:
+        """Begin another clip, in which the face at a place is wanted, whatever others there are; see `beside`."""
         self._last: list[Mesh] = []
         self._unseen = self._rest = 0
+        self._place, self._missed = place, 0
 
     def follow(self, faces: Sequence[Mesh]) -> None:
         """Take what the first look found, which is followed where that loses it."""
         self._last, self._unseen, self._rest = list(faces), 0, PATIENCE
+
+    def beside(self, rgb: Image, faces: Sequence[Mesh], place: Corners | None = None) -> list[Mesh]:
+        """What was found in the next frame, and the face at the wanted place, looked for there if it is not among it.
+
+        The place follows its face, unless another is given. While nothing is there, every frame is searched at first,
+        then one in `PAUSE`.
+        """
+        place = self._place if place is None else place
+        if place is None:
+            return list(faces)
+        there = max(faces, key=lambda face: overlap(face, place), default=None)
+        if there is not None and overlap(there, place) > FOLLOWED:
+            found = [*faces]
+        else:
+            due = self._missed < PATIENCE or self._missed % PAUSE == 0
+            there = self._nearest(rgb, place, FOLLOWED) if due else None
+            found = [*faces] if there is None else [*faces[: self._most - 1], there]
+        self._missed += 1
+        if there is not None:
+            self._place, self._missed = np.stack([there[:, :2].min(0), there[:, :2].max(0)]), 0
+        return found
 
     def faces(self, rgb: Image) -> list[Mesh]:
         """Faces of the next frame, [478, 3] each in its pixels, in which the first look found none."""
@@ -84,8 +108,8 @@ class SecondLook:
                 return sorted(found, key=lambda face: -_size(face))
         return []
 
-    def _nearest(self, rgb: Image, face: Mesh, least: float) -> Mesh | None:
-        """The face in the square around another that overlaps most with it, if by more than ``least``."""
+    def _nearest(self, rgb: Image, face: Mesh | Corners, least: float) -> Mesh | None:
+        """The face in the square around another, or a box, that overlaps most with it, if by more than ``least``."""
         side = max(round(AROUND * _size(face)), 1)
         left, top = np.round((face[:, :2].min(0) + face[:, :2].max(0) - side) / 2).astype(int).tolist()
         found = self._within(rgb, (left, top, side))
@@ -108,7 +132,7 @@ def overlap(mesh: Mesh, other: Mesh) -> float:
     return shared / (areas - shared) if areas > shared else 0.0
 
 
-def _size(face: Mesh) -> float:
+def _size(face: Mesh | Corners) -> float:
     """The longer side of a face's box in pixels."""
     return float(np.ptp(face[:, :2], axis=0).max())
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dubbench.core.folders import composed
 from dubbench.datamodules.sources import without_suffix
-from dubbench.datamodules.tree import videos
+from dubbench.datamodules.tree import files
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,19 @@ def match(clips: Iterable[str], names: Iterable[str], *, suffixes: bool = True) 
 
 def names_below(folder: Path) -> list[str]:
     """Names of the videos at any depth below a folder, as `match` takes them; none where there is no folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path.relative_to(folder).as_posix() for path in videos(folder))
+    return below(folder)[0] if folder.is_dir() else []
+
+
+def below(folder: Path) -> tuple[list[str], dict[str, int]]:
+    """Names of the videos at any depth below a folder, and its other files, counted by the reason: see `tree.files`."""
+    names: list[str] = []
+    ignored: Counter[str] = Counter()
+    for found in files(folder):
+        if found.reason:
+            ignored[found.reason] += 1
+        else:
+            names.append(found.path.relative_to(folder).as_posix())
+    return sorted(names), dict(ignored.most_common())
 
 
 def lies_in(path: Path, roots: Iterable[Path]) -> bool:

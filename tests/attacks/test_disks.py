@@ -5,14 +5,18 @@ import resource
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from dubbench.assets import store
+from dubbench.assets.registry import Asset
 from dubbench.cli import main
 from dubbench.study.questions import FORM
 from tests import dubbed
 from tests.boards import results, video
+from tests.server import serving
 
 ROOM = 64
 TOLD = ("dubbench: no room left to write ", "dubbench: a quota or limit of file sizes is reached")
@@ -89,6 +93,11 @@ FILES = {
          "--protocol", "cheap.yaml", "--limit", "1", "--out", "out/r"],
         ROOM,
     ),
+    "speed": (
+        ["speed", "--model", "radio_tiny", "--model.size", "32", "--root", "clips", "--frames", "5", "--repeats", "1",
+         "--device", "cpu", "--out", "out/speed"],
+        ROOM,
+    ),
     "score": (["score", "--pred", "v.mkv", "--target", "v.mkv", "--metrics", "mse", "--json", "out/s.json"], ROOM),
 }  # fmt: skip
 
@@ -114,6 +123,55 @@ def place(board: Path, corpus: Path, prepared: Path, tmp_path: Path, monkeypatch
     Path("key.json").write_text(json.dumps(key))
     Path("answer.json").write_text(json.dumps(answer))
     return tmp_path
+
+
+def test_a_demo_says_that_there_is_no_room(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for most in (0, 1000):
+        with full(most):
+            assert main(["demo", "--out", "out/demo", "--method", "g4g", "--workers", "1"]) == 1
+        told = capsys.readouterr().err
+        assert "dubbench: the demo stopped at corpus, make the corpus and prepare it: " in told
+        assert "a quota or limit of file sizes is reached" in told
+        assert "Traceback" not in told
+        whole(Path("out/demo/corpus"), most)
+
+
+def test_an_ablation_says_that_there_is_no_room(place: Path, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = ["prepare", "--dataset", "folder", "--root", "corpus", "--out", "clips", "--size", "128"]
+    assert main([*again, "--faces", "largest", "--split", "train"]) == 0
+    capsys.readouterr()
+    words = ["ablate", "--model", "g4g", "--table", "g4g:2", "--tiny", "--steps", "1", "--batch_size", "1"]
+    words += [
+        "--dataset",
+        "folder",
+        "--dataset.root",
+        "clips",
+        "--model.size",
+        "32",
+        "--device",
+        "cpu",
+        "--data.val_windows",
+        "0",
+    ]
+    fails([*words, "--out", "out/ablation"], capsys, 100_000)
+    whole(Path("out"), 100_000)
+
+
+def test_a_download_says_that_there_is_no_room_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    data = bytes(range(256)) * 100
+    with serving() as server:
+        server.files["net.pth"] = data
+        asset = Asset("net.pth", "a test", "MIT", (server.url("net.pth"),), sha256(data).hexdigest(), len(data))
+        monkeypatch.setattr(store, "ASSETS", {"net.pth": asset})
+        fails(["assets", "pull", "net.pth"], capsys, 1000)
+        assert not list(tmp_path.rglob("net.pth"))
+        assert main(["assets", "pull", "net.pth"]) == 0
+    (pulled,) = tmp_path.rglob("net.pth")
+    assert pulled.read_bytes() == data
 
 
 @pytest.mark.parametrize("what", FILES)

@@ -278,3 +278,23 @@ def test_failures_are_listed_in_cells_that_no_spreadsheet_runs(tmp_path: Path) -
     (line,) = read_csv(tmp_path / "out/failures.csv", ("clip", "source", "reason"))
     assert line["clip"] == "=HYPERLINK(A1)"
     assert "\n'=HYPERLINK(A1),'=HYPERLINK(A1).mp4," in (tmp_path / "out/failures.csv").read_text()
+
+
+def test_a_class_of_another_package_is_imported_only_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "minepackage.py").write_text(
+        "from pathlib import Path\nfrom dubbench.models.radio.module import Radio\nPath('ran').touch()\n"
+        "class Mine(Radio):\n    pass\n"
+    )
+    (tmp_path / "mine.yaml").write_text("class_path: minepackage.Mine\ninit_args: {size: 96}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["fit", "--dataset", "grid", "--print_config"]
+    assert main([*words, "--model", "mine.yaml"]) == 1
+    assert "mine.yaml names the class minepackage.Mine" in capsys.readouterr().err
+    assert not Path("ran").exists()
+    assert main([*words, "--model", "mine.yaml", "--classes", "minepackage"]) == 0
+    assert "class_path: minepackage.Mine" in capsys.readouterr().out
+    assert Path("ran").exists()
+    assert main([*words, "--model", "minepackage.Mine"]) == 0, "typed by the user"

@@ -58,6 +58,23 @@ def test_one_person_is_followed_and_more_are_told(score: Score) -> None:
     assert clip["failure"] == "two faces in 4 of 4 frames; --faces largest follows the larger one"
 
 
+def test_a_small_face_in_the_box_beside_a_large_one(tmp_path: Path, score: Score) -> None:
+    """The first look finds the large face alone; also with landmarks from the cache, which has another entry."""
+    large, small = Person(MIRRORED, 1300, 500, 400), Person(ASTRONAUT, 300, 300, 70)
+    images = film(2, 1080, 1920, large, small)
+    talking.write(tmp_path / "target.mkv", images)
+    for image in images:
+        image[315:330, 290:310] //= 2
+    talking.write(tmp_path / "pred.mkv", images)
+    _, _, clip = score("pred")
+    assert (clip["values"]["psnr"], clip["several"]) == ("inf", 0)
+    for _ in range(2):
+        status, _, clip = score("pred", "--faces", "250,240,100,120")
+        assert (status, clip["several"]) == (0, 2)
+        assert 10 < clip["values"]["psnr"] < 40
+        assert 50 < clip["face"] < 120
+
+
 def test_the_table_says_how_many_frames_were_compared(score: Score) -> None:
     for words in ((), ("--length", "prefix")):
         _, out, clip = score("short", *words)

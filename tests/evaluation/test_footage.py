@@ -60,7 +60,7 @@ class Scripted:
         larger = self.mesh + np.array([k, 0, 0], np.float32)
         return [larger, larger / 2][: self.faces(k)]
 
-    def reset(self) -> None:
+    def reset(self, place: object = None) -> None:
         self.seen = 0
 
 

@@ -35,7 +35,7 @@ class Scripted:
         self.seen += 1
         return [np.full((478, 3), 10 * self.seen + face, np.float32) + np.arange(478)[:, None] for face in range(count)]
 
-    def reset(self) -> None:
+    def reset(self, place: object = None) -> None:
         self.fresh = True
 
 

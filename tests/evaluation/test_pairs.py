@@ -26,7 +26,7 @@ class Nobody:
     def detect(self, rgb: Image) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
         raise AssertionError
 
-    def reset(self) -> None:
+    def reset(self, place: object = None) -> None:
         raise AssertionError
 
 

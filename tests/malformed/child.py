@@ -56,6 +56,10 @@ def main(log: TextIO, words: list[str]) -> None:
         from dubbench.datamodules.prepare import run
 
         _watch(run, "prepare_clip", lambda job, tell: job.raw.clip, log)
+    elif words[0] == "dub":
+        from dubbench.commands import dub
+
+        _watch(dub, "run", lambda options: options.out.stem, log)
     else:
         from dubbench.evaluation import score_pairs
         from dubbench.media import audio

@@ -1,4 +1,4 @@
-"""Malformed files through ``prepare`` and ``score``: what became of each, and what should not have."""
+"""Malformed files through ``prepare``, ``score`` and ``dub``: what became of each, and what should not have."""
 
 import json
 import re
@@ -9,12 +9,15 @@ from typing import Any
 
 from dubbench.core.tables import read_csv
 from dubbench.datamodules.clip import PreparedClip, read_manifest
+from dubbench.media.video import read_frames
+from tests.dubbed import checkpoint
 from tests.malformed.files import Corpus, Malformed, sentence
 from tests.malformed.watch import Seen, watch
 
 PREPARED, REFUSED = "prepared", "refused"
 SIZE, METRICS = 64, ("mse", "lmd")
 AUDIO, SPEECH, NOWHERE = "--audio", "score --audio", Path("/dev/null")
+DUB = "dub"
 SURPRISE = re.compile(r"\w+ in \w+\.py:\d+")
 MOST = 8  # deaths of a verb's process before it is given up
 
@@ -52,7 +55,7 @@ class Trial:
 
 
 def tried(corpus: Corpus, work: Path) -> Trial:
-    """Take all files through all steps: prepared, as prediction, as ground truth; sounds as speech of a whole film."""
+    """Take all files through all steps: prepared, as prediction, as ground truth, dubbed; sounds as a film's speech."""
     trial = Trial({file.name: Outcome(file) for file in corpus.files})
     films = {Path(file.name).stem: file.name for file in corpus.files if not file.sound}
     heard = [file.name for file in corpus.files if file.sound]
@@ -81,9 +84,10 @@ def tried(corpus: Corpus, work: Path) -> Trial:
         _rows_of_score(trial, step, work / f"{step}.json", films)
     for call, status, said in seen.verbs:
         if AUDIO in call:
-            _told(trial, Path(call[-1]).name, status, said)
+            _told(trial, SPEECH, Path(call[-1]).name, status=status, said=said)
+    _dubbed(trial, corpus, work)
     for name, outcome in trial.outcomes.items():
-        wanted = {"prepare sound", SPEECH} if outcome.file.sound else {"prepare", *scored}
+        wanted = {"prepare sound", SPEECH, DUB} if outcome.file.sound else {"prepare", *scored, DUB}
         for step in sorted(wanted - set(outcome.steps)):
             trial.fault(name, f"{step}: it is in no row")
     return trial
@@ -120,18 +124,39 @@ def _rows_of_score(trial: Trial, step: str, values: Path, names: Mapping[str, st
             trial.fault(names[clip], f"{step}: neither a value nor a reason")
 
 
-def _told(trial: Trial, name: str, status: int, said: str) -> None:
-    """What a verb for one sound said: nothing that ended it, or one sentence."""
+def _dubbed(trial: Trial, corpus: Corpus, work: Path) -> None:
+    """Dub every film with a whole film's speech, and a whole film with every sound."""
+    network, out = checkpoint(work / "untrained.ckpt"), work / "dubbed"
+    out.mkdir()
+    calls = {}
+    for name, outcome in trial.outcomes.items():
+        heard = outcome.file.sound
+        film, sound = (corpus.whole, corpus.sounds / name) if heard else (corpus.pictures / name, corpus.whole)
+        made = out / f"{name}.mp4"
+        calls[made] = [DUB, "--video", str(film), "--ckpt_path", str(network), "--device", "cpu"]
+        calls[made] += ["--out", str(made), AUDIO, str(sound)]
+    names = {name: name for name in trial.outcomes}
+    for call, status, said in _watched(trial, list(calls.values()), names=names, log=work / "dub.log").verbs:
+        made = Path(call[call.index("--out") + 1])
+        _told(trial, DUB, made.stem, status=status, said=said)
+        if made.exists() != (status == 0):
+            trial.fault(made.stem, f"{DUB} ended with {status}, and {'there is' if status else 'no'} result")
+        elif not status and not sum(1 for _ in read_frames(made)):
+            trial.fault(made.stem, "its dub has no frame")
+
+
+def _told(trial: Trial, step: str, name: str, *, status: int, said: str) -> None:
+    """What a verb for one file said: nothing that ended it, or one sentence."""
     sentences = [line for line in said.splitlines() if line.startswith("dubbench: ")]
     if status and (status != 1 or len(sentences) != 1):
-        trial.fault(name, f"{SPEECH} ended with {status} and said {said}")
-    trial.keep(name, SPEECH, sentences[-1] if status and sentences else "")
+        trial.fault(name, f"{step} ended with {status} and said {said}")
+    trial.keep(name, step, sentences[-1] if status and sentences else "")
 
 
 def _watched(trial: Trial, verbs: Sequence[Sequence[str]], *, names: Mapping[str, str], log: Path) -> Seen:
     """Run verbs until they end by themselves; a file that ends their process is taken away."""
-    words = [word for verb in verbs for word in ("+", *verb)][1:]
     for _ in range(MOST):
+        words = [word for verb in verbs for word in ("+", *verb)][1:]
         seen = watch(words, log)
         for clip, seconds in seen.seconds.items():
             if clip in names:
@@ -142,17 +167,18 @@ def _watched(trial: Trial, verbs: Sequence[Sequence[str]], *, names: Mapping[str
             trial.fault("", seen.said[seen.said.index("Traceback") :][-2000:])
         for clip, how in seen.deaths.items():
             trial.fault(names.get(clip, clip), f"{words[0]}: {how}")
-        if not all([clip in names and _taken_away(words, names[clip], log) for clip in seen.deaths]) or not seen.deaths:
+        if not seen.deaths or not all(clip in names for clip in seen.deaths):
             break
+        for clip in seen.deaths:
+            verbs = [verb for verb in verbs if all(Path(word).name != names[clip] for word in verb)]
+            _take_away(words, names[clip], log)
     return seen
 
 
-def _taken_away(call: Sequence[str], name: str, log: Path) -> bool:
-    """Take a file out of the folders that a verb was given."""
-    found = {path for word in call if Path(word).is_absolute() for path in Path(word).rglob(name)}
-    for path in found:
+def _take_away(call: Sequence[str], name: str, log: Path) -> None:
+    """Take a file out of the folders that verbs were given."""
+    for path in {path for word in call if Path(word).is_absolute() for path in Path(word).rglob(name)}:
         path.replace(log.with_name(f"ended {log.stem} {name}"))
-    return bool(found)
 
 
 def table(outcomes: Iterable[Outcome]) -> Iterator[str]:

@@ -64,30 +64,40 @@ def twins(folder: Path) -> Path:
     return folder
 
 
-def test_eval_fails_the_clip(prepared: Path, tmp_path: Path) -> None:
+def test_eval_fails_the_clip(prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     theirs, rules = tmp_path / "theirs", tmp_path / "psnr.yaml"
     rules.write_text("base: first_frame\nmetrics: {psnr: 2}\n")
     for name in ("ann/one.mkv", "ann__one.mkv", "ann__two.mkv"):
         talking.write(theirs / name, list(talking.frames("ann/two" if "two" in name else "ann/one")))
+    (theirs / "notes.txt").write_text("none")
+    (theirs / "half.mp4.work").mkdir()
     words = ["eval", "--videos", str(theirs), "--dataset", "folder", "--dataset.root", str(prepared)]
     assert main([*words, "--protocol", str(rules), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
     methods = json.loads((tmp_path / "out/run.json").read_text())["methods"]["theirs"]
     assert methods["failed"]["ann/one"] == "several videos match this clip: ann/one.mkv and ann__one.mkv; leave one"
     assert "ann/two" not in methods["failed"]
     assert methods["unmatched"] == []
+    assert methods["ignored"] == {"of an unfinished dubbing": 1, ".txt": 1}
+    said = capsys.readouterr().err
+    assert "theirs: 2 files ignored: 1 .txt, 1 of an unfinished dubbing" in said
+    assert f"source videos: below {json.loads((prepared / 'dataset.json').read_text())['root']}, as {prepared}" in said
 
 
 def test_score_fails_the_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = [np.asarray(image, np.uint8) for image in talking.frames("ann/two")]
     for name in ("pred/s1/a.mkv", "pred/s1__a.mkv", "pred/s1/b.mkv", "target/s1/a.mkv", "target/s1/b.mkv"):
         talking.write(tmp_path / name, images)
+    (tmp_path / "pred/.hidden.mkv").write_bytes(b"")
     words = ["score", "--pred", str(tmp_path / "pred"), "--target", str(tmp_path / "target"), "--metrics", "mse"]
     assert main([*words, "--device", "cpu", "--json", str(tmp_path / "x.json")]) == 0
     told = json.loads((tmp_path / "x.json").read_text())
     assert told["clips"]["s1/a"]["failure"] == REFUSAL.replace("mp4", "mkv")
     assert told["counts"] == {"pairs": 2, "scored": 1, "failed": 1}
     assert told["unmatched"] == {"pred": [], "target": []}
-    assert f"s1/a: {REFUSAL.replace('mp4', 'mkv')}" in capsys.readouterr().out
+    assert told["ignored"] == {"pred": {"hidden": 1}, "target": {}}
+    said = capsys.readouterr().out
+    assert f"s1/a: {REFUSAL.replace('mp4', 'mkv')}" in said
+    assert "pred: 1 file ignored: 1 hidden" in said
     shutil.rmtree(tmp_path / "pred/s1")
     (tmp_path / "pred/s1__a.avi").write_bytes((tmp_path / "pred/s1__a.mkv").read_bytes())
     assert main([*words, "--device", "cpu"]) == 1, "not a single clip could be scored"
