@@ -34,6 +34,13 @@ def checkpoint(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "all.ckpt"
 
 
+def test_a_checkpoint_from_before_moments_dubs_as_it_did(root: Path, checkpoint: Path, tmp_path: Path) -> None:
+    older = torch.load(checkpoint, weights_only=True)
+    del older["hyper_parameters"]["moments"], older["hyper_parameters"]["adversarial"]["betas"]
+    torch.save(older, tmp_path / "older.ckpt")
+    assert np.array_equal(dubbed(load_model(tmp_path / "older.ckpt"), root), dubbed(load_model(checkpoint), root))
+
+
 def loaded(path: Path) -> G4G:
     """The model of a checkpoint, to whose speech the deformation listens more than a few batches taught it."""
     model = load_model(path)
