@@ -97,7 +97,7 @@ def time_bare(dataset: WindowDataset, epoch: int) -> float:
     """Processor seconds for the frames of an epoch's windows, decoded bare."""
     places = [dataset[epoch, index] for index in range(len(dataset))]
     start = time.process_time()
-    for clip, first, references, _ in places:
+    for clip, first, references, *_ in places:
         bare(clip.folder / "video.mp4", [*range(first, first + WINDOW.frames), *references.tolist()])
     return time.process_time() - start
 

@@ -1,4 +1,4 @@
-"""A training step through Lightning against the same networks in a plain loop.
+"""A training step through Lightning against the same networks in a plain loop, and what options of adversaries cost.
 
 python -m benchmarks.training
 """
@@ -7,6 +7,7 @@ import argparse
 import sys
 import time
 from statistics import median
+from typing import Any
 
 import lightning as L
 import torch
@@ -21,6 +22,11 @@ from dubbench.models.radio.module import Radio
 
 LIMIT = 1.05
 SIZE, WINDOWS = 96, 2
+CHOICES: dict[str, dict[str, Any]] = {
+    "a discriminator of the mouth": {"region": "mouth"},
+    "of the mouth, and its features": {"region": "mouth", "feature_weight": 1.0},
+    "of whole frames, and its features": {"feature_weight": 1.0},
+}
 
 
 class Repeated(Dataset[Batch]):
@@ -62,7 +68,8 @@ class Clock(Callback):
         self.ends.append(time.perf_counter())
 
 
-def model() -> Radio:
+def model(**options: Any) -> Radio:  # noqa: ANN401
+    """RADIO as small as its tiny config, with options of the adversarial term."""
     torch.manual_seed(0)
     return Radio(
         size=SIZE,
@@ -74,11 +81,11 @@ def model() -> Radio:
         vit_width=64,
         references=1,
         perceptual="none",
-        adversarial=Adversarial(weight=0.01, widths=(8, 16, 32, 64), r1_gamma=0.0),
+        adversarial=Adversarial(weight=0.01, widths=(8, 16, 32, 64), r1_gamma=0.0, **options),
     )
 
 
-def through_lightning(steps: int) -> list[float]:
+def through_lightning(steps: int, **options: Any) -> list[float]:  # noqa: ANN401
     clock = Clock()
     trainer = L.Trainer(
         accelerator="cpu",
@@ -89,7 +96,7 @@ def through_lightning(steps: int) -> list[float]:
         enable_model_summary=False,
         callbacks=[clock],
     )
-    trainer.fit(model(), DataLoader(Repeated(steps + 1), batch_size=None))
+    trainer.fit(model(**options), DataLoader(Repeated(steps + 1), batch_size=None))
     return [b - a for a, b in zip(clock.ends, clock.ends[1:], strict=False)]
 
 
@@ -105,12 +112,12 @@ def plainly(steps: int) -> list[float]:
         fake: Tensor = net.generator(batch.frames, batch.references, batch.mel)
         net.generator.requires_grad_(False)
         real, made = batch.frames.flatten(0, 1), fake.flatten(0, 1)
-        torch.autograd.backward(discriminator_loss(judge(real), judge(made.detach())))
+        torch.autograd.backward(discriminator_loss(judge(real).logits, judge(made.detach()).logits))
         for_discriminator.step()
         for_discriminator.zero_grad()
         net.generator.requires_grad_(True)
         judge.requires_grad_(False)
-        loss = (fake - batch.frames).abs().mean() + 0.01 * generator_loss(judge(made))
+        loss = (fake - batch.frames).abs().mean() + 0.01 * generator_loss(judge(made).logits)
         torch.autograd.backward(loss)
         for_generator.step()
         for_generator.zero_grad()
@@ -125,11 +132,16 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=20, help="timed steps a round")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, each both ways in turn")
     given = parser.parse_args()
-    ratios = []
+    ratios: list[float] = []
+    choices: dict[str, list[float]] = {name: [] for name in CHOICES}
     for _ in range(given.rounds):
         ours, bare = median(through_lightning(given.steps)), median(plainly(given.steps))
         ratios.append(ours / bare)
         print(f"Lightning {ours * 1000:.0f} ms, plain {bare * 1000:.0f} ms a step: ratio {ours / bare:.3f}")
+        for name, options in CHOICES.items():
+            choices[name].append(median(through_lightning(given.steps, **options)) / ours)
+    for name, found in choices.items():
+        print(f"{name} against a discriminator of whole frames: ratio {median(found):.3f}")
     print(f"training step: ratio {median(ratios):.3f} (at most {LIMIT})")
     return int(median(ratios) > LIMIT)
 

@@ -54,6 +54,8 @@ class Window:
         lips: whether lip masks of decoded targets and references are drawn; needs ``geometry``.
         face_references: how many of the references lie around the middle target frame, by the rule ``adjacent``.
         reach: how many frames away from it they lie at most.
+        style_frames: at most how many frames tell the speaker's style: from the whole clip but for the targets, evenly,
+            their coefficients alone and never a picture; needs ``geometry``.
         crop: what is cut out of the aligned frames: ``square``, all of them; ``face``, the crop of
             `dubbench.face.crops.face_boxes` (DINet, G4G), with one radius for all frames of a window.
 
@@ -74,6 +76,7 @@ class Window:
     reach: int = 12
     reference_pictures: int | None = None
     crop: Literal["square", "face"] = "square"
+    style_frames: int = 0
 
     def __post_init__(self) -> None:
         if min(self.size, self.frames) < 1 or self.references < 0:
@@ -85,6 +88,11 @@ class Window:
             raise DubbenchError(f"there is no geometry {self.geometry!r}; take mesh, ict or bfm")
         if (self.pncc or self.lips) and not self.geometry:
             raise DubbenchError("PNCC maps and lip masks are drawn from geometry; name one: mesh, ict or bfm")
+        if self.style_frames < 0 or (self.style_frames and not self.geometry):
+            raise DubbenchError(
+                f"{self.style_frames} style frames with geometry {self.geometry!r} cannot be read; take 0 or more, and "
+                "name the geometry that they come from: mesh, ict or bfm"
+            )
         if self.pictures is not None and not 0 <= self.pictures <= self.frames:
             raise DubbenchError(
                 f"{self.pictures} pictures of {self.frames} frames cannot be taken; take as many or fewer"
@@ -136,6 +144,8 @@ class Window:
 class Batch:
     """One batch for every method: B examples of T target frames, P of them pictured, and R references, Q pictured.
 
+    Beside them are N style frames, ``style_frames`` of the window, of which nothing is pictured.
+
     Pictures are [H, W]: `Window.picture_shape`, [size, size] unless the window asks for face crops.
 
     Coefficients are in standard deviations; a pose is [rotation vector (3, radians), translation x, y (pixels of the
@@ -159,6 +169,10 @@ class Batch:
         pose: [B, T, 6] poses of the targets, or None.
         reference_shape: [B, R, S] shape coefficients of the references, or None.
         reference_expression: [B, R, E] expression coefficients of the references, or None.
+        style_indices: [B, N] int64 frame numbers of the style frames, ascending, then -1 where a clip has fewer; None
+            without ``style_frames``.
+        style_shape: [B, N, S] shape coefficients of the style frames, zero beyond the last one, or None.
+        style_expression: [B, N, E] expression coefficients of the style frames, likewise, or None.
         pncc: [B, P, 3, size, size] PNCC maps of ``frames`` in [0, 1], or None.
         reference_pncc: [B, Q, 3, size, size] PNCC maps of ``references``, or None.
         lips: [B, P, 1, size, size] lip masks of ``frames``, 0 or 1, or None.
@@ -187,6 +201,9 @@ class Batch:
     pose: Tensor | None = None
     reference_shape: Tensor | None = None
     reference_expression: Tensor | None = None
+    style_indices: Tensor | None = None
+    style_shape: Tensor | None = None
+    style_expression: Tensor | None = None
     pncc: Tensor | None = None
     reference_pncc: Tensor | None = None
     lips: Tensor | None = None

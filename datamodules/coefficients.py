@@ -1,4 +1,4 @@
-"""The geometry that windows ask for: coefficients of targets and references, PNCC maps and lip masks."""
+"""The geometry that windows ask for: coefficients of targets, references and style frames, PNCC maps, lip masks."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.datamodules.geometry import geometry_name, model_path, read_geometry
+from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, read_geometry
 from dubbench.errors import DubbenchError
 from dubbench.face3d.model import LinearFaceModel, project
 
@@ -62,12 +63,15 @@ def with_geometry(root: Path, rows: pd.DataFrame, source: str) -> pd.DataFrame:
     return fitted
 
 
-def read_geometry_windows(clips: Sequence[PreparedClip], numbers: Tensor, window: Window) -> dict[str, Any]:
+def read_geometry_windows(
+    clips: Sequence[PreparedClip], numbers: Tensor, styles: Sequence[NDArray[np.int64]], window: Window
+) -> dict[str, Any]:
     """The fields of a `Batch` that hold geometry; none without ``window.geometry``.
 
     Args:
         clips: B clips of one prepared folder.
         numbers: [B, T + R] frames of targets and references.
+        styles: style frames of each window.
         window: what is asked for.
 
     Raises:
@@ -90,9 +94,23 @@ def read_geometry_windows(clips: Sequence[PreparedClip], numbers: Tensor, window
     fields: dict[str, Any] = {"face": hash_, **targets}
     # Nobody looks at a reference's pose.
     fields |= {f"reference_{name}": references[name] for name in ("shape", "expression")}
+    fields |= _styled(rows, styles, window.style_frames)
     fields |= _drawn(model, pictures, window)
     fields |= {f"reference_{name}": values for name, values in _drawn(model, shown, window).items()}
     return fields
+
+
+def _styled(rows: Sequence[ClipGeometry], styles: Sequence[NDArray[np.int64]], count: int) -> dict[str, Tensor]:
+    """Numbers and coefficients of the style frames, each row filled up to ``count``; none where that is 0."""
+    if not count:
+        return {}
+    indices = torch.full((len(rows), count), -1)
+    fields = {name: torch.zeros(len(rows), count, rows[0].rows(name, []).shape[1]) for name in ("shape", "expression")}
+    for k, (row, style) in enumerate(zip(rows, styles, strict=True)):
+        indices[k, : len(style)] = torch.from_numpy(style)
+        for name, values in fields.items():
+            values[k, : len(style)] = torch.from_numpy(row.rows(name, style.tolist()))
+    return {"style_indices": indices, **{f"style_{name}": values for name, values in fields.items()}}
 
 
 @torch.no_grad()

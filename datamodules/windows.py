@@ -26,12 +26,21 @@ LEVELS = np.arange(256, dtype=np.float32) / np.float32(127.5) - np.float32(1)
 
 
 class Place(NamedTuple):
-    """Where a window lies: its clip, first target frame, reference frames, int64 [R], and scale of its face crops."""
+    """Where a window lies.
+
+    Attributes:
+        clip: its clip.
+        start: first target frame.
+        references: reference frames, int64 [R].
+        scale: of its face crops.
+        style: style frames, int64, as many as the clip has and ``style_frames`` of the window at most.
+    """
 
     clip: PreparedClip
     start: int
     references: Indices
     scale: float = FACE_SCALES[0]
+    style: Indices = np.empty(0, np.int64)
 
 
 class WindowDataset(Dataset[Place]):
@@ -111,7 +120,8 @@ class WindowDataset(Dataset[Place]):
         wanted = position - int(self._ends[number]) + starts
         start = _start(usable[begin:end], self.window.frames, wanted)
         references = reference_frames(self.window, start, usable[begin:end], random)
-        place = Place(clip, begin + start, begin + references)
+        style = style_frames(self.window, start, usable[begin:end])
+        place = Place(clip, begin + start, begin + references, style=begin + style)
         # Only face crops draw a scale, and last, so that no other window's draws change.
         return place._replace(scale=random.uniform(*FACE_SCALES)) if self.window.crop == "face" else place
 
@@ -182,11 +192,34 @@ def reference_frames(window: Window, start: int, usable: NDArray[np.bool_], rand
     return np.concatenate([near, _draw(outside, usable, window.references - window.face_references, random)])
 
 
+def style_frames(window: Window, start: int, usable: NDArray[np.bool_]) -> Indices:
+    """The style frames of the window that starts at ``start``, int64, ascending and at most ``style_frames``.
+
+    All of the clip but the targets, thinned evenly; chosen among as references are. Nothing is drawn: what of them
+    is looked at, a method draws itself.
+    """
+    if not window.style_frames:
+        return np.empty(0, np.int64)
+    outside = np.ones(len(usable), dtype=bool)
+    outside[start : start + window.frames] = False
+    return thinned(_pool(outside, usable), window.style_frames)
+
+
+def thinned(frames: Indices, most: int) -> Indices:
+    """Every k-th of ``frames`` from the first on, k the least that leaves no more than ``most``."""
+    return frames[:: max(1, -(-len(frames) // most))]
+
+
 def _draw(outside: NDArray[np.bool_], usable: NDArray[np.bool_], count: int, random: np.random.Generator) -> Indices:
-    """Draw ``count`` places, from the best pool that is not empty."""
-    pools = (np.flatnonzero(pool) for pool in (outside & usable, outside, usable, ~outside))
-    pool = next(pool for pool in pools if len(pool))
+    """Draw ``count`` places from `_pool`."""
+    pool = _pool(outside, usable)
     return random.choice(pool, count, replace=len(pool) < count)
+
+
+def _pool(outside: NDArray[np.bool_], usable: NDArray[np.bool_]) -> Indices:
+    """Frames outside the targets with a face, or the best ones that there are."""
+    pools = (np.flatnonzero(pool) for pool in (outside & usable, outside, usable, ~outside))
+    return next(pool for pool in pools if len(pool))
 
 
 def read_windows(places: Sequence[Place], window: Window) -> Batch:
@@ -204,7 +237,7 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
     frames = torch.empty(count, len(pictured), 3, *shape)
     references = torch.empty(count, references_pictured.stop, 3, *shape)
     numbers, points, steady, waveforms, mels = [], [], [], [], []
-    for row, (clip, start, reference, scale) in enumerate(places):
+    for row, (clip, start, reference, scale, _) in enumerate(places):
         stop = start + window.frames
         shown = [*(start + k for k in pictured), *reference[references_pictured].tolist()]
         wanted = [*range(start, stop), *reference.tolist()]
@@ -213,7 +246,7 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
             pixels, marks = _faces(clip, shown, crops, window.size), crops.points
             steady.append(torch.from_numpy(crops.steady[: len(pictured)]))
         else:
-            pixels, marks = _frames(clip, shown, window.size), clip.aligned_points(shown, window.size)
+            pixels, marks = _frames(clip, shown, window.size), _marks(clip, shown, window.size)
         _fill(frames[row], pixels[: len(pictured)])
         _fill(references[row], pixels[len(pictured) :])
         numbers.append(torch.tensor(wanted))
@@ -224,7 +257,9 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
             mels.append(mel)
     indices, reference_indices = _parted(numbers, window.frames)
     target_points, reference_points = _parted(points, len(pictured))
-    geometry = read_geometry_windows([place.clip for place in places], torch.stack(numbers), window)
+    geometry = read_geometry_windows(
+        [place.clip for place in places], torch.stack(numbers), [place.style for place in places], window
+    )
     return Batch(
         frames=frames,
         references=references,
@@ -245,6 +280,11 @@ def read_windows(places: Sequence[Place], window: Window) -> Batch:
 def _frames(clip: PreparedClip, shown: Sequence[int], size: int) -> Image:
     """Aligned frames uint8 [N, size, size, 3]; a video of which nothing is shown is not even opened."""
     return clip.frames(shown, size) if shown else np.empty((0, size, size, 3), np.uint8)
+
+
+def _marks(clip: PreparedClip, shown: Sequence[int], size: int) -> NDArray[np.float32]:
+    """Landmarks [N, 68, 2] of the same frames; a track of which nothing is wanted is not opened either."""
+    return clip.aligned_points(shown, size) if shown else np.empty((0, 68, 2), np.float32)
 
 
 def _faces(clip: PreparedClip, shown: Sequence[int], crops: FaceCrops, mouth: int) -> Image:

@@ -34,6 +34,7 @@ from .networks.embedder import ArcFace as ArcFace
 from .networks.inception import FIDInception as FIDInception
 from .networks.lpips import LPIPS as LPIPS
 from .psnr import psnr as psnr
+from .sharpness import sharpness as sharpness
 from .ssim import ssim as ssim
 from .style import style_similarity as style_similarity
 from .suite.frame_values import score as score

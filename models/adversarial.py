@@ -16,7 +16,16 @@ from dubbench.datamodules.batch import Batch
 from dubbench.errors import DubbenchError, misfit
 from dubbench.models.base import DubbingModel, class_path
 from dubbench.models.checkpoint import read_checkpoint
-from dubbench.models.losses import discriminator_loss, generator_loss, gradient_penalty, lip_map, weighted
+from dubbench.models.layers.discriminator import Discriminator
+from dubbench.models.layers.mouth import cut_mouth, mouth_side
+from dubbench.models.losses import (
+    discriminator_loss,
+    feature_loss,
+    generator_loss,
+    gradient_penalty,
+    lip_map,
+    weighted,
+)
 from dubbench.models.options import Adversarial, Group, Optim, settled
 
 TensorList: TypeAlias = list[Tensor] | tuple[Tensor, ...]
@@ -43,13 +52,19 @@ class AdversarialLoss(nn.Module):
     the discriminator is StyleGAN2's, so its penalty comes along.
 
     Args:
-        discriminator: from pictures [N, 3, H, W] to logits [N].
+        discriminator: from pictures [N, 3, H, W] to their `Judgement`.
         r1_gamma: weight of the R1 penalty, 0 for none.
     """
 
     def __init__(self, discriminator: nn.Module, r1_gamma: float) -> None:
         super().__init__()
         self.discriminator, self.r1_gamma = discriminator, r1_gamma
+
+    @classmethod
+    def of_frames(cls, size: int, options: Adversarial) -> "AdversarialLoss":
+        """With StyleGAN2's discriminator of what ``options.region`` shows of frames [size, size]."""
+        side = size if options.region == "frame" else mouth_side(size)
+        return cls(Discriminator(side, options.widths), options.r1_gamma)
 
     def discriminator_terms(self, real: Tensor, fake: Tensor, step: int) -> dict[str, Tensor]:
         """Terms of the discriminator's loss on frames [B, T, 3, H, W], and their sum as ``total``.
@@ -60,18 +75,34 @@ class AdversarialLoss(nn.Module):
             step: number of the batch in training; R1 is taken at every `R1_EVERY`-th.
         """
         real, fake = real.flatten(0, 1), fake.flatten(0, 1)
-        loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
+        loss = discriminator_loss(self.discriminator(real).logits, self.discriminator(fake).logits)
         if not self.r1_gamma or step % R1_EVERY:
             return {"total": loss, "discriminator": loss}
         with torch.autocast(real.device.type, enabled=False):
             images = real.detach().float().requires_grad_()
             # forward, not call: a compiled network cannot be differentiated twice.
-            penalty = gradient_penalty(self.discriminator.forward(images), images)
+            penalty = gradient_penalty(self.discriminator.forward(images).logits, images)
         return {"total": loss + self.r1_gamma / 2 * R1_EVERY * penalty, "discriminator": loss, "r1": penalty}
 
-    def generator_term(self, fake: Tensor) -> Tensor:
-        """The generator's adversarial term, unweighted, of its frames [B, T, 3, H, W]."""
-        return generator_loss(self.discriminator(fake.flatten(0, 1)))
+    def judge(self, frames: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What the generator learns from of frames [B, T, 3, H, W]: its adversarial term, unweighted, and features."""
+        logits, features = self.discriminator(frames.flatten(0, 1))
+        return generator_loss(logits), features
+
+    def generator_terms(self, real: Tensor, fake: Tensor, *, features: bool) -> dict[str, Tensor]:
+        """Terms of the generator's loss on frames [B, T, 3, H, W], unweighted.
+
+        Args:
+            real: frames of the data.
+            fake: generated frames.
+            features: whether to match the discriminator's features, too.
+        """
+        term, drawn = self.judge(fake)
+        if not features:
+            return {"adversarial": term}
+        with torch.no_grad():
+            _, filmed = self.judge(real)
+        return {"adversarial": term, "features": feature_loss(drawn, filmed)}
 
 
 class AdversarialModel(DubbingModel):
@@ -91,7 +122,7 @@ class AdversarialModel(DubbingModel):
         generator: what learns to draw.
         adversary: the discriminator with its losses, or None.
         ema: running average of the generator: what validation, `dub` and scores use.
-        weights: of each term that `losses` returns and of ``adversarial``.
+        weights: of each term that `losses` returns, of ``adversarial``, and of ``features`` where they are matched.
     """
 
     optim: Optim
@@ -108,15 +139,24 @@ class AdversarialModel(DubbingModel):
         return options
 
     def build(self, generator: nn.Module, adversary: Callable[[], AdversarialLoss], weights: dict[str, float]) -> None:
-        """Set the networks up once ``optim`` is set.
+        """Set the networks up once ``optim`` and ``adversarial`` are set.
 
         Args:
             generator: what learns to draw, and by whose average the method dubs.
             adversary: makes the discriminator with its losses; not called where ``weights`` give it none.
             weights: by name, of each term that `losses` returns and of ``adversarial``.
+
+        Raises:
+            DubbenchError: if features are to weigh and their discriminator is not.
         """
+        options = self.adversarial
+        if options.feature_weight and not options.weight:
+            raise DubbenchError(
+                f"adversarial.feature_weight is {options.feature_weight} and adversarial.weight 0, but features are "
+                "those of a discriminator, which trains only where it weighs; give a weight, or 0 for both"
+            )
         self.automatic_optimization = False
-        self.weights = weights
+        self.weights = {**weights, "features": options.feature_weight} if options.feature_weight else weights
         self.generator = generator
         self.adversary = adversary() if weights.get("adversarial") else None
         self.ema = AveragedModel(generator, multi_avg_fn=warming_average(self.optim.ema_decay))
@@ -188,16 +228,21 @@ class AdversarialModel(DubbingModel):
         """
         logs: dict[str, Tensor] = {}
         if self.adversary is not None:
+            real, made = (self._judged(frames, batch) for frames in (batch.frames, fake))
             with self.optimizing("discriminator", last=last) as backward:
-                logs |= self.adversary.discriminator_terms(batch.frames, fake.detach(), self._batches())
+                logs |= self.adversary.discriminator_terms(real, made.detach(), self._batches())
                 backward(logs.pop("total"))
         with self.optimizing("generator", last=last) as backward:
             terms = losses()
             if self.adversary is not None:
-                terms["adversarial"] = self.adversary.generator_term(fake)
+                terms |= self.adversary.generator_terms(real, made, features="features" in self.weights)
             logs["loss"] = weighted(terms, self.weights)
             backward(logs["loss"])
         return {**logs, **terms}
+
+    def _judged(self, frames: Tensor, batch: Batch) -> Tensor:
+        """What the discriminator sees of frames [B, T, 3, H, W]: of real and generated ones the same box."""
+        return frames if self.adversarial.region == "frame" else cut_mouth(frames, batch.points)
 
     def completes_step(self, batch_idx: int) -> bool:
         """Whether this batch is the last that an optimiser step accumulates."""

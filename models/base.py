@@ -53,7 +53,7 @@ class DubbingModel(L.LightningModule):
 
     What the verbs ask of a model beside training is a method here with a default, so that a method overrides what is
     its own and nothing asks which method it has before it: `dub`, `paste_mask`, `paste_region`, `generates_frames`,
-    `check_trained`, `face_model`, `make_ready`, `attention_maps`, `exportable`, `parameter_count`.
+    `check_trained`, `face_model`, `make_ready`, `attention_maps`, `own_style`, `exportable`, `parameter_count`.
 
     A subclass calls ``save_hyperparameters()`` with plain values only, so that its checkpoints load with
     ``weights_only=True``, and sets ``window``, ``batch_size`` and ``iterations``.
@@ -62,13 +62,17 @@ class DubbingModel(L.LightningModule):
         window: what one training example holds.
         batch_size: windows a batch, when the data module is told none.
         iterations: length of its training in batches, when the command line gives none.
+        best_by: logged value, the higher the better, of the epoch that `fit` keeps beside the last; empty for none.
         chooses_references: whether `dub` itself chooses among all frames that a protocol allows.
+        dubs_from_first: whether its paper dubs by a clip's first frame alone, whatever its window draws for training.
     """
 
     window: Window
     batch_size: int
     iterations: int
+    best_by: str = ""
     chooses_references: bool = False
+    dubs_from_first: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -253,6 +257,20 @@ class DubbingModel(L.LightningModule):
         """
         raise DubbenchError(f"{type(self).__name__} has no attention maps; RADIO of variant D has")
 
+    def own_style(self, expression: Tensor) -> Tensor:
+        """The speaking style that the method itself knows a stretch of video by, not that of a judge.
+
+        Args:
+            expression: [N, T, E] coefficients of the method's face model.
+
+        Returns:
+            [N, D].
+
+        Raises:
+            DubbenchError: if the method has none, or none that was trained.
+        """
+        raise DubbenchError(f"{type(self).__name__} has no style embedding of its own; PersonaTalk has")
+
     def exportable(self) -> tuple[nn.Module, dict[str, Tensor], list[str]]:
         """What `dubbench export` writes: a network, an example of its inputs by name, and names of its outputs.
 
@@ -300,6 +318,11 @@ class DubbingModel(L.LightningModule):
                 "name the checkpoint's own model"
             )
         if _asked_for(stamp["window"]) != _asked_for(asdict(self.window)):
+            if newer := [name for name in _asked_for(asdict(self.window)) if name not in stamp["window"]]:
+                raise DubbenchError(
+                    f"{where} was trained on other windows, an earlier version's without {', '.join(newer)}; train "
+                    "again, or use the version that wrote it"
+                )
             raise DubbenchError(
                 f"{where} was trained on other windows ({stamp['window']} against {asdict(self.window)}); "
                 "give the model config and options that it was trained with, they are in its run's config.yaml"

@@ -1,6 +1,6 @@
 """Losses that methods share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,11 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def generator_loss(fake: Tensor) -> Tensor:
     """Non-saturating counterpart of `discriminator_loss` for the generator (StyleGAN2)."""
     return F.softplus(-fake.float()).mean()
+
+
+def feature_loss(drawn: Sequence[Tensor], filmed: Sequence[Tensor]) -> Tensor:
+    """L1 between a discriminator's features of generated and of real frames, a mean over layers (pix2pixHD, eq. 4)."""
+    return torch.stack([F.l1_loss(a.float(), b.float()) for a, b in zip(drawn, filmed, strict=True)]).mean()
 
 
 def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:

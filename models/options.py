@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -52,6 +52,10 @@ class Adversarial:
         lr: learning rate of the discriminator.
         r1_gamma: weight gamma of the discriminator's R1 penalty (Mescheder et al., 2018), 0 for none.
         betas: of the discriminator's Adam, StyleGAN2's unless a method says otherwise.
+        feature_weight: of the distance between the discriminator's features of generated and real frames (pix2pixHD;
+            Wang et al., 2018), which needs no pretrained file as VGG's does; 0 for none, as in the papers.
+        region: what the discriminator sees: the ``frame``, as in the papers, or a square about the target's ``mouth``,
+            half as wide as the frame, where a small discriminator has nothing to look at but lips, teeth and chin.
     """
 
     weight: float = 0.1
@@ -59,6 +63,8 @@ class Adversarial:
     lr: float = 1e-3
     r1_gamma: float = 0.5
     betas: tuple[float, float] = (0.0, 0.99)
+    feature_weight: float = 0.0
+    region: Literal["frame", "mouth"] = "frame"
 
 
 def settled(given: Group | Mapping[str, Any], default: Group) -> Group:

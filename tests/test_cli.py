@@ -16,6 +16,7 @@ from lightning.pytorch.cli import LightningCLI
 from dubbench import __version__
 from dubbench.cli import main
 from dubbench.core.config_names import names
+from dubbench.models.sync_expert import module as expert_module
 from tests.datamodules import miniature
 
 CPU = [
@@ -243,7 +244,7 @@ def test_fit_trains_the_sync_expert_first(prepared: Path, tmp_path: Path) -> Non
     # An epoch holds three batches here; the length asked for is kept all the same, in steps of both optimisers.
     assert (expert["global_step"], radio["global_step"], radio["epoch"]) == (3, 2 * 4, 1)
     assert expert["dubbench"]["class_path"].endswith("SyncExpert")
-    assert radio["hyper_parameters"]["sync_expert"] == str(out / "sync_expert_tiny" / "checkpoints" / "last.ckpt")
+    assert radio["hyper_parameters"]["sync_expert"] == str(out / "sync_expert_tiny" / "checkpoints" / "best.ckpt")
     assert not [key for key in radio["state_dict"] if "sync" in key]
     # Killed between the two and begun again: nothing is drawn by the expert's training then.
     shutil.copytree(out / "sync_expert_tiny", tmp_path / "again/sync_expert_tiny")
@@ -252,6 +253,29 @@ def test_fit_trains_the_sync_expert_first(prepared: Path, tmp_path: Path) -> Non
     resumed = torch.load(tmp_path / "again/checkpoints/last.ckpt", weights_only=True)
     for name, value in radio["state_dict"].items():
         assert torch.equal(value, resumed["state_dict"][name]), name
+
+
+def test_the_best_sync_expert_is_kept_beside_the_last(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accuracies = iter((0.5, 0.9, 0.7, 0.8))
+    monkeypatch.setattr(expert_module, "pair_accuracy", lambda _: torch.tensor(next(accuracies)))
+    data = ["--dataset", "grid", "--dataset.root", str(prepared), *SMALL]
+    words = ["fit", "--model", "sync_expert_tiny", *data, *CPU, "--out", str(tmp_path), "--ckpt_path", "last"]
+    words += ["--trainer.num_sanity_val_steps", "0", "--trainer.max_epochs"]
+    best, last = tmp_path / "checkpoints" / "best.ckpt", tmp_path / "checkpoints" / "last.ckpt"
+    assert main([*words, "3"]) == 0
+    assert [torch.load(path, weights_only=True)["epoch"] for path in (best, last)] == [1, 2]
+    assert "those of the best val_pair_accuracy in best.ckpt" in said(capsys)
+    kept = best.read_bytes()
+    assert main([*words, "4"]) == 0
+    assert torch.load(last, weights_only=True)["epoch"] == 3
+    assert best.read_bytes() == kept
+    # Without validation there is no best.
+    monkeypatch.setattr(expert_module, "pair_accuracy", None)
+    words[words.index(str(tmp_path))] = str(tmp_path / "blind")
+    assert main([*words, "1", "--data.val_windows", "0"]) == 0
+    assert [path.name for path in (tmp_path / "blind" / "checkpoints").iterdir()] == ["last.ckpt"]
 
 
 def test_training_that_was_killed_ends_with_the_same_weights(

@@ -16,12 +16,12 @@ from dubbench.core.console import widened
 from dubbench.core.files import write_text
 from dubbench.core.tables import as_csv
 from dubbench.metrics.catalogue import DEFINITIONS
-from dubbench.papers import Column, Measure, columns, printed
+from dubbench.papers import Column, Measure, columns, printed, remarks
 from dubbench.results.numbers import directed, millions, number, of_metric
 
 COLUMNS = (
     "paper", "table", "row", "model", "column", "printed", "metric", "alike", "value", "ci_low", "ci_high", "clips",
-    "lost", "parameters", "dataset", "steps", "batch_size", "seed", "failure",
+    "lost", "parameters", "dataset", "split", "steps", "batch_size", "seed", "failure",
 )  # fmt: skip
 NARROWEST = 140
 FEWEST = 3
@@ -51,6 +51,7 @@ def notes(table: Ablation, rows: Sequence[Outcome], budget: Budget) -> list[str]
     size = f" of {budget.batch_size}" if budget.batch_size else ""
     tiny = ", tiny networks" if budget.tiny else ""
     how = f"{Path(budget.dataset).stem}, {budget.steps} batches{size}, seed {budget.seed}{tiny}"
+    how += f", scored on {table.split}" if table.scored() else ""
     found = [f"printed: as in the paper; here: {how}. Orders can be compared, values cannot"]
     for column in _columns(table):
         found += [f"{column.measure.name}: {told}" for told in [agreement(column.name, column.measure, rows)] if told]
@@ -58,6 +59,7 @@ def notes(table: Ablation, rows: Sequence[Outcome], budget: Budget) -> list[str]
         if not column.measure.alike:
             ours = _called(table.metrics[column.name])
             found.append(f"† {column.measure.name} in the paper is not {ours} here: {column.measure.note}")
+    found += remarks(table.paper, table.table)
     reasons: dict[str, list[str]] = {}
     for outcome in rows:
         for name, reason in outcome.absent.items():
@@ -112,7 +114,8 @@ def _lines(outcome: Outcome, budget: Budget) -> list[list[str]]:
         cells = [table.paper, table.table, outcome.row, outcome.variant.name, column.name, texts.get(column.name, "")]
         cells += [table.metrics[column.name], "yes" if column.measure.alike else "no", *map(number, value)]
         cells += [str(outcome.clips), str(outcome.lost), str(outcome.parameters or ""), budget.dataset]
-        cells += [str(budget.steps), str(budget.batch_size or ""), str(budget.seed), outcome.failure]
+        cells += [table.split if table.scored() else "", str(budget.steps), str(budget.batch_size or "")]
+        cells += [str(budget.seed), outcome.failure]
         lines.append(cells)
     return lines
 

@@ -21,6 +21,7 @@ from dubbench.evaluation.experts import experts
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.models.base import load_model
 from dubbench.protocols.protocol import Protocol
+from dubbench.protocols.selection import SPLIT
 from dubbench.results.rows import Row, read_summary
 from dubbench.speed import measure as speed
 from dubbench.speed.clip import find_clip, shortened
@@ -123,7 +124,7 @@ class Study:
         self.budget, self.out, self.console, self.on, self.limit = budget, out, console, on, limit
         self.device = device(on)
         self.failures: dict[str, str] = {}
-        self.scored: dict[str, list[str]] = {}
+        self.scored: dict[tuple[str, str], list[str]] = {}
         self.trainings: list[str] = []
         self.kept: set[str] = set()
         self._claim()
@@ -148,17 +149,17 @@ class Study:
 
     def score(self, rows: Sequence[Outcome], rules: Protocol) -> None:
         """Score each row of a table, then write all that went well as one results folder, and fill its columns."""
-        judges = self._judges(rows[0].table)
+        judges, split = self._judges(rows[0].table), rows[0].table.split
         for place, outcome in enumerate(rows, 1):
             name = outcome.variant.name
             self.console.rule(f"score {name} under {rules.name} ({place} of {len(rows)})", align="left")
-            self._do(outcome, "score", lambda outcome: self._score([outcome.variant.name], rules, judges))
+            self._do(outcome, "score", lambda outcome: self._score([outcome.variant.name], rules, split, judges))
         good = [outcome for outcome in rows if not outcome.failure]
         if not good:
             return
-        scored = self.scored.setdefault(rules.name, [])
+        scored = self.scored.setdefault((rules.name, split), [])
         scored += [outcome.variant.name for outcome in good if outcome.variant.name not in scored]
-        folder = self._score(scored, rules, judges)
+        folder = self._score(scored, rules, split, judges)
         found = {(row.method, row.metric): row for row in read_summary(folder)}
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         for outcome in good:
@@ -193,7 +194,7 @@ class Study:
 
     def _train(self, outcome: Outcome) -> None:
         experts_of_it = {
-            key: self._weights(config)
+            key: lightning_cli.kept(self.out / config)
             for key, config in self._experts(outcome.table).items()
             if read("model", outcome.variant.config)["init_args"].get(key)
         }
@@ -259,15 +260,17 @@ class Study:
             found[f"{cost.part}/parameters"] = cost.parameters / 1e6
         return found
 
-    def _score(self, names: Iterable[str], rules: Protocol, judges: Mapping[str, Path]) -> Path:
-        """Score variants, or read what was scored before; returns the results folder."""
+    def _score(self, names: Iterable[str], rules: Protocol, split: str, judges: Mapping[str, Path]) -> Path:
+        """Score variants, or read what was scored before; returns the results folder, which holds one split's."""
+        folder = rules.name if split == SPLIT else f"{rules.name}-{split}"
         files = {name: self._weights(name) for name in dict.fromkeys(names)}
         seed_everything(self.budget.seed, verbose=False)
         return evaluate(
             self.budget.root,
             {name: load_model(path).to(self.device).eval() for name, path in files.items()},
-            out=self.out / "results" / rules.name,
+            out=self.out / "results" / folder,
             protocol=rules,
+            split=split,
             checkpoints=files,
             seed=self.budget.seed,
             limit=self.limit,
@@ -281,7 +284,7 @@ class Study:
     def _judges(self, table: Ablation) -> dict[str, Path]:
         """Checkpoints of the experts that a metric of the table asks for."""
         wanted = {DEFINITIONS[metric].network for metric in table.scored()}
-        return {key: self._weights(name) for key, name in self._experts(table).items() if key in wanted}
+        return {key: lightning_cli.kept(self.out / name) for key, name in self._experts(table).items() if key in wanted}
 
     def _weights(self, name: str) -> Path:
         return self.out / name / lightning_cli.CHECKPOINT

@@ -17,6 +17,7 @@ KIND = "ablation"
 # Metrics that no protocol knows: a term of `dubbench validate`, and a part's cost by `dubbench speed`.
 VALIDATE, SPEED = "validate", "speed"
 TINY = "_tiny"
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Ablation:
         variants: by short name, the constructor arguments that make a model of the method's config.
         base: constructor arguments that all of these variants have in common.
         protocol: that the rows are scored under, unless the command line names one.
+        split: whose clips they are scored on, unless the command line names one.
         options: constructor arguments that all rows have when the table is made, and ``--model`` does not give.
         experts: by option of ``dubbench eval``, the config that is trained first.
         tiny_experts: the same on two cores.
@@ -47,6 +49,7 @@ class Ablation:
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     base: dict[str, Any] = field(default_factory=dict)
     protocol: str = "first_frame"
+    split: str = "test"
     options: dict[str, Any] = field(default_factory=dict)
     experts: dict[str, str] = field(default_factory=dict)
     tiny_experts: dict[str, str] = field(default_factory=dict)
@@ -128,6 +131,8 @@ def load(name: str) -> Ablation:
 def _check(ablation: Ablation, path: Path) -> None:
     if ablation.paper not in PAPERS:
         raise DubbenchError(f"{path}: no paper is called {ablation.paper!r}; there are {', '.join(PAPERS)}")
+    if ablation.split not in SPLITS:
+        raise DubbenchError(f"{path}: there is no split {ablation.split!r}; there are {', '.join(SPLITS)}")
     known = {
         "row": [row.row for row in printed(ablation.paper) if row.table == ablation.table],
         "column": [column.name for column in columns(ablation.paper, ablation.table)],

@@ -18,7 +18,7 @@ class Block:
         title: the paper and its table.
         columns: as printed, with `OTHER` where the definition or unit is another than ours, or we have none.
         rows: the method's name, what drove it, and a cell a column as printed; empty where nothing is.
-        footnotes: what the mark means, and what is known of a column's definition.
+        footnotes: what the mark means, what is known of a column's definition, and of the paper's method beside ours.
     """
 
     title: str
@@ -46,7 +46,7 @@ def _block(paper: str, table: str, own: Sequence[papers.Claim]) -> Block:
         f"{papers.TITLES[paper]}, Table {table}",
         tuple(name if claim.alike else f"{name} {OTHER}" for name, claim in columns.items()),
         tuple((names[row], by, tuple(values.get((row, by, name), "") for name in columns)) for row, by in rows),
-        (*([] if all(claim.alike for claim in own) else [FOOTNOTE]), *notes),
+        (*([] if all(claim.alike for claim in own) else [FOOTNOTE]), *notes, *papers.remarks(paper, table)),
     )
 
 

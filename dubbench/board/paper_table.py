@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dubbench.core.console import widened
 from dubbench.errors import DubbenchError
-from dubbench.papers import PAPERS, TITLES, Column, Printed, Setting, columns, printed
+from dubbench.papers import PAPERS, TITLES, Column, Printed, Setting, columns, printed, remarks
 from dubbench.protocols.protocol import load
 from dubbench.results.numbers import directed, of_metric
 from dubbench.results.rows import (
@@ -80,7 +80,7 @@ def show(spec: str, folders: Sequence[Path], console: Console | None = None) -> 
         console.print(f"{TITLES[paper]}, Table {table}{': ' if setting.name else ''}{setting.name}", style="bold")
         console.print(_printed(rows, group))
         console.print(_ours(setting, group, ours), soft_wrap=True)
-    console.print(_notes(columns(paper, table)), style="dim", soft_wrap=True)
+    console.print("\n".join([_notes(columns(paper, table)), *remarks(paper, table)]), style="dim", soft_wrap=True)
 
 
 def tables(paper: str) -> list[str]:

@@ -1,9 +1,10 @@
 """``dubbench ablate``: train a method's ablations under one budget, score them, and show them beside the paper's."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from dubbench.ablations.tables import find
+from dubbench.ablations.tables import SPLITS, find
 from dubbench.commands import seed
 from dubbench.core.console import announce, command, console, ending, quiet, say
 from dubbench.core.files import output_folder
@@ -28,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tiny", action="store_true", help="put every variant's setting on top of the method's config for two cores")
     add("--out", type=output_folder, metavar="DIR", help="folder of everything (default: runs/ablate-METHOD)")
     add("--protocol", metavar="NAME", help="score all rows under this one (default: the table's)")
-    add("--limit", type=int, metavar="N", help="score only the first clips of the test split")
+    add("--split", choices=SPLITS, help="whose prepared clips all rows are scored on (default: the table's)")
+    add("--limit", type=int, metavar="N", help="score only the first clips of the split")
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
 
 
@@ -44,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
             raise DubbenchError(f"--{name} {value} leaves nothing to do; give 1 or more")
     announce(f"ablate {options.model} on {options.dataset}")
     tables = find(options.model, options.table)
+    if options.split:
+        tables = [replace(table, split=options.split) for table in tables]
     from dubbench.ablations import report
     from dubbench.ablations.run import run as ablate
     from dubbench.ablations.study import Budget, Study

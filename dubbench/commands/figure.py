@@ -72,13 +72,16 @@ def _strip_options(parser: argparse.ArgumentParser) -> None:
 def _styles_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", nargs="*", type=Path, help="folders of dubbench eval whose videos are shown too")
     add_video_root(parser)
+    parser.add_argument("--ckpt_path", type=Path, metavar="CKPT", help="draw this method's own styles (PersonaTalk)")
     parser.add_argument(
-        "--style_encoder", required=True, type=Path, metavar="CKPT", help="a style encoder's checkpoint"
+        "--style_encoder", type=Path, metavar="CKPT", help="draw, also beside them, those of the encoder of style_sim"
     )
     parser.add_argument(
         "--root", required=True, type=Path, help="folder of prepared clips; with geometry, without results"
     )
-    parser.add_argument("--hop", type=int, default=6, help="frames from one stretch to the next (%(default)s)")
+    parser.add_argument(
+        "--hop", type=int, default=6, help="frames from one stretch of the encoder's to the next (%(default)s)"
+    )
     _add_device(parser)
 
 

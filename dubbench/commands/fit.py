@@ -53,8 +53,9 @@ def _end(options: argparse.Namespace, run: "FinishedRun") -> None:
         words = [*for_scoring(options), "--ckpt_path", run.checkpoint]
         results = Path("results") / label(options.words, "--model")
         following = command(["eval", *words, "--out", results]) if run.dubs else command(["validate", *words])
+    best = f", those of the best {run.best} in best.ckpt" if run.best else ""
     ending(
-        output=f"{run.out}: weights in checkpoints/last.ckpt, all options in config.yaml",
+        output=f"{run.out}: weights in checkpoints/last.ckpt{best}, all options in config.yaml",
         look=f"tensorboard --logdir {run.out}" if run.logs else "",
         reused=f"{run.before} batches were trained before" if run.before else "",
         following=following,

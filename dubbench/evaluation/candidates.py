@@ -224,6 +224,8 @@ def native_references(dubber: Dubber, clip: PreparedClip, seed: int = 0) -> list
     # A method that chooses among a clip's frames itself, as PersonaTalk's Algorithm 1, natively sees all of them.
     if getattr(dubber, "chooses_references", False):
         return list(range(len(clip)))
+    if getattr(dubber, "dubs_from_first", False):
+        return [first_with_face(clip)]
     shown: list[int] = np.flatnonzero(clip.detected()).tolist()
     if window.reference_rule == "first":
         return shown[: window.references]

@@ -239,7 +239,7 @@ class CandidateScorer:
 
 def _place(points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Corners [2, 2] of the box around a face's landmarks [68, 2]."""
-    return np.stack([points.min(0), points.max(0)]).astype(np.float32)
+    return np.asarray([points.min(0), points.max(0)], np.float32)
 
 
 def _filmed(clip: PreparedClip, frames: int) -> list[float | None]:

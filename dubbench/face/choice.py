@@ -107,7 +107,7 @@ class BoxedFace(FaceChoice):
         """Take a box: left, top, width and height in pixels of the frame."""
         super().__init__("largest")
         left, top, width, height = box
-        self.place = np.array([[left, top], [left + width, top + height]], np.float32)
+        self.place = self._box = np.array([[left, top], [left + width, top + height]], np.float32)
         self._words = ",".join(f"{side:g}" for side in box)
         self._cuts = Cuts(shortest=1)
         self._looks: Image | None = None
@@ -131,7 +131,7 @@ class BoxedFace(FaceChoice):
         return super().pick(found, rgb)
 
     def _followed(self, found: Sequence[Face], rgb: Image | None) -> int | None:
-        before, least = (self.place, 0.0) if self._last is None else (self._last.corners, FOLLOWED_OVERLAP)
+        before, least = (self._box, 0.0) if self._last is None else (self._last.corners, FOLLOWED_OVERLAP)
         number = _nearest(found, before)
         nearest = found[number]
         lies_there = overlap(nearest.corners, before) > least

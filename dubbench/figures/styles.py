@@ -1,9 +1,13 @@
-"""Styles of clips in the plane by t-SNE, a colour a speaker (PersonaTalk 4.5, Figure 5)."""
+"""Styles of clips in the plane by t-SNE, a colour a speaker (PersonaTalk 4.5, Figure 5).
+
+The paper draws the embeddings of its first stage: those of a checkpoint of PersonaTalk are drawn here. Beside them, or
+alone, stand those of the style encoder behind ``style_sim``, which judges any method.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,15 +16,17 @@ from torch import Tensor, nn
 
 from dubbench.core import devices
 from dubbench.datamodules.clip import PreparedClip, read_manifest
+from dubbench.datamodules.geometry import read_geometry
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import landmark_cache
 from dubbench.evaluation.crops import ALIGNED, Geometry, aligned_faces, nearest_face
 from dubbench.evaluation.speaking_style import SHORTEST, StyleExpert
 from dubbench.face.landmarks import FaceMesh
+from dubbench.face3d.fitting import clip_guess
 from dubbench.figures import plotting
 from dubbench.figures.shown import refuse_outside, shown
-from dubbench.models.base import load_kind
-from dubbench.models.style_encoder.module import StyleEncoder, embed
+from dubbench.models.base import DubbingModel, load_model
+from dubbench.models.style_encoder.module import embed
 from dubbench.results.rows import GROUND_TRUTH
 
 HALVES = ("first half", "second half")
@@ -34,7 +40,7 @@ class Point:
     """The style of one stretch of video.
 
     Attributes:
-        style: [D], of length 1.
+        style: [D].
         speaker: who.
         kind: what the mark tells: the clip's half, or whose video it is.
     """
@@ -44,27 +50,101 @@ class Point:
     kind: str
 
 
-def prepared_styles(model: StyleEncoder, root: Path, hop: int) -> Iterator[Point]:
+class Filmed(NamedTuple):
+    """A video by its landmarks, [T, 68, 2] in aligned pixels at 256, with the speaker and whose video it is."""
+
+    points: NDArray[np.floating[Any]]
+    speaker: str
+    kind: str
+
+
+class Styles(Protocol):
+    """What gives styles.
+
+    Attributes:
+        title: what stands above its points.
+    """
+
+    title: str
+
+    def of_clip(self, clip: PreparedClip, part: tuple[float, float]) -> Tensor:
+        """Styles [n, D] of a part of a prepared clip, by its geometry; `DubbenchError` where it has none."""
+        ...
+
+    def of_points(self, points: NDArray[np.floating[Any]]) -> Tensor:
+        """Styles [n, D] of landmarks [T, 68, 2], aligned pixels at 256; none of too few frames."""
+        ...
+
+
+class JudgedStyles:
+    """Styles, of length 1, of the encoder behind ``style_sim``: of stretches of its window, ``hop`` frames apart."""
+
+    title = "style encoder of style_sim"
+
+    def __init__(self, expert: StyleExpert, hop: int) -> None:
+        self.expert, self.hop = expert, hop
+
+    def of_clip(self, clip: PreparedClip, part: tuple[float, float]) -> Tensor:
+        """See `Styles`; one stretch of all there is where that is less."""
+        return nn.functional.normalize(embed(self.expert.model, clip, part, hop=self.hop).float(), dim=1)
+
+    def of_points(self, points: NDArray[np.floating[Any]]) -> Tensor:
+        """See `Styles`."""
+        return nn.functional.normalize(stretches(self.expert, points, self.hop).float(), dim=-1)
+
+
+class OwnStyles:
+    """A method's own styles, one of each video or half of a clip, as `DubbingModel.own_style` gives them."""
+
+    def __init__(self, model: DubbingModel) -> None:
+        self.model, self.title = model, f"{type(model).__name__}'s own style embedding"
+        # One that has none says so before the landmarks of any video are looked for.
+        components = 0 if model.face_model is None else model.face_model.sizes[2]
+        model.own_style(torch.zeros(1, 1, components, device=model.device))
+
+    def of_clip(self, clip: PreparedClip, part: tuple[float, float]) -> Tensor:
+        """See `Styles`."""
+        first, last = (round(share * len(clip)) for share in part)
+        return self._of(torch.from_numpy(read_geometry(clip, self.model.face.hash()).expression[first:last]))
+
+    @torch.inference_mode()
+    def of_points(self, points: NDArray[np.floating[Any]]) -> Tensor:
+        """See `Styles`."""
+        places = torch.from_numpy(points).to(self.model.device, torch.float32)
+        if len(places) < SHORTEST:
+            return torch.empty(0, 0)
+        found = torch.ones(len(places), dtype=torch.bool, device=places.device)
+        return self._of(clip_guess(self.model.face, places, found).expression)
+
+    def _of(self, expression: Tensor) -> Tensor:
+        return self.model.own_style(expression[None].to(self.model.device)).float().cpu()
+
+
+def prepared_styles(styles: Styles, root: Path) -> Iterator[Point]:
     """Styles of a prepared folder's clips from their geometry, first and second halves apart.
 
     Training may have seen the first halves alone (``--data.holdout``).
 
     Raises:
-        DubbenchError: if a clip has no geometry of the model's face model.
+        DubbenchError: if a clip has no geometry of the styles' face model.
     """
     for row in read_manifest(root).itertuples():
         clip = PreparedClip(root, str(row.clip))
         for kind, part in zip(HALVES, ((0.0, 0.5), (0.5, 1.0)), strict=True):
-            yield from _points(embed(model, clip, part, hop=hop), str(row.speaker), kind)
+            yield from (Point(style, str(row.speaker), kind) for style in styles.of_clip(clip, part))
 
 
-def dubbed_styles(
-    expert: StyleExpert, root: Path, results: Sequence[Path], hop: int, video_root: Sequence[Path] = ()
-) -> Iterator[Point]:
-    """Styles of all videos in results beside those of the clips that they were made from.
+def filmed_styles(styles: Styles, videos: Sequence[Filmed]) -> Iterator[Point]:
+    """Styles of videos from landmarks alone, fitted in closed form, as ``style_sim`` compares them.
 
-    Both come from landmarks alone, fitted in closed form, as ``style_sim`` compares them: a generated video has no
-    prepared geometry, and what differs between two fits must be the faces.
+    A generated video has no prepared geometry, and what differs between two fits must be the faces.
+    """
+    for video in videos:
+        yield from (Point(style, video.speaker, video.kind) for style in styles.of_points(video.points))
+
+
+def filmed(root: Path, results: Sequence[Path], video_root: Sequence[Path] = ()) -> Iterator[Filmed]:
+    """All videos in results beside the clips that they were made from.
 
     Raises:
         DubbenchError: if the prepared folder has none of the results' clips.
@@ -80,13 +160,10 @@ def dubbed_styles(
     with FaceMesh() as mesh:
         for name, speaker in speakers.items():
             clip = PreparedClip(root, name)
-            own = clip.aligned_points(np.flatnonzero(clip.detected()).tolist(), ALIGNED)
-            yield from _points(stretches(expert, own, hop), speaker, GROUND_TRUTH)
+            yield Filmed(clip.aligned_points(np.flatnonzero(clip.detected()).tolist(), ALIGNED), speaker, GROUND_TRUTH)
             for row in rows:
                 if name in row.videos:
-                    yield from _points(
-                        stretches(expert, _landmarks(row.videos[name], clip, mesh), hop), speaker, row.label
-                    )
+                    yield Filmed(_landmarks(row.videos[name], clip, mesh), speaker, row.label)
 
 
 def _landmarks(video: Path, clip: PreparedClip, mesh: FaceMesh) -> NDArray[np.float64]:
@@ -113,11 +190,6 @@ def stretches(expert: StyleExpert, points: NDArray[np.floating[Any]], hop: int) 
     return torch.stack([expert.style(torch.from_numpy(points[start : start + size])) for start in starts])
 
 
-def _points(styles: Tensor, speaker: str, kind: str) -> Iterator[Point]:
-    for style in styles:
-        yield Point(nn.functional.normalize(style.float(), dim=0), speaker, kind)
-
-
 def plane(points: Sequence[Point]) -> NDArray[np.float32]:
     """Where t-SNE puts the styles: [n, 2], the same for the same styles.
 
@@ -133,39 +205,37 @@ def plane(points: Sequence[Point]) -> NDArray[np.float32]:
     return np.asarray(tsne.fit_transform(torch.stack([point.style for point in points]).numpy()), np.float32)
 
 
-def draw(points: Sequence[Point], positions: NDArray[np.float32], out: Path) -> None:
-    """Write the figure: a colour a speaker, a mark a kind."""
-    figure = plotting.sheet(7, 5.6)
-    axes = figure.add_subplot()
-    speakers, kinds = sorted({point.speaker for point in points}), list(dict.fromkeys(point.kind for point in points))
+def draw(panels: Sequence[tuple[str, Sequence[Point], NDArray[np.float32]]], out: Path) -> None:
+    """Write the figure: a colour a speaker, a mark a kind, and a panel for each of title, styles and their places."""
+    figure = plotting.sheet(1 + 6 * len(panels), 5.6)
+    every = [point for _, points, _ in panels for point in points]
+    speakers, kinds = sorted({point.speaker for point in every}), list(dict.fromkeys(point.kind for point in every))
     colours = plotting.library("matplotlib").colormaps["nipy_spectral"]
+    colour = {speaker: colours((number + 0.5) / len(speakers)) for number, speaker in enumerate(speakers)}
     marks = {kind: MARKS[k % len(MARKS)] for k, kind in enumerate(kinds)}
-    for number, speaker in enumerate(speakers):
-        for kind, mark in marks.items():
-            chosen = [point.speaker == speaker and point.kind == kind for point in points]
-            if any(chosen):
-                colour = colours((number + 0.5) / len(speakers))
-                axes.scatter(
-                    positions[chosen, 0],
-                    positions[chosen, 1],
-                    s=16,
-                    marker=mark,
-                    color=[colour],
-                    linewidths=0,
-                    alpha=0.8,
-                )
-        axes.scatter([], [], s=30, color=[colours((number + 0.5) / len(speakers))], label=speaker)
+    for axes, (title, points, positions) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for speaker in speakers:
+            for kind, mark in marks.items():
+                chosen = [point.speaker == speaker and point.kind == kind for point in points]
+                if any(chosen):
+                    x, y = positions[chosen].T
+                    axes.scatter(x, y, s=16, marker=mark, color=[colour[speaker]], linewidths=0, alpha=0.8)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(title, fontsize=8)
+    for speaker in speakers:
+        axes.scatter([], [], s=30, color=[colour[speaker]], label=speaker)
     for kind, mark in marks.items():
         axes.scatter([], [], s=30, marker=mark, color="black", label=kind.replace("_", " "))
-    axes.set(xticks=[], yticks=[])
-    figure.legend(loc="outside right center", fontsize=7, frameon=False)
+    # Of the last panel alone: each speaker and kind stands there once.
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize=7, frameon=False)
     plotting.save(figure, out)
 
 
 def make(
     *,
     results: Sequence[Path],
-    style_encoder: Path,
+    style_encoder: Path | None,
+    ckpt_path: Path | None,
     root: Path,
     hop: int,
     device: str,
@@ -176,23 +246,29 @@ def make(
 
     Args:
         results: folders that dubbench eval wrote, or none.
-        style_encoder: checkpoint.
+        style_encoder: checkpoint of the encoder behind ``style_sim``, or None.
+        ckpt_path: checkpoint of a method with styles of its own, or None.
         root: folder of prepared clips; with geometry, without results.
-        hop: frames from one stretch to the next.
+        hop: frames from one stretch to the next, of the style encoder.
         device: name of a device.
         out: PNG.
         video_root: folders outside the results whose videos may be shown.
 
     Raises:
-        DubbenchError: where encoder, clips and results do not go together.
+        DubbenchError: where there is no checkpoint, or checkpoints, clips and results do not go together.
     """
     plotting.refuse(hop < 1 and f"--hop is {hop}; stretches begin 1 frame apart or more")
+    if (style_encoder or ckpt_path) is None:
+        raise DubbenchError("nothing says whose styles are drawn; give --ckpt_path, --style_encoder or both")
     where = devices.device(device)
-    if results:
-        points = list(
-            dubbed_styles(StyleExpert(style_encoder, where), root, results=results, hop=hop, video_root=video_root)
-        )
-    else:
-        model = load_kind(StyleEncoder, "style encoder", style_encoder, where)
-        points = list(prepared_styles(model, root, hop))
-    draw(points, plane(points), out)
+    givers: list[Styles] = []
+    if ckpt_path is not None:
+        givers.append(OwnStyles(load_model(ckpt_path, where)))
+    if style_encoder is not None:
+        givers.append(JudgedStyles(StyleExpert(style_encoder, where), hop))
+    videos = list(filmed(root, results, video_root)) if results else []
+    panels = []
+    for giver in givers:
+        points = list(filmed_styles(giver, videos) if results else prepared_styles(giver, root))
+        panels.append((giver.title, points, plane(points)))
+    draw(panels, out)

@@ -7,7 +7,7 @@ RealTalk's Tables 3 and 5 are turned, and data sets that a table lists below eac
 PSNR``. Cells without a number are left out, and so are marks of the best.
 
 ``settings.csv`` says which data set and driving a setting is, ``measures.csv`` what a column measures and which metric
-of dubbench's is like it.
+of dubbench's is like it, ``remarks.csv`` in what else the paper's own method and the one here cannot be compared.
 """
 
 import csv
@@ -149,6 +149,13 @@ def columns(paper: str, table: str) -> list[Column]:
     settings, measures = _settings()[paper, table], list(_measures()[paper])
     found = [_column(paper, table, name) for name in names]
     return sorted(found, key=lambda column: (settings.index(column.setting), measures.index(column.measure.name)))
+
+
+def remarks(paper: str, table: str) -> list[str]:
+    """What must be known of a method here before its metrics are held beside those of a paper's table."""
+    if not any(column.measure.nearest for column in columns(paper, table)):
+        return []
+    return [line["remark"] for line in _lines("remarks") if line["paper"] == paper]
 
 
 def claims(dataset: str | None = None) -> list[Claim]:

@@ -30,7 +30,7 @@ class Protocol:
         clips: by corpus, how many clips of its test split are scored and the seed that draws them, by the rule of
             `dubbench.protocols.selection`; where no corpus is named, the whole of whatever split is asked for.
         references: frames of the clip that a method may see: ``first_frame`` only frame 0, as RADIO's Table 1;
-            ``native`` as the method's own window says.
+            ``native`` as the method's paper has it, or its own window where it says nothing.
         crop: region that pixel metrics see; ``nose`` is the crop of RADIO's supplement B.
         size: side of the crop in pixels.
         border: what lies beyond the source frame, in prediction and ground truth alike.

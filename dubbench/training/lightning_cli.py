@@ -29,6 +29,7 @@ from dubbench.training.whole_checkpoints import WholeCheckpoints
 from dubbench.training.wrong_words import told, told_of_trainer, told_of_values
 
 CHECKPOINT = Path("checkpoints") / "last.ckpt"
+BEST = CHECKPOINT.with_name("best.ckpt")
 # What Lightning asks of a checkpoint before it looks at the weights.
 OF_A_TRAINING = ("pytorch-lightning_version", "epoch", "global_step", "loops", "optimizer_states", "lr_schedulers")
 Verb = Literal["fit", "validate"]
@@ -91,6 +92,7 @@ class FinishedRun:
     Attributes:
         out: the run's folder.
         checkpoint: its weights; None if none were kept.
+        best: name of the value by which it kept its best weights, too; empty if it did not.
         before: batches that it had seen when it began.
         batches: those that it has seen now.
         logs: whether it wrote logs for TensorBoard.
@@ -99,6 +101,7 @@ class FinishedRun:
 
     out: Path
     checkpoint: Path | None
+    best: str
     before: int
     batches: int
     logs: bool
@@ -199,7 +202,7 @@ class CLI(LightningCLI):
         )
         callbacks = [*(config.callbacks or []), self.beginning, StaysFinite(self.out / CHECKPOINT)]
         if config.enable_checkpointing is not False:
-            callbacks.append(checkpoint)
+            callbacks += [*self._best(), checkpoint]  # the last one then knows of the best
         own_bar = any(isinstance(each, ProgressBar) for each in callbacks)
         if config.enable_progress_bar is not False and not own_bar and not quiet():
             callbacks.append(TrainingProgress(f"fit {self.run_name}"))
@@ -211,6 +214,20 @@ class CLI(LightningCLI):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and none that the user chose
             trainer.strategy.checkpoint_io = WholeCheckpoints()
         return trainer
+
+    def _best(self) -> list[ModelCheckpoint]:
+        """What keeps the best epoch of a model that names what it is known by, where there is validation."""
+        if not self.model.best_by or not self.datamodule.val_windows:
+            return []
+        best = ModelCheckpoint(
+            dirpath=self.out / BEST.parent,
+            filename=BEST.stem,
+            monitor=self.model.best_by,
+            mode="max",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        return [best]
 
     def _prepare_run(self) -> None:
         config = self.config.fit
@@ -266,7 +283,7 @@ class CLI(LightningCLI):
         # What is drawn next must not depend on how much of this training was left to do.
         with isolate_rng():
             CLI("fit", words)
-        return out / CHECKPOINT
+        return kept(out)
 
 
 def fit(words: Sequence[str]) -> FinishedRun | None:
@@ -284,11 +301,17 @@ def fit(words: Sequence[str]) -> FinishedRun | None:
     return FinishedRun(
         out=cli.out,
         checkpoint=checkpoint if checkpoint.is_file() else None,
+        best=cli.model.best_by if (cli.out / BEST).is_file() else "",
         before=done if cli.beginning.batches is None else cli.beginning.batches,
         batches=done,
         logs=isinstance(cli.trainer.logger, TensorBoardLogger),
         dubs=cli.model.generates_frames,
     )
+
+
+def kept(out: Path) -> Path:
+    """Checkpoint of a finished run that others learn from or are judged by: the best one, where one was kept."""
+    return out / BEST if (out / BEST).is_file() else out / CHECKPOINT
 
 
 def validate(words: Sequence[str]) -> CLI:

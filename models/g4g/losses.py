@@ -191,9 +191,17 @@ class Discriminators(nn.Module):
         super().__init__()
         self.frame, self.clip = (_patches(3 * count, widths) for count in (1, frames))
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of frames [B, T, 3, H, W]: [B * T, 1, H', W'] of each frame and [B, 1, H', W'] of the clip."""
-        return self.frame(frames.flatten(0, 1)), self.clip(frames.flatten(1, 2))
+    def forward(self, frames: Tensor) -> tuple[tuple[Tensor, Tensor], list[Tensor]]:
+        """Judge frames [B, T, 3, H, W].
+
+        Returns:
+            Logits [B * T, 1, H', W'] of each frame and [B, 1, H', W'] of the clip; features of both networks' layers.
+        """
+        (frame, of_frames), (clip, of_clips) = (
+            _judged(network, pictures)
+            for network, pictures in ((self.frame, frames.flatten(0, 1)), (self.clip, frames.flatten(1, 2)))
+        )
+        return (frame, clip), [*of_frames, *of_clips]
 
 
 class LeastSquaresLoss(AdversarialLoss):
@@ -208,12 +216,23 @@ class LeastSquaresLoss(AdversarialLoss):
 
     def discriminator_terms(self, real: Tensor, fake: Tensor, step: int) -> dict[str, Tensor]:
         """L_D of frames [B, T, 3, H, W]; see `AdversarialLoss`."""
-        loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
+        loss = discriminator_loss(self.discriminator(real)[0], self.discriminator(fake)[0])
         return {"total": loss, "discriminator": loss}
 
-    def generator_term(self, fake: Tensor) -> Tensor:
-        """L_G of frames [B, T, 3, H, W]."""
-        return generator_loss(self.discriminator(fake))
+    def judge(self, frames: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """L_G and the features of frames [B, T, 3, H, W]; see `AdversarialLoss`."""
+        logits, features = self.discriminator(frames)
+        return generator_loss(logits), features
+
+
+def _judged(network: nn.Sequential, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Logits of a network of `_patches`, and what follows each of its activations."""
+    features = []
+    for layer in network:
+        pictures = layer(pictures)
+        if isinstance(layer, nn.LeakyReLU):
+            features.append(pictures)
+    return pictures, features
 
 
 def _patches(inputs: int, widths: Sequence[int]) -> nn.Sequential:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dubbench.errors import DubbenchError
 from dubbench.models.layers.blur import blur
 
 SLOPE = 0.2
@@ -77,16 +79,36 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     return torch.cat([x, maps.to(x.dtype)], 1)
 
 
+class Judgement(NamedTuple):
+    """What a discriminator says of N frames.
+
+    Attributes:
+        logits: [N], positive for real.
+        features: of its layers, from fine to coarse, [N, channels, height, width] each.
+    """
+
+    logits: Tensor
+    features: list[Tensor]
+
+
 class Discriminator(nn.Module):
     """Realness logit of a frame.
 
     Args:
         size: side of the frames; halves once a width.
         widths: channels at size, size/2, ...
+
+    Raises:
+        DubbenchError: if nothing is left of the side when it is halved so often.
     """
 
     def __init__(self, size: int, widths: Sequence[int]) -> None:
         super().__init__()
+        if size < 2 ** len(widths):
+            raise DubbenchError(
+                f"the discriminator's pictures of {size} pixels cannot be halved {len(widths)} times; give fewer "
+                "--model.adversarial.widths"
+            )
         self.from_rgb = EqualConv(3, widths[0], 1)
         steps = zip(widths, [*widths[1:], widths[-1]], strict=True)
         self.blocks = nn.Sequential(*(DownBlock(a, b) for a, b in steps))
@@ -95,9 +117,13 @@ class Discriminator(nn.Module):
         self.hidden = EqualLinear(last * side**2, last)
         self.out = EqualLinear(last, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Judge images [N, 3, size, size] in [-1, 1]; logits [N], positive for real."""
-        x = self.blocks(activate(self.from_rgb(images)))
+    def forward(self, images: Tensor) -> Judgement:
+        """Judge images [N, 3, size, size] in [-1, 1]; the features are the blocks', each of its own sample alone."""
+        x = activate(self.from_rgb(images))
+        features = []
+        for block in self.blocks:
+            x = block(x)
+            features.append(x)
         x = activate(self.final(minibatch_deviation(x, GROUP)))
         logits: Tensor = self.out(activate(self.hidden(x.flatten(1))))
-        return logits[:, 0]
+        return Judgement(logits[:, 0], features)

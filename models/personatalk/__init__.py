@@ -17,6 +17,9 @@ trains them.
 Elsewhere: the coefficients of eqs. 1 and 2 (``face3d/fitting.py``), PNCC and lip masks (``face3d/raster.py``), E_aud
 (``layers/hubert.py``), how two stages train (``two_stages.py``).
 
+The fit has not all that 3.1 takes over from GANFIT (Gecer et al. 2019): neither its photometric term nor those of
+identity and of a face recogniser's features, which need a model of texture. Landmarks, eqs. 1 and 2 are there.
+
 Where the paper is silent or cannot be read literally: one query for all of time (`geometry.StyleInjection`), one key
 for all queries (`geometry.TemplateInjection`), which frames style and template come from and all losses
 (``module.py``), where positional embeddings start, which of 102,400 keys lips look at, and two rows of Table 4 for one

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.geometry import read_geometry
+from dubbench.datamodules.windows import thinned
 from dubbench.face3d.model import LinearFaceModel, project
+from dubbench.models.base import faces_among
 from dubbench.models.layers.overlap import overlapping
 from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.parts import part
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
 
 TOKENS = 2**16  # face-reference tokens of the frames that are drawn at once
-STYLE_FRAMES = 250  # at most, spread over all that may be seen: enough for a mean and a deviation
 ENCODED_AT_ONCE = 8  # references in one batch of the encoders
 
 
@@ -35,6 +36,7 @@ class DubbingSettings:
     Attributes:
         size: side of the frames.
         frames: T of the geometry generator's windows.
+        style_frames: at most how many frames tell style and template, as in training.
         face_references: N_f.
         lip_references: N_l.
         selection: False draws references at random.
@@ -43,6 +45,7 @@ class DubbingSettings:
 
     size: int
     frames: int
+    style_frames: int
     face_references: int
     lip_references: int
     selection: bool
@@ -68,11 +71,11 @@ class PersonaTalkDubbing:
             face: their face model.
             clip: what is dubbed.
             speech: float32 at 16 kHz from the clip's first frame on.
-            references: frames that may be looked at.
+            references: frames that may be looked at; those without a face are not.
             settings: how.
 
         Raises:
-            DubbenchError: if the clip has no coefficients of this face model.
+            DubbenchError: if the clip has no coefficients of this face model, or none of the frames a face.
         """
         self.stages, self.face, self.clip, self.settings = stages, face, clip, settings
         self.speech = speech
@@ -81,7 +84,7 @@ class PersonaTalkDubbing:
         self.shape, self.expression, self.pose = (
             torch.from_numpy(coefficients.rows(name)) for name in ("shape", "expression", "pose")
         )
-        self.allowed: Frames = np.unique(np.asarray(references, np.int64))
+        self.allowed: Frames = faces_among(clip, references)
         self._pncc, self._triangles, self._lips = (
             tensor.cpu().numpy() for tensor in (face.pncc(), face.triangles, face.regions["lips"])
         )
@@ -104,11 +107,10 @@ class PersonaTalkDubbing:
     @torch.inference_mode()
     def _speaker(self) -> tuple[Tensor, Tensor]:
         """Style [1, D] and template vertices [L, 3] of the frames that may be seen (3.1: of the reference video)."""
-        some = self.allowed[:: -(-len(self.allowed) // STYLE_FRAMES)]
+        some = thinned(self.allowed, self.settings.style_frames)
         expression, shape = self.expression[some].to(self.device), self.shape[some].to(self.device)
         with casting(self.device, self.settings.precision), part("speech to geometry"):
-            offsets = self.face.expression_only(expression) - self.face.mean
-            style = self.stages.geometry.embed_style(offsets[None])
+            style = self.stages.geometry.embed_style(expression[None], self.face.expression_basis)
         return style, self.face.vertices(shape.mean(0), torch.zeros_like(expression[0]))
 
     @torch.inference_mode()

@@ -20,6 +20,14 @@ class VertexEncoder(nn.Module):
         encoded: Tensor = self.linear(offsets.flatten(-2) / UNIT)
         return encoded
 
+    def mixed(self, coefficients: Tensor, basis: Tensor) -> Tensor:
+        """Encode the vertices of coefficients [..., E] on a basis [E, L, 3] to [..., D].
+
+        The layer is linear: the directions of the basis are encoded, and not hundreds of frames of a clip.
+        """
+        directions = nn.functional.linear(basis.flatten(-2) / UNIT, self.linear.weight)
+        return coefficients.to(directions) @ directions + self.linear.bias
+
 
 class StyleInjection(nn.Module):
     """The cross-attention that injects style into the audio features (3.1, eq. 3), and an MLP.
@@ -106,14 +114,15 @@ class GeometryGenerator(nn.Module):
         nn.init.zeros_(self.decoder.weight)
         nn.init.zeros_(self.decoder.bias)
 
-    def embed_style(self, offsets: Tensor, keep: Tensor | None = None) -> Tensor:
+    def embed_style(self, expression: Tensor, basis: Tensor, keep: Tensor | None = None) -> Tensor:
         """S [B, D]: mean and deviation over time of the encoded expression-only vertices, through a layer.
 
         Args:
-            offsets: [B, N, L, 3], what expressions alone move: expression-only vertices less the mean face.
+            expression: coefficients [B, N, E] of the frames that the style is taken from.
+            basis: [E, L, 3], what each of them moves: both make expression-only vertices less the mean face.
             keep: bool [B, N], which of the N frames count, at least one; None for all.
         """
-        encoded = self.encoder(offsets).float()
+        encoded = self.encoder.mixed(expression, basis).float()
         if self.style is None:
             # Table 4's first row: nothing of the speaker's dynamics is known.
             return torch.zeros_like(encoded[:, 0])

@@ -13,7 +13,6 @@ from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss
 from dubbench.models.base import lower_half
 from dubbench.models.held_face import UNIT, Geometry, HeldFace
-from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.options import Adversarial, TwoStageOptim
 from dubbench.models.personatalk.dubbing import DubbingSettings, PersonaTalkDubbing
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from dubbench.datamodules.clip import PreparedClip
 
 
+# Frames that tell style and template, at most, in training and when dubbing: enough for a mean and a deviation.
+STYLE_FRAMES = 250
 TRANSFORMER, RENDERER = TransformerOptions(), RendererOptions()
 OPTIM = TwoStageOptim(clip=1.0)
 ADVERSARIAL = Adversarial(widths=(64, 128, 256, 512, 512, 512))
@@ -117,17 +118,20 @@ class PersonaTalk(TwoStageModel):
             )
         self.held_face = HeldFace(self, geometry, vertices)
         self.trained = tuple(name for name in self.stages if stages in ("both", name))
+        # References are the renderer's alone, style frames the geometry generator's: neither stage changes the other's,
+        # and without the renderer no video is opened.
         self.window = Window(
             frames=frames,
-            references=face_references + lip_references,
+            references=face_references + lip_references if self.trains_renderer else 0,
             size=size,
             reference_rule="adjacent" if frame_selection else "random",
-            face_references=face_references if frame_selection else 0,
+            face_references=face_references if frame_selection and self.trains_renderer else 0,
             reach=reach,
             geometry=geometry,
             pictures=pictures if self.trains_renderer else 0,
             pncc=self.trains_renderer,
             lips=self.trains_renderer,
+            style_frames=STYLE_FRAMES if self.trains_speech else 0,
         )
         self.batch_size, self.iterations = batch_size, iterations
         self.build_stages(
@@ -149,7 +153,7 @@ class PersonaTalk(TwoStageModel):
                     lip_attention=renderer.lip_attention,
                 ),
             ),
-            lambda: AdversarialLoss(Discriminator(size, self.adversarial.widths), self.adversarial.r1_gamma),
+            lambda: AdversarialLoss.of_frames(size, self.adversarial),
             {"l1": 1.0, "perceptual": float(perceptual != "none"), "adversarial": self.adversarial.weight},
             {"vertices": 1.0, "velocity": velocity_weight},
         )
@@ -171,26 +175,26 @@ class PersonaTalk(TwoStageModel):
         return self.pixel_losses(fake.float(), batch)
 
     def speech_losses(self, generator: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """See `geometry_losses`; in training, of some references drawn at random."""
-        keep = _some(len(batch), batch.references.shape[1], self.device) if self.training else None
-        return self.geometry_losses(generator, batch, keep)
+        """See `geometry_losses`; in training, of some of the style frames."""
+        there = required(batch.style_indices) >= 0
+        return self.geometry_losses(generator, batch, _some(there) if self.training else there)
 
-    def geometry_losses(self, generator: nn.Module, batch: Batch, keep: Tensor | None = None) -> dict[str, Tensor]:
+    def geometry_losses(self, generator: nn.Module, batch: Batch, keep: Tensor) -> dict[str, Tensor]:
         """The geometry generator's: distance of the lower face's vertices and of their velocities.
 
         Distances are in `UNIT`, and lips count more. The paper prints no losses. Style and template come from the
-        reference frames and not from the window: the window's own statistics would tell how far the mouth opens in it.
+        style frames, none of which lies in the window: 3.1 takes both from the reference video, and of the target's own
+        frames they would tell how far its mouth opens.
 
         Args:
             generator: the networks.
-            batch: gives speech, the references' coefficients and the truth.
-            keep: bool [B, R], the references that style and template are taken from; None for all.
+            batch: gives speech, the style frames' coefficients and the truth.
+            keep: bool [B, N], the style frames that style and template are taken from, one at least of each example.
         """
         stages, face = stages_of(generator), self.face
         shape, expression = required(batch.shape), required(batch.expression)
-        reference_shape, reference_expression = required(batch.reference_shape), required(batch.reference_expression)
-        style = stages.geometry.embed_style(face.expression_only(reference_expression) - face.mean, keep)
-        template = face.vertices(_mean(reference_shape, keep), expression.new_zeros(expression.shape[-1]))
+        style = stages.geometry.embed_style(required(batch.style_expression), face.expression_basis, keep)
+        template = face.vertices(_mean(required(batch.style_shape), keep), expression.new_zeros(expression.shape[-1]))
         made = template[:, None] + stages.geometry(batch.waveform, style, template - face.mean)
         lower = face.regions["lower_face"]
         error = (made - face.vertices(shape, expression))[:, :, lower] / UNIT
@@ -213,7 +217,8 @@ class PersonaTalk(TwoStageModel):
         Pose and upper face are the target frame's. See `DubbingModel.dub`.
 
         Raises:
-            DubbenchError: here, if a stage is untrained or the clip has no coefficients of this face model.
+            DubbenchError: here, if a stage is untrained, the clip has no coefficients of this face model, or none of
+                ``references`` shows a face.
         """
         self.check_trained()
         stages = stages_of(self.ema.module).eval()
@@ -221,6 +226,7 @@ class PersonaTalk(TwoStageModel):
         settings = DubbingSettings(
             size=self.window.size,
             frames=self.window.frames,
+            style_frames=STYLE_FRAMES,
             face_references=options["dub_face_references"],
             lip_references=options["dub_lip_references"],
             selection=options["frame_selection"],
@@ -230,23 +236,38 @@ class PersonaTalk(TwoStageModel):
             stages, self.face, clip, speech=speech, references=references, settings=settings
         ).frames(start)
 
+    @torch.inference_mode()
+    def own_style(self, expression: Tensor) -> Tensor:
+        """S of 3.1 as dubbing takes it (4.5, Figure 5): [N, D] of all frames of each of N videos [N, T, E].
+
+        Raises:
+            DubbenchError: if the geometry stage is untrained or has no style embedding.
+        """
+        stages = stages_of(self.ema.module).eval()
+        if not stages.trained_stages[0]:
+            raise DubbenchError("this PersonaTalk's geometry was never trained; fit with --model.stages geometry")
+        if stages.geometry.style is None:
+            raise DubbenchError("this PersonaTalk was trained without style embedding; name a checkpoint with one")
+        return stages.geometry.embed_style(expression, self.face.expression_basis)
+
     def paste_mask(self) -> NDArray[np.float32]:
         """The lower half, all that is generated: the paper renders the whole crop and does not say how it goes back."""
         return lower_half(self.window.size)
 
 
-def _mean(shape: Tensor, keep: Tensor | None) -> Tensor:
-    """Mean over the frames [B, R, S] that count: the template's alpha [B, S]."""
-    if keep is None:
-        return shape.mean(1)
+def _mean(shape: Tensor, keep: Tensor) -> Tensor:
+    """Mean over the frames [B, N, S] that count: the template's alpha [B, S]."""
     weights = keep[..., None].to(shape)
     return (shape * weights).sum(1) / weights.sum(1)
 
 
-def _some(batch: int, references: int, device: torch.device) -> Tensor:
-    """Which references tell the style, bool [batch, references]: any number of them, from one on.
+def _some(there: Tensor) -> Tensor:
+    """Which of the frames that are there, bool [B, N], tell the style: any number of them, from one to all.
 
-    A protocol may show a single frame: the networks must know how that looks.
+    A protocol may show a single frame or a whole video, and the networks must know how either looks. One frame differs
+    from two as 100 do from 200: the logarithm of the number is drawn evenly.
     """
-    count = torch.randint(1, references + 1, (batch, 1), device=device)
-    return torch.rand(batch, references, device=device).argsort(1) < count
+    total = there.sum(1, keepdim=True)
+    count = torch.exp(torch.rand(len(there), 1, device=there.device) * (total + 1).log()).long().clamp(max=total)
+    order = torch.rand(there.shape, device=there.device).masked_fill(~there, 2).argsort(1)
+    return order.argsort(1) < count

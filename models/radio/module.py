@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss, AdversarialModel
-from dubbench.models.base import AttentionMaps, load_kind, lower_half
-from dubbench.models.layers.discriminator import Discriminator
+from dubbench.models.base import AttentionMaps, faces_among, load_kind, lower_half
 from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.options import Adversarial, Optim
@@ -58,6 +57,9 @@ class Radio(AdversarialModel):
         batch_size: windows a batch, when the data module is told none.
         iterations: batches of training when the command line gives no length.
     """
+
+    # 4.1 dubs from one frame, the first of the clip; training draws its references at random (3).
+    dubs_from_first = True
 
     def __init__(
         self,
@@ -118,7 +120,7 @@ class Radio(AdversarialModel):
                 vit_width=vit_width,
                 vit_heads=vit_heads,
             ),
-            lambda: AdversarialLoss(Discriminator(size, self.adversarial.widths), self.adversarial.r1_gamma),
+            lambda: AdversarialLoss.of_frames(size, self.adversarial),
             {
                 "l1": 1.0,
                 "perceptual": float(perceptual != "none"),
@@ -165,16 +167,30 @@ class Radio(AdversarialModel):
         precision: torch.dtype | None = None,
         start: int = 0,
     ) -> Iterator[NDArray[np.uint8]]:
-        """Dub a clip with one reference, the first of ``references`` (3; 4.1: the clip's first frame).
+        """Dub a clip with one reference, the first of ``references`` that shows a face (3; 4.1: the first frame).
 
         See `DubbingModel.dub`.
+
+        Raises:
+            DubbenchError: here, if none of ``references`` shows a face.
         """
+        seen = faces_among(clip, references)
+        return self._dubbed(clip, speech, int(seen[0]), precision=precision, start=start)
+
+    def _dubbed(
+        self,
+        clip: "PreparedClip",
+        speech: NDArray[np.float32],
+        seen: int,
+        *,
+        precision: torch.dtype | None,
+        start: int,
+    ) -> Iterator[NDArray[np.uint8]]:
         from dubbench.datamodules.mel import clip_windows
 
         generator, mel = cast(Generator, self.ema.module).eval(), self.window.mel
         assert mel is not None
-
-        reference = to_pictures(clip.frames(list(references[:1]), self.window.size), self.device)
+        reference = to_pictures(clip.frames([seen], self.window.size), self.device)
         with torch.inference_mode(), casting(self.device, precision), part("generator"):
             encoded = generator.encode_reference(reference)
         # Never other batches: they would round otherwise, and where it began would be seen.

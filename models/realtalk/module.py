@@ -15,7 +15,6 @@ from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss
 from dubbench.models.base import faces_among, lower_half
 from dubbench.models.held_face import Geometry, HeldFace
-from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.options import Adversarial, TwoStageOptim
 from dubbench.models.realtalk.expression import AudioToExpression, expression_losses
@@ -141,7 +140,7 @@ class RealTalk(TwoStageModel):
                 ),
                 Renderer(size, shapes + expressions + 6, renderer),
             ),
-            lambda: AdversarialLoss(Discriminator(size, self.adversarial.widths), self.adversarial.r1_gamma),
+            lambda: AdversarialLoss.of_frames(size, self.adversarial),
             {
                 "l1": 1.0,
                 "perceptual": float(perceptual != "none"),

@@ -6,7 +6,8 @@ and 5 for one another. Frozen, it is a loss of RADIO (eq. 5) and of G4G (eq. 16)
 
     networks.py   vision encoder S_v, audio encoder S_a, the grey crop, and what other methods' losses call
     losses.py     eqs. 4 and 5, and a contrastive objective in their place
-    module.py     training: which pairs are in sync and off sync, augmentation, a warning when nothing is learnt
+    module.py     training: which pairs are in sync and off sync, augmentation
+    watch.py      warnings while it trains: nothing is learnt, or nothing but the training clips
 
 Where the paper is silent: what keeps a cosine a probability (`networks.SyncNetwork.embed_lips`), the crop and the
 vision encoder's widths (``networks.py``), what is off sync and how in-sync pairs are weighed (`module.off_sync`,

@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import AdamW, Optimizer
@@ -15,9 +14,7 @@ from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.models.base import DubbingModel
 from dubbench.models.sync_expert.losses import contrastive_loss, sync_loss
 from dubbench.models.sync_expert.networks import CROP, FACE_CROP, FRAMES, SyncNetwork
-
-CHANCE = 0.6931  # log 2: the binary cross-entropy of one who guesses
-RESTING = 1e-3  # a loss no further from chance than this has learnt nothing
+from dubbench.models.sync_expert.watch import ACCURACY, Overfitting, SyncLossStuck
 
 
 class SyncExpert(DubbingModel):
@@ -51,6 +48,7 @@ class SyncExpert(DubbingModel):
     """
 
     FRAMES: ClassVar[int] = FRAMES
+    best_by = ACCURACY
 
     def __init__(
         self,
@@ -98,8 +96,9 @@ class SyncExpert(DubbingModel):
         return [self.network]
 
     def configure_callbacks(self) -> list[L.Callback]:
-        """Watch for the loss that never leaves chance."""
-        return [SyncLossStuck()] if self.hparams["objective"] == "bce" else []
+        """Watch for the loss that never leaves chance, and for what holds of the training clips alone."""
+        stuck: list[L.Callback] = [SyncLossStuck()] if self.hparams["objective"] == "bce" else []
+        return [*stuck, Overfitting()]
 
     def configure_optimizers(self) -> Optimizer:
         """AdamW; the temperature is no weight and does not decay."""
@@ -136,7 +135,7 @@ class SyncExpert(DubbingModel):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss, and the share of (in-sync, off-sync) pairs that are ordered rightly."""
         similarities = self.similarities(batch)
-        logs = {"val_loss": self.loss(similarities), "val_pair_accuracy": pair_accuracy(similarities)}
+        logs = {"val_loss": self.loss(similarities), ACCURACY: pair_accuracy(similarities)}
         self.log_dict(logs, prog_bar=True, sync_dist=True, batch_size=len(batch))
 
     def _shifts(self, batch: Batch) -> Tensor:
@@ -155,31 +154,6 @@ class SyncExpert(DubbingModel):
             return batch
         noise = (torch.rand(2, len(batch), 1, 1, 1, 1, device=batch.frames.device) * 2 - 1) * reach
         return replace(batch, frames=batch.frames * (1 + noise[0]) + noise[1])
-
-
-class SyncLossStuck(L.Callback):
-    """Warn once when the loss rests on that of guessing, as Wav2Lip's users saw for days.
-
-    Args:
-        patience: batches in a row.
-    """
-
-    def __init__(self, patience: int = 1000) -> None:
-        self.patience = patience
-        self.stuck: Tensor | int = 0
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Batch, batch_idx: int
-    ) -> None:
-        """Count on the device; look only now and then, since looking waits for the device."""
-        near = (trainer.callback_metrics["train_loss"] - CHANCE).abs() < RESTING
-        self.stuck = (self.stuck + 1) * near
-        if (batch_idx + 1) % min(self.patience, 100) == 0 and int(self.stuck) >= self.patience:
-            rank_zero_warn(
-                f"the sync loss has rested at {CHANCE:.3f}, that of guessing, for {int(self.stuck)} batches: check "
-                "that speech and frames belong together, lower lr, or take objective: contrastive"
-            )
-            self.stuck = 0
 
 
 def off_sync(count: int, device: torch.device | str = "cpu") -> Tensor:

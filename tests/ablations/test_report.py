@@ -57,7 +57,15 @@ def test_the_screen_tells_a_row_of_ours_beside_the_papers() -> None:
         "2.50",
         "M",
     ]
-    assert "here: grid, 60 batches of 4, seed 7, tiny networks. Orders can be compared, values cannot" in shown
+    assert "here: grid, 60 batches of 4, seed 7, tiny networks, scored on val. Orders can be compared" in shown
+
+
+def test_what_the_lower_half_means_stands_under_the_ablations() -> None:
+    (table,) = find("personatalk")
+    chosen = variants(table, tiny=True)
+    budget = Budget("grid", 60, 60, 4, 7, tiny=True)
+    told = report.notes(table, [Outcome(table, row, variant) for row, variant in chosen.items()], budget)
+    assert any("of frames whose upper half is the source's" in line for line in told)
 
 
 def test_cells_of_the_csv_are_quoted() -> None:

@@ -151,6 +151,7 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Mon
         ({"metrics": {"SSIM": "ssim"}}, "has no column 'SSIM'"),
         ({"metrics": {"PSNR": "pnsr"}}, "no metric is called 'pnsr'"),
         ({"paper": "wav2lip"}, "no paper is called 'wav2lip'"),
+        ({"split": "validation"}, "there is no split 'validation'; there are train, val, test"),
         ({"colour": "red"}, "has the unknown colour"),
     ):
         (tmp_path / KIND / "radio.yaml").write_text(yaml.safe_dump({**good, **change}))

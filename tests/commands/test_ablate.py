@@ -38,12 +38,12 @@ SMALLER += ["--model.speech_widths", "[4,4,4,4]", "--model.adversarial.widths", 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ann to learn from, bob to be scored on."""
+    """Ann to learn from, bob to be scored on, in the validation split as RADIO's tables are."""
     folder = tmp_path_factory.mktemp("ablate")
     for name, clips in (("ann", ("ann/one", "ann/two")), ("bob", ("bob/one",))):
         sound = np.concatenate([talking.speech(clip) for clip in clips])
         talking.write(folder / "corpus" / name / "one.mkv", chain.from_iterable(map(talking.frames, clips)), sound)
-    (folder / "split.csv").write_text("clip,speaker,split\n,ann,train\n,bob,test\n")
+    (folder / "split.csv").write_text("clip,speaker,split\n,ann,train\n,bob,val\n")
     split = str(folder / "split.csv")
     prepared = prepare("folder", folder / "corpus", folder / "out", size=96, faces="largest", split=split)
     assert (prepared.done, prepared.failed) == (2, 0)
@@ -131,7 +131,9 @@ def test_a_study_that_was_stopped_goes_on_and_ends_in_a_table(
     assert [line["printed"] for line in lines] == ["32.672", "0.040", "0.520", "34.938", "0.031", "0.609"]
     assert [line["metric"] for line in lines[:3]] == ["psnr", "lpips_alex", "sync_similarity"]
     assert [line["alike"] for line in lines[:3]] == ["yes", "no", "no"]
-    summary = {(row["method"], row["metric"]): row for row in read_csv(tmp_path / "results/first_frame/summary.csv")}
+    summary = {
+        (row["method"], row["metric"]): row for row in read_csv(tmp_path / "results/first_frame-val/summary.csv")
+    }
     for line in lines:
         row = summary.get((line["model"], line["metric"]), {"value": "", "ci_low": "", "ci_high": ""})
         assert [line[key] for key in ("value", "ci_low", "ci_high")] == list(
@@ -152,6 +154,7 @@ def test_a_study_that_was_stopped_goes_on_and_ends_in_a_table(
     shown, ended = capsys.readouterr()
     assert "reused:  3 of 3 trainings were done before" in ended
     assert "LPIPS has no value: alexnet" in shown
+    assert ", scored on val. Orders can be compared" in shown
     assert "† Sync in the paper is not sync_similarity here" in shown
     text = (tmp_path / "ablation.md").read_text(encoding="utf-8")
     (written,) = (line for line in text.splitlines() if line.startswith("| A Baseline"))
@@ -160,6 +163,15 @@ def test_a_study_that_was_stopped_goes_on_and_ends_in_a_table(
     assert cells[2].startswith(f"{float(lines[0]['value']):.2f} (")
     assert cells[-2] == "1/1"
 
+    assert ablate(root, tmp_path, "--split", "train") == 0
+    assert len(fitted) == 3
+    seen = read_csv(tmp_path / "ablation.csv")
+    assert {line["split"] for line in lines} == {"val"}
+    assert {line["split"] for line in seen} == {"train"}
+    assert seen[0]["value"] != lines[0]["value"]
+    assert {row["clip"] for row in read_csv(tmp_path / "results/first_frame-train/clips.csv")} == {"ann/one"}
+
+    capsys.readouterr()
     assert ablate(root, tmp_path, "--seed", "1") == 1
     assert "holds ablations with seed 0, not 1; give another --out" in capsys.readouterr().err
 
@@ -182,7 +194,7 @@ def test_a_variant_that_fails_is_told_and_the_rest_goes_on(
     assert "Traceback" in (tmp_path / "radio_d_tiny" / "error.txt").read_text()
     trained = json.loads((tmp_path / "sync_expert_tiny" / "trained.json").read_text())
     assert trained["batches"] == 1
-    methods = {row["method"] for row in read_csv(tmp_path / "results/first_frame/summary.csv")}
+    methods = {row["method"] for row in read_csv(tmp_path / "results/first_frame-val/summary.csv")}
     assert methods == {"ground_truth", "copy_reference", "radio_a_tiny"}
 
 

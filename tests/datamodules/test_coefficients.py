@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from dubbench.core.arrays import write_arrays
 from dubbench.datamodules.batch import Batch, Window
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.datamodule import make_loader
-from dubbench.datamodules.windows import Place, WindowDataset, read_windows, reference_frames
+from dubbench.datamodules.windows import Place, WindowDataset, read_windows, reference_frames, style_frames
 from dubbench.errors import DubbenchError
 from dubbench.face3d import raster
 from dubbench.face3d.model import LinearFaceModel, project
@@ -192,6 +193,106 @@ def test_adjacent_references_at_the_edges_and_without_enough_frames() -> None:
     assert not set(reference_frames(every, 10, np.ones(40, bool), random)[2:]) & set(range(10, 19))
 
 
+STYLED = replace(WINDOW, style_frames=10)
+
+
+def test_style_frames_hold_the_whole_clip_but_the_window(root: Path, tmp_path: Path) -> None:
+    missed = [Clip("anna/one", 40, missed=(2, 3, 30))]
+    folder = miniature.make(tmp_path / "root", missed)
+    miniature.write_geometry(folder, missed, miniature.face_model())
+    for most, part in ((100, (0.0, 1.0)), (10, (0.0, 1.0)), (100, (0.5, 1.0))):
+        dataset = WindowDataset(folder, replace(STYLED, style_frames=most), "train", length=20, part=part)
+        first, last = (round(share * 40) for share in part)
+        for index in range(20):
+            place = dataset[index]
+            window = range(place.start, place.start + 9)
+            outside = [k for k in range(first, last) if k not in window and k not in (2, 3, 30)]
+            expected = outside if most == 100 else outside[:: -(-len(outside) // 10)]
+            assert place.style.tolist() == expected
+            assert len(expected) > most // 2 or most == 100
+
+
+@pytest.mark.parametrize(
+    ("usable", "expected"),
+    [([1, 1, 1, 1, 1], [0, 1, 2, 3, 4]), ([1, 0, 0, 1, 1], [0, 3, 4]), ([0, 0, 0, 0, 0], [0, 1, 2, 3, 4])],
+)
+def test_a_clip_that_is_nothing_but_the_window_tells_its_style_itself(usable: list[int], expected: list[int]) -> None:
+    rule = replace(STYLED, frames=5)
+    assert style_frames(rule, 0, np.array(usable, bool)).tolist() == expected
+    # A frame without a face outside the window is no answer, one with a face in it is.
+    assert style_frames(rule, 0, np.array([*usable, 0], bool)).tolist() == [5]
+
+
+def test_a_batch_holds_the_style_frames_and_says_how_many(root: Path) -> None:
+    places = [
+        Place(PreparedClip(root, clip), 2, np.arange(5), style=np.array(style))
+        for clip, style in (("anna/one", [0, 12, 29]), ("bert/one", list(range(11, 20))))
+    ]
+    batch = read_windows(places, STYLED)
+    assert batch.style_indices is not None
+    assert batch.style_indices.tolist() == [[0, 12, 29] + 7 * [-1], [*range(11, 20), -1]]
+    for name in ("shape", "expression"):
+        found = getattr(batch, f"style_{name}")
+        for row, place in zip(found, places, strict=True):
+            clip = next(clip for clip in CLIPS if clip.clip == place.clip.info.clip)
+            values = miniature.coefficients(clip)[name]
+            assert torch.equal(row[: len(place.style)], torch.from_numpy(values[place.style]))
+            assert not row[len(place.style) :].any()
+    assert read_windows(places, WINDOW).style_indices is None
+
+
+def test_style_frames_draw_nothing(root: Path) -> None:
+    plain, styled = (WindowDataset(root, window, "train", length=12, seed=3) for window in (WINDOW, STYLED))
+    for index in range(12):
+        assert len(styled[1, index].style)
+        assert (plain[1, index].clip.info, plain[1, index].start) == (
+            styled[1, index].clip.info,
+            styled[1, index].start,
+        )
+        assert np.array_equal(plain[1, index].references, styled[1, index].references)
+
+
+def test_style_frames_are_the_same_whatever_the_mouth_does_in_the_window(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "root")
+    dataset, other = (WindowDataset(folder, STYLED, "train", length=3) for folder in (root, tmp_path / "root"))
+    for index in range(3):
+        place = dataset[index]
+        path = tmp_path / "root" / place.clip.info.clip / f"geometry.{miniature.face_model().hash()}.npz"
+        arrays = dict(np.load(path))
+        for name in ("shape", "expression"):
+            arrays[name][place.start : place.start + 9] += 1
+        np.savez(path, **arrays)
+        one, changed = dataset.collate([place]), other.collate([other[index]])
+        for name in ("indices", "shape", "expression"):
+            assert torch.equal(getattr(one, f"style_{name}"), getattr(changed, f"style_{name}"))
+        assert one.expression is not None
+        assert changed.expression is not None
+        torch.testing.assert_close(one.expression + 1, changed.expression)
+
+
+def test_style_frames_do_not_tell_how_far_the_mouth_opens(tmp_path: Path) -> None:
+    """Of a mouth that stays open for a fifth of a second, references of the rule ``adjacent`` tell."""
+    model, random = miniature.face_model(), np.random.default_rng(0)
+    clips = [Clip(f"anna/{number:02}", 75) for number in range(24)]
+    root = miniature.make(tmp_path / "root", clips)
+    model.save(root / "face_mesh.npz")
+    for clip in clips:
+        arrays = miniature.coefficients(clip)
+        arrays["expression"][:, 0] = np.convolve(random.normal(size=79), np.ones(5), "valid")
+        write_arrays(root / clip.clip / f"geometry.{model.hash()}.npz", arrays)
+    rule = replace(STYLED, frames=25, pictures=0, reference_pictures=0, reach=12, style_frames=250)
+    batch = read_windows([WindowDataset(root, rule, "train", length=200)[index] for index in range(200)], rule)
+    assert batch.expression is not None
+    assert batch.reference_expression is not None
+    assert batch.style_expression is not None
+    assert batch.style_indices is not None
+    opening = batch.expression[..., 0].mean(1)
+    told = batch.reference_expression[..., 0].mean(1)
+    style = batch.style_expression[..., 0].sum(1) / (batch.style_indices >= 0).sum(1)
+    assert torch.corrcoef(torch.stack([opening, told]))[0, 1] > 0.4
+    assert torch.corrcoef(torch.stack([opening, style]))[0, 1] < 0.2
+
+
 def test_pictures_need_not_be_of_the_clips_stored_size(root: Path, model: LinearFaceModel) -> None:
     place = Place(PreparedClip(root, "bert/one"), 2, np.array([0, 5, 9, 9, 1]))
     small, large = (read_windows([place], replace(WINDOW, size=size)) for size in (32, 128))
@@ -243,6 +344,8 @@ def test_clips_without_geometry(root: Path, tmp_path: Path, model: LinearFaceMod
         ({"reference_rule": "history", "references": 0, "face_references": 0}, "history begins with .* first frame"),
         ({"reference_rule": "history"}, "face references belong to the rule adjacent, not history"),
         ({"face_references": 6}, "6 of 5 references within 3 frames"),
+        ({"style_frames": -1}, "-1 style frames with geometry 'mesh' cannot be read"),
+        ({"style_frames": 3, "geometry": "", "pncc": False, "lips": False}, "3 style frames with geometry ''"),
         ({"reach": -1}, "2 of 5 references within -1 frames"),
         ({"reference_rule": "random"}, "face references belong to the rule adjacent, not random"),
     ],
@@ -271,3 +374,6 @@ def test_a_checkpoint_from_before_these_fields_still_loads() -> None:
             Still(other).load_checkpoint(checkpoint, Path("old.ckpt"))
         newer = {"dubbench": {"class_path": class_path(Still), "window": asdict(other)}, "state_dict": {}}
         Still(other).load_checkpoint(newer, Path("old.ckpt"))
+    styled = Still(replace(plain, geometry="mesh", style_frames=9))
+    with pytest.raises(DubbenchError, match=r"an earlier version's without geometry, style_frames; train again"):
+        styled.load_checkpoint(checkpoint, Path("old.ckpt"))

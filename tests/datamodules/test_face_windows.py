@@ -16,6 +16,7 @@ from dubbench.datamodules.batch import Mel, Window
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.windows import Place, WindowDataset, read_windows
 from dubbench.errors import DubbenchError
+from dubbench.face.crops import FACE_SCALES
 from dubbench.media.video import VideoWriter
 from tests.datamodules import miniature
 from tests.datamodules.miniature import SIZE, Clip
@@ -70,8 +71,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def place(root: Path, start: int, references: list[int], *scale: float) -> Place:
-    return Place(PreparedClip(root, CLIP.clip), start, np.array(references, np.int64), *scale)
+def place(root: Path, start: int, references: list[int], scale: float = FACE_SCALES[0]) -> Place:
+    return Place(PreparedClip(root, CLIP.clip), start, np.array(references, np.int64), scale)
 
 
 @pytest.mark.parametrize("mouth", [16, 32, 64])

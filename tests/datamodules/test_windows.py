@@ -41,7 +41,7 @@ def clip_named(name: str) -> Clip:
 
 
 def places(dataset: WindowDataset, epoch: int, index: int) -> tuple[str, int, list[int]]:
-    clip, start, references, _ = dataset[epoch, index]
+    clip, start, references, *_ = dataset[epoch, index]
     return clip.info.clip, start, references.tolist()
 
 
@@ -55,7 +55,7 @@ def test_a_part_of_every_clip_gives_windows_and_references(root: Path) -> None:
     early, late = (WindowDataset(root, WINDOW, "train", 60, seed=1, part=part) for part in ((0, 0.6), (0.6, 1)))
     for dataset, first, last in ((early, 0.0, 0.6), (late, 0.6, 1.0)):
         for index in range(60):
-            clip, start, references, _ = dataset[index]
+            clip, start, references, *_ = dataset[index]
             begin, end = round(first * len(clip)), round(last * len(clip))
             shown = {*range(start, start + WINDOW.frames), *references.tolist()}
             assert begin <= min(shown)
@@ -140,7 +140,7 @@ def test_references_are_never_target_frames(root: Path) -> None:
     dataset = WindowDataset(root, WINDOW, "train", length=300)
     seen = set()
     for index in range(300):
-        clip, start, references, _ = dataset[index]
+        clip, start, references, *_ = dataset[index]
         assert not set(references) & set(range(start, start + 5))
         assert len(set(references)) == 3
         seen |= {(clip.info.clip, k) for k in references}
@@ -189,7 +189,7 @@ def test_history_of_a_part_begins_with_its_first_frame(root: Path) -> None:
     rule = replace(WINDOW, reference_rule="history")
     dataset = WindowDataset(root, rule, "train", 20, part=(0.5, 1))
     for index in range(20):
-        clip, _, references, _ = dataset[index]
+        clip, _, references, *_ = dataset[index]
         assert references[0] == round(0.5 * len(clip))
 
 
@@ -227,7 +227,7 @@ def test_frames_without_a_face_are_avoided(tmp_path: Path) -> None:
     root = miniature.make(tmp_path, [Clip("anna/gaps", 30, missed=missed), Clip("anna/none", 8, missed=range(8))])
     dataset, starts = WindowDataset(root, WINDOW, "train", length=400), set()
     for index in range(400):
-        clip, start, references, _ = dataset[index]
+        clip, start, references, *_ = dataset[index]
         if clip.info.clip == "anna/gaps":
             assert not set(range(start, start + 5)) & set(missed)
             assert not set(references) & set(missed)

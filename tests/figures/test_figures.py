@@ -21,13 +21,14 @@ from dubbench.evaluation.evaluate import evaluate
 from dubbench.evaluation.speaking_style import StyleExpert
 from dubbench.figures import attention, plotting, robustness, shown, strip, styles
 from dubbench.metrics.suite import Suite
-from dubbench.models.base import AttentionMaps, DubbingModel
+from dubbench.models.base import AttentionMaps, DubbingModel, load_model
 from dubbench.protocols.protocol import load
 from tests import filmed, talking
 from tests.datamodules import miniature
 from tests.datamodules.miniature import Clip
-from tests.models import speaking_faces
+from tests.models import speaking_faces, talkers
 from tests.models.conftest import small_radio
+from tests.models.personatalk.test_module import small as small_personatalk
 from tests.models.style_encoder.test_module import encoder, face
 
 Picture = NDArray[np.uint8]
@@ -288,8 +289,8 @@ def test_styles_of_one_speaker_lie_together() -> None:
 def test_styles_of_prepared_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = [Clip("ann/a", 30), Clip("bob/b", 30)]
     root = miniature.make(tmp_path / "root", clips)
-    model = encoder(frames=8)
-    command = ["figure", "styles", "--style_encoder", str(saved(model, tmp_path / "s.ckpt")), "--root", str(root)]
+    checkpoint = saved(encoder(frames=8), tmp_path / "s.ckpt")
+    command = ["figure", "styles", "--style_encoder", str(checkpoint), "--root", str(root)]
     command += ["--out", str(tmp_path / "s.png")]
     assert main([*command, "--quiet"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
@@ -299,7 +300,7 @@ def test_styles_of_prepared_clips(tmp_path: Path, capsys: pytest.CaptureFixture[
         arrays = miniature.coefficients(clip)
         arrays["expression"] = np.random.default_rng(1).normal(size=(30, 6)).astype(np.float32)
         write_arrays(root / clip.clip / f"geometry.{face().hash()}.npz", arrays)
-    points = list(styles.prepared_styles(model, root, hop=3))
+    points = list(styles.prepared_styles(styles.JudgedStyles(StyleExpert(checkpoint), hop=3), root))
     assert [point.speaker for point in points] == ["ann"] * 6 + ["bob"] * 6
     assert [point.kind for point in points[:6]] == [styles.HALVES[0]] * 3 + [styles.HALVES[1]] * 3
     assert main(command) == 0
@@ -311,6 +312,32 @@ def test_styles_of_prepared_clips(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "--hop is 0" in capsys.readouterr().err
 
 
+def test_a_methods_own_styles_stand_beside_the_judges(
+    tmp_path: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = [Clip("ann/a", 30), Clip("bob/b", 30), Clip("cat/c", 30, "val")]
+    root = talkers.make(tmp_path / "root", clips)
+    model = small_personatalk()
+    talkers.fitted(root, tmp_path, model).save_checkpoint(tmp_path / "own.ckpt")
+    own = styles.OwnStyles(load_model(tmp_path / "own.ckpt"))
+    points = list(styles.prepared_styles(own, root))
+    assert [(point.speaker, point.kind) for point in points] == [
+        (s, half) for s in ("ann", "bob", "cat") for half in styles.HALVES
+    ]
+    expression = torch.from_numpy(miniature.coefficients(clips[0])["expression"][15:])
+    torch.testing.assert_close(points[1].style, own.model.own_style(expression[None])[0])
+    command = ["figure", "styles", "--root", str(root), "--out", str(tmp_path / "s.png")]
+    assert main([*command, "--ckpt_path", str(tmp_path / "own.ckpt")]) == 0
+    assert picture(tmp_path / "s.png").shape[:2] == (round(5.6 * plotting.DPI), 7 * plotting.DPI)
+    videos = list(styles.filmed(prepared, [filmed.results(tmp_path / "r", ["copy_reference"], ["ann/two"])]))
+    assert [point.kind for point in styles.filmed_styles(own, videos)][:1] == ["ground_truth"]
+    assert main(command) == 1
+    assert "nothing says whose styles are drawn; give --ckpt_path, --style_encoder or both" in capsys.readouterr().err
+    radio = saved(small_radio(), tmp_path / "radio.ckpt")
+    assert main([*command, "--ckpt_path", str(radio)]) == 1
+    assert "Radio has no style embedding of its own; PersonaTalk has" in capsys.readouterr().err
+
+
 def test_generated_videos_stand_beside_their_clips(prepared: Path, tmp_path: Path) -> None:
     folder = filmed.results(tmp_path / "r", ["ground_truth", "dinet"], ["ann/two"])
     from dubbench.media.video import VideoWriter
@@ -319,7 +346,8 @@ def test_generated_videos_stand_beside_their_clips(prepared: Path, tmp_path: Pat
         for frame in talking.frames("ann/two"):
             video.write(frame)
     expert = StyleExpert(saved(encoder(frames=6), tmp_path / "s.ckpt"))
-    points = list(styles.dubbed_styles(expert, prepared, [folder], hop=2))
+    videos = list(styles.filmed(prepared, [folder]))
+    points = list(styles.filmed_styles(styles.JudgedStyles(expert, hop=2), videos))
     assert [point.kind for point in points] == ["ground_truth"] * 3 + ["dinet"] * 3
     assert {point.speaker for point in points} == {"ann"}
     for one, other in zip(points[:3], points[3:], strict=True):

@@ -78,7 +78,7 @@ def test_an_expert_does_not_dub(expert_checkpoint: Path) -> None:
 
 
 class Clip:
-    """The two methods of a prepared clip that dubbing calls."""
+    """The methods of a prepared clip that dubbing calls."""
 
     def __init__(self, count: int, size: int) -> None:
         self.images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
@@ -88,6 +88,9 @@ class Clip:
 
     def stream(self, size: int) -> Iterator[NDArray[np.uint8]]:
         yield from self.images
+
+    def detected(self, indices: Sequence[int]) -> NDArray[np.bool_]:
+        return np.ones(len(indices), bool)
 
 
 def test_dub_is_the_average_on_every_frame(radio_checkpoint: Path) -> None:

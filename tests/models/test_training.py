@@ -13,10 +13,14 @@ from dubbench.models.losses import PerceptualLoss
 from dubbench.models.radio.module import Radio
 from tests.models.conftest import PlainRadio, loader, small_radio, trainer, windows
 
+ADVERSARIAL: dict[str, Any] = {"weight": 0.01, "r1_gamma": 0.1}
+# A discriminator that sees the mouth alone, and whose features are matched.
+LOOKING: dict[str, Any] = {"region": "mouth", "feature_weight": 2.0}
+
 
 def full(expert: Path, **options: Any) -> Radio:  # noqa: ANN401
     """Radio with every term but the perceptual one."""
-    terms = {"sync_expert": str(expert), "sync_weight": 0.05, "adversarial": {"weight": 0.01, "r1_gamma": 0.1}}
+    terms = {"sync_expert": str(expert), "sync_weight": 0.05, "adversarial": ADVERSARIAL}
     return small_radio(**{**terms, "lip_weight": 4.0, **options})
 
 
@@ -70,8 +74,11 @@ def test_one_clip_overfits(tmp_path: Path, expert_checkpoint: Path) -> None:
     )
 
 
-def test_each_step_moves_its_own_network_only(tmp_path: Path, expert_checkpoint: Path) -> None:
-    model, watch = full(expert_checkpoint), Watch()
+@pytest.mark.parametrize("adversarial", [{}, LOOKING], ids=["frame", "mouth, features"])
+def test_each_step_moves_its_own_network_only(
+    tmp_path: Path, expert_checkpoint: Path, adversarial: dict[str, Any]
+) -> None:
+    model, watch = full(expert_checkpoint, adversarial={**ADVERSARIAL, **adversarial}), Watch()
     start = state(model.generator)
     trainer(tmp_path, max_epochs=1, callbacks=[watch]).fit(model, loader(windows(model.window, 4), 2))
     assert [which for which, _, _ in watch.seen] == [1, 0, 1, 0]
@@ -145,9 +152,10 @@ def test_validation_scores_the_average(tmp_path: Path) -> None:
     assert scores["val_psnr_lower"] == pytest.approx((-10 * error.log10()).mean().item(), rel=1e-5)
 
 
-def test_resume_is_bit_exact(tmp_path: Path, expert_checkpoint: Path) -> None:
+@pytest.mark.parametrize("adversarial", [{}, LOOKING], ids=["frame", "mouth, features"])
+def test_resume_is_bit_exact(tmp_path: Path, expert_checkpoint: Path, adversarial: dict[str, Any]) -> None:
     def run(epochs: int, start: Path | None = None) -> tuple[Radio, L.Trainer]:
-        model = full(expert_checkpoint)
+        model = full(expert_checkpoint, adversarial={**ADVERSARIAL, **adversarial})
         fitting = trainer(tmp_path, max_epochs=epochs)
         fitting.fit(model, loader(windows(model.window, 4), 2), ckpt_path=start, weights_only=True)
         return model, fitting
@@ -185,13 +193,14 @@ def test_clipping_bounds_the_gradient(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"precision": "bf16-mixed"}, {"compile": "eager"}])
 def test_other_ways_to_train(tmp_path: Path, expert_checkpoint: Path, change: dict[str, str]) -> None:
     recorder = Recorder()
-    model = full(expert_checkpoint, **({"optim": change} if "compile" in change else {}))
+    looking = {"adversarial": {**ADVERSARIAL, **LOOKING}}
+    model = full(expert_checkpoint, **looking, **({"optim": change} if "compile" in change else {}))
     keys = set(model.state_dict())
     options: dict[str, Any] = {"precision": "bf16-mixed"} if "precision" in change else {}
     batch = windows(model.window, 2)
     trainer(tmp_path, max_epochs=1, callbacks=[recorder], **options).fit(model, loader(batch, 1), loader(batch, 1))
     plain = Recorder()
-    trainer(tmp_path, max_epochs=1, callbacks=[plain]).fit(full(expert_checkpoint), loader(batch, 1))
+    trainer(tmp_path, max_epochs=1, callbacks=[plain]).fit(full(expert_checkpoint, **looking), loader(batch, 1))
     for name, value in plain.rows[0].items():
         assert recorder.rows[0][name] == pytest.approx(value, rel=0.05, abs=0.01)
     assert set(model.state_dict()) == keys

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 import dubbench.papers
+from dubbench.board import claims as claims_board
 from dubbench.board.paper_table import show
 from dubbench.core.config_names import names
 from dubbench.errors import DubbenchError
@@ -189,6 +190,15 @@ def test_a_table_as_printed_and_what_corresponds_below_it(tmp_path: Path) -> Non
     assert any("measured here on hdtf, own speech" in line for line in lines[start:own])
     assert lines[end:].count("  none of the results given are of voxceleb2, own speech") == 1
     assert "† LPIPS is never in one column with ours: the network (AlexNet or VGG16) is not said" in lines
+
+
+def test_what_the_lower_half_means_stands_under_the_tables_that_it_touches() -> None:
+    half = "of frames whose upper half is the source's"
+    for spec, told in (("personatalk:1", True), ("personatalk:4", True), ("personatalk:3", False), ("radio:1", False)):
+        assert any(half in line for line in shown(spec)) is told
+    blocks = {block.title: block.footnotes for block in claims_board.blocks("hdtf")}
+    assert any(half in note for note in blocks["PersonaTalk, Table 1"])
+    assert not any(half in note for note in blocks["RADIO, Table 1"])
 
 
 def test_speech_and_corpus_must_be_the_tables(tmp_path: Path) -> None:

@@ -198,8 +198,8 @@ def test_discriminators_see_frames_alone_and_clips_in_order() -> None:
     judges = Discriminators((4, 8), frames=5).eval()
     frames = torch.rand(2, 5, 3, 26, 20)
     with torch.no_grad():
-        frame, clip = judges(frames)
-        other, swapped = judges(frames.flip(1))
+        (frame, clip), _ = judges(frames)
+        (other, swapped), _ = judges(frames.flip(1))
     assert frame.shape[:2] == (10, 1)
     assert clip.shape[:2] == (2, 1)
     torch.testing.assert_close(frame.unflatten(0, (2, 5)), other.unflatten(0, (2, 5)).flip(1))

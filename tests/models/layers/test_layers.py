@@ -76,7 +76,7 @@ def test_minibatch_deviation_by_hand() -> None:
 def test_discriminator_gives_a_logit_a_frame_and_differentiates_twice() -> None:
     judge = Discriminator(32, [4, 8, 8])
     images = torch.randn(4, 3, 32, 32, requires_grad=True)
-    logits = judge(images)
+    logits = judge(images).logits
     assert logits.shape == (4,)
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     torch.autograd.backward(gradient.square().sum())

@@ -14,6 +14,7 @@ from dubbench.models.personatalk.geometry import (
 )
 
 VERTICES, WIDTH = 12, 16
+BASIS = torch.randn(4, VERTICES, 3, generator=torch.Generator().manual_seed(1)) * UNIT
 
 
 class Speech(nn.Module):
@@ -36,19 +37,19 @@ def generator(style: bool = True) -> GeometryGenerator:
 
 
 def example(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Speech of 9 frames, expressions of 5 and templates of 2 speakers."""
+    """Speech of 9 frames, expression coefficients of 5 and templates of 2 speakers."""
     draw = torch.Generator().manual_seed(seed)
     waveform = torch.randn(2, 9 * 640, generator=draw)
     return (
         waveform,
-        torch.randn(2, 5, VERTICES, 3, generator=draw) * UNIT,
+        torch.randn(2, 5, len(BASIS), generator=draw),
         torch.randn(2, VERTICES, 3, generator=draw) * UNIT,
     )
 
 
 @torch.no_grad()
 def run(net: GeometryGenerator, waveform: Tensor, expressions: Tensor, template: Tensor) -> Tensor:
-    offsets: Tensor = net(waveform, net.embed_style(expressions), template)
+    offsets: Tensor = net(waveform, net.embed_style(expressions, BASIS), template)
     return offsets
 
 
@@ -66,17 +67,18 @@ def test_style_is_mean_and_deviation_of_encoded_expressions(keep: list[list[int]
     rows = []
     for b in range(2):
         frames = expressions[b].numpy() if keep is None else expressions[b].numpy()[np.array(keep[b], bool)]
-        encoded = frames.reshape(len(frames), -1) / UNIT @ weight.T + bias
+        vertices = np.einsum("te,evc->tvc", frames, BASIS.numpy())
+        encoded = vertices.reshape(len(frames), -1) / UNIT @ weight.T + bias
         rows.append(np.concatenate([encoded.mean(0), encoded.std(0)]))
     with torch.no_grad():
         expected = net.style(torch.from_numpy(np.stack(rows)).float())
-        made = net.embed_style(expressions, mask)
+        made = net.embed_style(expressions, BASIS, mask)
     torch.testing.assert_close(made, expected, rtol=0, atol=2e-3)
 
 
 def test_style_of_one_frame_can_be_learnt_from() -> None:
     net, (_, expressions, _) = generator(), example()
-    (gradient,) = torch.autograd.grad(net.embed_style(expressions[:, :1]).sum(), [net.encoder.linear.weight])
+    (gradient,) = torch.autograd.grad(net.embed_style(expressions[:, :1], BASIS).sum(), [net.encoder.linear.weight])
     assert gradient.isfinite().all()
     assert gradient.any()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dubbench.datamodules.batch import Batch
@@ -18,6 +18,7 @@ from dubbench.datamodules.windows import Place, read_windows
 from dubbench.errors import DubbenchError
 from dubbench.models.base import load_model
 from dubbench.models.losses import PerceptualLoss
+from dubbench.models.personatalk.geometry import GeometryGenerator
 from dubbench.models.personatalk.module import PersonaTalk
 from dubbench.models.personatalk.networks import stages_of
 from tests.datamodules import miniature
@@ -57,7 +58,8 @@ def window(model: PersonaTalk, root: Path) -> Batch:
     """One window of anna's clip."""
     face, lips = model.hparams["face_references"], model.hparams["lip_references"]
     numbers = np.array([9, 15, 2, 25, 28, 0][: face + lips])
-    return read_windows([Place(PreparedClip(root, "anna/one"), 8, numbers)], model.window)
+    style = np.array([*range(8), *range(16, 30)])
+    return read_windows([Place(PreparedClip(root, "anna/one"), 8, numbers, style=style)], model.window)
 
 
 def test_one_window_overfits(root: Path, tmp_path: Path) -> None:
@@ -98,15 +100,16 @@ def test_losses_are_distances_of_the_lower_face(root: Path) -> None:
     batch = window(model, root)
     assert batch.shape is not None
     assert batch.expression is not None
-    assert batch.reference_shape is not None
+    assert batch.style_shape is not None
+    assert batch.style_expression is not None
+    assert batch.style_indices is not None
     nn.init.normal_(stages_of(model.generator).geometry.decoder.weight, std=0.1)
     model.eval()
     with torch.no_grad():
-        terms = model.geometry_losses(model.generator, batch)
-        style = stages_of(model.generator).geometry.embed_style(
-            FACE.expression_only(batch.reference_expression) - FACE.mean  # type: ignore[arg-type]
-        )
-        template = FACE.vertices(batch.reference_shape.mean(1), torch.zeros(2))
+        terms = model.geometry_losses(model.generator, batch, batch.style_indices >= 0)
+        assert terms == model.speech_losses(model.generator, batch)
+        style = stages_of(model.generator).geometry.embed_style(batch.style_expression[:, :22], FACE.expression_basis)
+        template = FACE.vertices(batch.style_shape[:, :22].mean(1), torch.zeros(2))
         made = template + stages_of(model.generator).geometry(batch.waveform, style, template - FACE.mean)[0]
         truth = FACE.vertices(batch.shape, batch.expression)[0]
     lips, total, moving, weights = set(FACE.regions["lips"].tolist()), 0.0, 0.0, 0.0
@@ -118,6 +121,106 @@ def test_losses_are_distances_of_the_lower_face(root: Path) -> None:
         weights += weight
     assert float(terms["vertices"]) == pytest.approx(total / weights, rel=1e-4)
     assert float(terms["velocity"]) == pytest.approx(moving / weights, rel=1e-4)
+
+
+def test_references_tell_the_first_stage_nothing_and_style_frames_do(root: Path) -> None:
+    model = small().eval()
+    model.held_face.adopt(FACE)
+    nn.init.normal_(stages_of(model.generator).geometry.decoder.weight, std=0.1)
+    batch = window(model, root)
+    losses = model.speech_losses(model.generator, batch)
+
+    def told(*names: str) -> dict[str, Tensor]:
+        """What the losses are of a batch whose fields of these names are others."""
+        changes: dict[str, Any] = {name: torch.randn_like(getattr(batch, name)) for name in names}
+        return model.speech_losses(model.generator, replace(batch, **changes))
+
+    assert told("references", "reference_expression", "reference_shape") == losses
+    assert told("style_expression") != losses
+    assert told("style_shape") != losses
+
+
+def seen_styles(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor]]:
+    """Frames that count, [B, N], and the style made of them, of each call that follows."""
+    calls: list[tuple[Tensor, Tensor]] = []
+    embed = GeometryGenerator.embed_style
+
+    def spied(net: GeometryGenerator, expression: Tensor, basis: Tensor, keep: Tensor | None = None) -> Tensor:
+        counted = torch.ones(expression.shape[:2], dtype=torch.bool) if keep is None else keep
+        calls.append((counted, embed(net, expression, basis, keep)))
+        return calls[-1][1]
+
+    monkeypatch.setattr(GeometryGenerator, "embed_style", spied)
+    return calls
+
+
+def test_training_sees_one_style_frame_or_all_and_what_lies_between(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small()
+    model.held_face.adopt(FACE)
+    batch, calls = window(model, root), seen_styles(monkeypatch)
+    for _ in range(400):
+        model.speech_losses(model.generator, batch)
+    counts = [int(keep.sum()) for keep, _ in calls]
+    assert (min(counts), max(counts)) == (1, 22)
+    assert not any(bool(keep[:, 22:].any()) for keep, _ in calls)
+    # As many of one frame as the logarithm's share of them, and every frame among those that stand alone.
+    assert counts.count(1) / 400 == pytest.approx(np.log(2) / np.log(23), abs=0.06)
+    alone = {int(keep[0].nonzero()) for keep, _ in calls if int(keep.sum()) == 1}
+    assert len(alone) > 15
+
+
+def test_style_is_the_same_in_training_and_when_dubbing(
+    root: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, calls = loaded(checkpoint), seen_styles(monkeypatch)
+    batch = window(model, root)
+    model.speech_losses(model.ema.module, batch)
+    dubbed(model, root, references=[*range(8), *range(16, 30)])
+    (_, trained), (_, dubbing) = calls[0], calls[1]
+    torch.testing.assert_close(trained, dubbing)
+    own = model.own_style(torch.from_numpy(miniature.coefficients(CLIPS[0])["expression"][None]))
+    dubbed(model, root)
+    torch.testing.assert_close(own, calls[-1][1])
+
+
+def test_frames_without_a_face_are_not_seen(root: Path, checkpoint: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(root, tmp_path / "other")
+    track = dict(np.load(other / "anna/one/track.npz"))
+    track["detected"][[3, 9]] = False
+    np.savez(other / "anna/one/track.npz", **track)
+    model = loaded(checkpoint)
+    few = dubbed(model, other, references=[0, 3, 9, 17])
+    assert np.array_equal(few, dubbed(model, root, references=[0, 17]))
+    with pytest.raises(DubbenchError, match="shows no face in frames 3, 9"):
+        dubbed(model, other, references=[3, 9])
+
+
+def test_frame_selection_leaves_the_first_stage_alone(root: Path, tmp_path: Path) -> None:
+    """Table 4's last row is about the renderer's references: the geometry generator must learn the very same."""
+    trained = []
+    for selection in (True, False):
+        model = small(frame_selection=selection)
+        fitted(root, tmp_path, model, 2)
+        trained.append(stages_of(model.generator))
+    one, other = (state(stages.geometry) for stages in trained)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    drawn, alike = (state(stages.renderer) for stages in trained)
+    assert not all(torch.equal(value, alike[name]) for name, value in drawn.items())
+
+
+def test_the_geometry_stage_opens_no_video(root: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(root, tmp_path / "other")
+    for clip in CLIPS:
+        (other / clip.clip / "video.mp4").write_bytes(b"no video")
+    one, without = small(stages="geometry"), small(stages="geometry")
+    fitted(root, tmp_path, one, 2)
+    fitted(other, tmp_path, without, 2)
+    assert all(torch.equal(value, state(without)[name]) for name, value in state(one).items())
+    assert "val_vertices" in trainer(tmp_path).validate(without, datamodule=data(other), verbose=False)[0]
+    with pytest.raises(DubbenchError, match=r"video\.mp4"):
+        fitted(other, tmp_path, small(), 1)
 
 
 def test_perceptual_term_is_frozen_and_stays_out(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dubbench.datamodules.batch import Mel
+from dubbench.datamodules.batch import Batch, Mel
 from dubbench.models.sync_expert.losses import sync_loss, sync_probability
-from dubbench.models.sync_expert.module import SyncExpert, SyncLossStuck, off_sync, pair_accuracy
+from dubbench.models.sync_expert.module import SyncExpert, off_sync, pair_accuracy
 from dubbench.models.sync_expert.networks import CROP, FACE_CROP, crop_mouth
+from dubbench.models.sync_expert.watch import SyncLossStuck
 from tests.models.conftest import loader, small_expert, trainer, windows
 
 
@@ -167,3 +169,61 @@ def test_a_stuck_loss_is_told(tmp_path: Path, loss: float, warned: bool) -> None
         warnings.simplefilter("always")
         trainer(tmp_path, max_epochs=2).fit(expert, data)
     assert any("that of guessing" in str(warning.message) for warning in seen) == warned
+
+
+class Scripted(SyncExpert):
+    """Logs losses and pair accuracies that are given, an epoch each."""
+
+    def script(self, losses: Sequence[float], accuracies: Sequence[float]) -> "Scripted":
+        self.losses, self.accuracies = losses, accuracies
+        return self
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss: Tensor = 0 * self.similarities(batch).sum() + self.losses[self.current_epoch] + 0.5 * (-1) ** batch_idx
+        self.log("train_loss", loss.detach(), batch_size=1)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log("val_pair_accuracy", torch.tensor(self.accuracies[self.current_epoch]), batch_size=1)
+
+
+FALLING = (0.8, 0.6, 0.5, 0.4, 0.3, 0.2)
+
+
+def overfitted(
+    folder: Path, losses: Sequence[float], accuracies: Sequence[float], stop: int | None = None
+) -> list[str]:
+    """What is told in a training of scripted epochs, which is stopped and resumed after ``stop`` of them."""
+    told: list[str] = []
+    start = None
+    for epochs in ([stop] if stop else []) + [len(losses)]:
+        expert = Scripted(**{**small_expert().hparams}).script(losses, accuracies)
+        data = loader(windows(expert.window, 2), 1)
+        fitting = trainer(folder, max_epochs=epochs, num_sanity_val_steps=1)
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            fitting.fit(expert, data, data, ckpt_path=start, weights_only=True)
+        fitting.save_checkpoint(start := folder / f"{epochs}.ckpt")
+        told += [str(each.message) for each in seen if "overfitted" in str(each.message)]
+    return told
+
+
+@pytest.mark.parametrize("stop", [None, 3])
+def test_overfitting_is_told_once_with_its_epoch(tmp_path: Path, stop: int | None) -> None:
+    (told,) = overfitted(tmp_path, FALLING, (0.7, 0.9, 0.85, 0.85, 0.84, 0.8), stop)
+    assert "overfitted since epoch 1: its loss on training clips fell from 0.600 to 0.300" in told
+    assert "from 0.900 to 0.840; take checkpoints/best.ckpt" in told
+    assert "--model.iterations 4" in told
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracies"),
+    [
+        (FALLING, (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)),
+        (FALLING, (0.7, 0.9, 0.89, 0.89, 0.89, 0.89)),  # as it wavers from one validation to the next
+        (FALLING, (0.7, 0.9, 0.5, 0.5, 0.91, 0.5)),
+        ((0.6,) * 6, (0.7, 0.9, 0.8, 0.8, 0.8, 0.8)),  # it forgets its training clips as well
+    ],
+)
+def test_other_trainings_are_not_told_of(tmp_path: Path, losses: Sequence[float], accuracies: Sequence[float]) -> None:
+    assert overfitted(tmp_path, losses, accuracies) == []
