@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.datamodules.clip import PreparedClip, read_manifest
+from dubbench.demo.recipes import PROTOCOL
 from dubbench.evaluation.evaluate import evaluate
 from dubbench.models.base import DubbingModel, load_model
 from dubbench.protocols.protocol import load
@@ -69,7 +70,7 @@ def main() -> None:
     for name, path in checkpoints(demo).items():
         model = load_model(path)
         rows |= {name: model, name + OTHER: OtherSpeech(model, clips)}
-    rules = replace(load("first_frame"), name="hearing", metrics={"lmd": 1})
+    rules = replace(load(PROTOCOL), name="hearing", metrics={"lmd": 1})
     with tempfile.TemporaryDirectory() as folder:
         out = evaluate(prepared, rows, out=folder, protocol=rules, source_root=demo / "corpus")
         values = {row.method: row.value for row in read_summary(out) if row.metric == "lmd"}

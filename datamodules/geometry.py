@@ -14,6 +14,8 @@ from dubbench.errors import DubbenchError
 
 FIELDS = ("shape", "expression", "pose", "error")
 GUESS = "guess"
+# Of what the coefficients mean. Before 2, which no file's name says, poses were fitted to all points, the mouth's too.
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class ClipGeometry:
     Attributes:
         shape: [T, S].
         expression: [T, E].
-        pose: [T, 6].
+        pose: [T, 6], from points that speech does not move, see `dubbench.face3d.head`.
         error: [T], mean distance of the 68 projected points to the landmarks over the outer-eye distance; NaN where
             no face was found.
         guess: sha256 of the network's file that gave the first guess; empty for the closed form.
@@ -60,14 +62,16 @@ def model_path(root: Path | str, source: str) -> Path:
 
 def geometry_name(model_hash: str) -> str:
     """Name of the file in a clip's folder that holds its coefficients of one face model."""
-    return f"geometry.{model_hash}.npz"
+    return f"geometry.{model_hash}.{VERSION}.npz"
 
 
 def write_geometry(clip: PreparedClip, model_hash: str, geometry: ClipGeometry) -> None:
-    """Write a clip's coefficients; the file appears whole or not at all."""
+    """Write a clip's coefficients; the file appears whole or not at all, and takes the place of earlier versions'."""
     arrays: dict[str, NDArray[Any]] = {name: getattr(geometry, name) for name in FIELDS}
     if geometry.guess:
         arrays[GUESS] = np.array(geometry.guess)
+    for former in clip.folder.glob(f"geometry.{model_hash}*.npz"):
+        former.unlink()
     write_arrays(clip.folder / geometry_name(model_hash), arrays)
 
 
@@ -80,7 +84,7 @@ def read_geometry(clip: PreparedClip, model_hash: str) -> ClipGeometry:
     path = clip.folder / geometry_name(model_hash)
     if not path.is_file():
         raise DubbenchError(
-            f"clip {clip.info.clip} of {clip.root} has no geometry of face model {model_hash}; "
+            f"clip {clip.info.clip} of {clip.root} has no geometry of face model {model_hash} and version {VERSION}; "
             "run dubbench prepare on it again with --geometry"
         )
     arrays = read_arrays(path)

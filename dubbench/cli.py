@@ -27,7 +27,7 @@ VERBS = {
     "export": "write a trained renderer as ONNX, checked with onnxruntime",
     "leaderboard": "put results side by side",
     "ablate": "train and score a method's ablations, beside the paper's table",
-    "figure": "draw attention, robustness, frame strips, styles",
+    "figure": "draw attention, robustness, frame strips, styles, openings of mouths",
     "study": "a page for opinion scores, and means over its answers",
     "compare": "check results against a baseline; exit 1 unless all are as they were",
     "assets": "pretrained files: list, pull, verify",
@@ -38,7 +38,7 @@ FIRST = {
     "score two videos of yours": "dubbench score --pred dubbed.mp4 --target source.mp4",
     "see everything at work, on a corpus made on the spot": "dubbench demo",
     "prepare a corpus and train a method on it": (
-        "dubbench prepare --dataset grid --root GRID --out prepared/grid && "
+        "dubbench prepare --dataset grid --root GRID --align upper --out prepared/grid && "
         "dubbench fit --model radio_tiny --dataset grid"
     ),
     "score a method, or a folder of videos (--videos DIR), under a protocol": (

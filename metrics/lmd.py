@@ -77,10 +77,24 @@ DEFINITIONS = (
         deviation="as `f_lmd`",
         reached="analytic",
     ),
+    Definition(
+        name="lmd_outside_uncentred",
+        text="mean distance of the 48 landmarks outside the mouth, without centring, in the 256-pixel aligned frame",
+        unit="px@256",
+        better="lower",
+        version=1,
+        needs="landmarks",
+        order=150,
+        minor=True,
+        title="LMD outside the mouth, uncentred",
+        reference="RealTalk's Table 2, whose LMD is the mean of its M-LMD over 20 and its F-LMD over 48 points",
+        deviation="as `f_lmd`; that table's centring, its own for all three, is not known",
+        reached="analytic",
+    ),
 )
 
-Region = Literal["mouth", "face"]
-REGIONS: dict[str, slice] = {"mouth": slice(48, 68), "face": slice(0, 68)}
+Region = Literal["mouth", "face", "outside"]
+REGIONS: dict[str, slice] = {"mouth": slice(48, 68), "face": slice(0, 68), "outside": slice(0, 48)}
 
 
 def lmd(pred: Tensor, target: Tensor, region: Region = "mouth", centred: bool = True) -> Tensor:
@@ -92,7 +106,7 @@ def lmd(pred: Tensor, target: Tensor, region: Region = "mouth", centred: bool = 
     Args:
         pred: [N, 68, 2] points (x, y) in iBUG order.
         target: as ``pred``.
-        region: ``mouth`` the 20 points from index 48, ``face`` all 68.
+        region: ``mouth`` the 20 points from index 48, ``face`` all 68, ``outside`` the 48 that are not the mouth's.
         centred: subtract the region's mean.
 
     Returns:
@@ -140,4 +154,5 @@ COMPUTE: dict[str, LandmarkMetric] = {
     "lmd_uncentred": lambda pred, target: lmd(pred, target, centred=False),
     "f_lmd": lambda pred, target: lmd(pred, target, region="face"),
     "f_lmd_uncentred": lambda pred, target: lmd(pred, target, region="face", centred=False),
+    "lmd_outside_uncentred": lambda pred, target: lmd(pred, target, region="outside", centred=False),
 }

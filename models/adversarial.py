@@ -328,6 +328,20 @@ class AdversarialModel(DubbingModel):
         error = F.mse_loss(fake.clamp(-1, 1)[lower] / 2, batch.frames[lower] / 2, reduction="none").mean((2, 3, 4))
         return {"l1": F.l1_loss(fake, batch.frames), "psnr_lower": -10 * error.clamp(min=1e-10).log10().mean()}
 
+    def done(self) -> float | None:
+        """How much of the training lay behind when this batch began, 0 to 1; None where its length is a time or open.
+
+        Lightning ends a training that has two lengths at the nearer one.
+        """
+        trainer = self.trainer
+        shares: list[float] = []
+        if trainer.max_steps > 0:
+            shares.append(trainer.global_step / trainer.max_steps)
+        batches = (trainer.max_epochs or 0) * trainer.num_training_batches
+        if 0 < batches < float("inf"):
+            shares.append(self._batches() / batches)
+        return max(shares, default=None)
+
     def _batches(self) -> int:
         return self.trainer.fit_loop.epoch_loop.total_batch_idx
 

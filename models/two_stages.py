@@ -1,14 +1,14 @@
 """How methods train that first turn speech into geometry and then draw it.
 
-The renderer learns from ground-truth geometry, so neither stage waits for the other: both train in one run, or one a
-run. A batch goes this way, all of it in `TwoStageModel.training_step`:
+The renderer learns from ground-truth geometry, unless `for_drawing` gives it other, so neither stage waits for the
+other: both train in one run, or one a run. A batch goes this way, all of it in `TwoStageModel.training_step`:
 
 1. The batch's coefficients must belong to the held face model, whose vertices both networks think in.
 2. ``trained_stages`` notes which stages have been trained: `dub` refuses to work with one that has not.
 3. First stage, if it is trained: `speech_losses` runs the network from speech to geometry; optimiser ``speech`` steps.
-4. Second stage, if it is trained: `generate` draws the pictures once. The discriminator learns to tell them from the
-   real ones, by optimiser ``discriminator``; then the renderer by `losses` and the discriminator's judgement, by
-   optimiser ``generator``.
+4. Second stage, if it is trained: `generate` draws the pictures once, from what `for_drawing` makes of the batch. The
+   discriminator learns to tell them from the real ones, by optimiser ``discriminator``; then the renderer by `losses`
+   and the discriminator's judgement, by optimiser ``generator``.
 5. The running average of both networks follows, and all terms are logged.
 
 Where a step accumulates several batches, optimisers and average move with the last of them. A method gives
@@ -108,6 +108,10 @@ class TwoStageModel(AdversarialModel):
         """Terms of the first stage's loss, unweighted."""
         raise TypeError(f"{type(self).__name__} does not define speech_losses")
 
+    def for_drawing(self, batch: Batch) -> Batch:
+        """What the renderer is given of a training batch: all of it, with the frames' own geometry, by default."""
+        return batch
+
     def setup(self, stage: str) -> None:
         """Take the face model, and start from ``initial`` or from HuBERT's published weights."""
         super().setup(stage)
@@ -159,7 +163,7 @@ class TwoStageModel(AdversarialModel):
                 backward(total)
             logs |= {self.stages[0]: total, **terms}
         if self.trains_renderer:
-            fake = self.generate(self.generator, batch)
+            fake = self.generate(self.generator, self.for_drawing(batch))
             logs |= self.train_drawing(batch, fake, lambda: self.losses(fake, batch), last=last)
         self.finish_batch(logs, last=last)
 

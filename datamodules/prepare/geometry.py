@@ -1,9 +1,11 @@
 """Face geometry for a prepared folder: one face model for all its clips, then each clip's coefficients."""
 
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from dubbench.errors import DubbenchError
 from dubbench.face3d.d3dfr import ReconNet, load_d3dfr, network_guess
 from dubbench.face3d.first_guess import Coefficients
 from dubbench.face3d.fitting import Fit, fit
+from dubbench.face3d.head import head_motion, in_square
 from dubbench.face3d.model import POSE_SIZE, SOURCES, LinearFaceModel
 from dubbench.face3d.sources import learn_mesh, load_bfm, load_ict
 
@@ -34,6 +37,8 @@ ICT_FILES = ("ict_facekit_face9409.npz", "ict_vertex_indices.json")
 BFM_FILE = "BFM_model_front.mat"
 # Frames that a mesh model is learnt from: their meshes take 100 MB in memory, many times what 144 components need.
 LEARNT_FROM = 8000
+# So many of a clip at least: one alone tells how a face looks, only several how it moves.
+OF_A_CLIP = 8
 
 
 @dataclass(frozen=True)
@@ -249,9 +254,16 @@ def fit_frames(
         model,
         points,
         detected,
-        mesh,
+        head=_head(clip, frames, detected),
+        mesh=mesh,
         guess=_guess(guess, model, clip=clip, points=points, detected=detected, frames=frames),
     )
+
+
+def _head(clip: PreparedClip, frames: range | None, detected: Tensor) -> Tensor:
+    """Poses of the head in the aligned square, [T, 6]; smoothed in the source, where a head moves as it does."""
+    motion = head_motion(torch.from_numpy(clip.mesh(frames)), detected)
+    return in_square(motion, clip.transforms(frames), clip.info.size).float()
 
 
 def _guess(
@@ -288,17 +300,41 @@ def _own_copy(name: str) -> Path:
 
 
 def _meshes(root: Path, manifest: pd.DataFrame) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Speaker and some meshes of clips, evenly from the training clips, or from all where there are none."""
+    """Speaker and some meshes of clips, from the training clips, or from all where there are none.
+
+    Where there are more clips than frames to go round, there are fewer of them, not fewer frames of each: one of every
+    speaker before a second of anybody.
+    """
     training: pd.DataFrame = manifest[manifest["split"] == "train"]
-    chosen = manifest if training.empty else training
-    chosen = chosen.iloc[_evenly(len(chosen), LEARNT_FROM)]
-    for name, speaker in zip(chosen["clip"], chosen["speaker"], strict=True):
+    chosen = _by_turns(manifest if training.empty else training)
+    wanted = max(min(len(chosen), LEARNT_FROM // OF_A_CLIP), 1)
+    each = LEARNT_FROM // wanted
+    for name, speaker in chosen:
         try:
-            clip = PreparedClip(root, str(name))
+            clip = PreparedClip(root, name)
             seen = np.flatnonzero(clip.detected())
-            yield str(speaker), clip.aligned_mesh(seen[_evenly(len(seen), max(LEARNT_FROM // len(chosen), 1))].tolist())
+            meshes = clip.aligned_mesh(seen[_evenly(len(seen), each)].tolist())
         except DubbenchError:
             continue  # the fit of this clip will list it
+        if len(meshes):
+            yield speaker, meshes
+            wanted -= 1
+        if not wanted:
+            return
+
+
+def _by_turns(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """Clips and speakers, any first part of them spread evenly over speakers and, since digests order, no corner."""
+    digests = {
+        name: sha256(name.encode()).digest() for column in ("clip", "speaker") for name in map(str, rows[column])
+    }
+    pairs = zip(map(str, rows["clip"]), map(str, rows["speaker"]), strict=True)
+    turns: Counter[str] = Counter()
+    order = []
+    for clip, speaker in sorted(pairs, key=lambda pair: digests[pair[0]]):
+        order.append((turns[speaker], digests[speaker], clip, speaker))
+        turns[speaker] += 1
+    return [(clip, speaker) for _, _, clip, speaker in sorted(order)]
 
 
 def _evenly(count: int, most: int) -> NDArray[np.int64]:

@@ -46,6 +46,7 @@ class Entry:
         failed: clips that could not be scored, with the reason.
         without: clips scored that lack a metric, with the reason by metric.
         missing: clips that the protocol names and that were not scored, with the reason.
+        left_out: rows that the run could not have, with the reason.
         style: how alike the styles of the ground truth's clips are, within and between speakers.
         choices: the protocol's, by name.
         networks: what the metrics' networks were, by their keys.
@@ -60,6 +61,7 @@ class Entry:
     failed: dict[str, str] = field(default_factory=dict)
     without: dict[str, dict[str, str]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     style: dict[str, dict[str, float | None]] = field(default_factory=dict)
     choices: dict[str, Any] = field(default_factory=dict)
     networks: dict[str, Any] = field(default_factory=dict)
@@ -169,6 +171,7 @@ def _entry(labels: dict[str, str], record: Mapping[str, Any], folder: Path) -> E
         failed=own.get("failed", {}),
         without=own.get("without_value", {}),
         missing=record.get("missing", {}),
+        left_out=record.get("left_out", {}),
         style=record.get("style_sim_of_ground_truth", {}),
         choices=record.get("protocol_choices", {}),
         networks=record.get("networks", {}),
@@ -182,7 +185,8 @@ def _record(path: Path) -> dict[str, Any]:
         return {}
     try:
         record = read_json(path)
-        parts = [record, *(record.get(name, {}) for name in ("methods", "not_computed", "missing", "versions"))]
+        kept = ("methods", "not_computed", "missing", "left_out", "versions")
+        parts = [record, *(record.get(name, {}) for name in kept)]
         for own in record.get("methods", {}).values():
             parts += [own, *(own.get(name, {}) for name in ("failed", "without_value", "pooled_without_value"))]
         if not all(isinstance(part, dict) for part in parts):

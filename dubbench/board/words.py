@@ -115,6 +115,11 @@ def remarks(group: Group) -> list[str]:
     if floors:
         mouth, face = (short(floors[0].get(name)) for name in ("lmd_floor", "f_lmd_floor"))
         parts.append(f"noise floor (ground truth encoded and detected again): lmd {mouth}, f_lmd {face} px")
+    if align := entries[0].choices.get("align"):
+        parts.append(f"methods dub clips of --align {align}")
+    left_out = {name: reason for entry in entries for name, reason in entry.left_out.items()}
+    methods = {entry.method for entry in entries}
+    parts += [f"no {name}: {reason}" for name, reason in left_out.items() if name not in methods]
     if missed := sum(entry.missed for entry in entries):
         parts.append(f"{missed} frames without a face have no landmark distance")
     pools = [entry.rows[name].count for entry in entries for name in ("fid", "kid") if name in entry.rows]

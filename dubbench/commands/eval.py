@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dubbench.commands import add_json, parse_faces, seed
 from dubbench.core.config_names import label, names
-from dubbench.core.console import announce, command, ending, print_json, quiet, say
+from dubbench.core.console import announce, command, ending, note, print_json, quiet
 from dubbench.core.files import output_folder
 from dubbench.errors import DubbenchError
 
@@ -88,9 +88,9 @@ def run(options: argparse.Namespace) -> int:
         model.load_checkpoint(read_checkpoint(options.ckpt_path), options.ckpt_path)
         models[name] = model.to(where).eval()
     data.check_corpus()
-    if options.source_root is None and not quiet():
+    if options.source_root is None:
         corpus = read_dataset(data.root)["root"]
-        say(f"source videos: below {corpus}, as {data.root / 'dataset.json'} has it (--source_root names another)")
+        note(f"source videos: below {corpus}, as {data.root / 'dataset.json'} has it (--source_root names another)")
     videos = {options.method or options.videos.resolve().name: options.videos} if options.videos else {}
     rules = load_all(options.protocol)
     networks, tally = experts(options.sync_expert, options.style_encoder, where), Counter[str]()

@@ -1,4 +1,4 @@
-"""``dubbench figure``: attention maps, robustness to the reference, frame strips, styles."""
+"""``dubbench figure``: attention maps, robustness to the reference, frame strips, styles, openings of mouths."""
 
 import argparse
 from collections.abc import Callable
@@ -85,6 +85,12 @@ def _styles_options(parser: argparse.ArgumentParser) -> None:
     _add_device(parser)
 
 
+def _openings_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", nargs="+", type=Path, help="folders of dubbench eval under a cross protocol")
+    parser.add_argument("--clip", required=True, help="id of a clip in them")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="only these, in this order (all)")
+
+
 def _add_clip(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", required=True, type=Path, help="folder of prepared clips")
     parser.add_argument("--clip", required=True, help="id of a clip in it")
@@ -101,6 +107,7 @@ KINDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
         _robustness_options,
     ),
     "strip": ("frames of several methods on one clip, a row a method", _strip_options),
+    "openings": ("whom mouths follow: how far they are open beside driver and source over time", _openings_options),
     "styles": ("speaking styles in the plane by t-SNE (PersonaTalk's Figure 5)", _styles_options),
 }
 

@@ -73,6 +73,12 @@ def announce(what: str) -> None:
         print(visible(f"{what}: loading ..."), file=sys.stderr, flush=True)
 
 
+def note(line: str) -> None:
+    """Say on the standard error what the user may want to know meanwhile."""
+    if not quiet():
+        print(visible(line), file=sys.stderr, flush=True)
+
+
 def report(line: str) -> None:
     """Say on the standard output what was made."""
     if not quiet():

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # Side of the prepared frames in pixels.
 SIZE = 192
+# How they are aligned, and the protocol that has it so.
+ALIGN, PROTOCOL = "upper", "fair_own"
 # Length of the demo, in minutes, for which the steps below are meant, and seconds that pass without training.
 MINUTES, OVERHEAD = 8.0, 120.0
 # Expected seconds on two cores; `Training.seconds` are of one.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from dubbench import __version__
 from dubbench.core.files import write_json
-from dubbench.demo.recipes import PREPARING, RANKING, SCORING, SIZE, Recipe
+from dubbench.demo.recipes import ALIGN, PREPARING, PROTOCOL, RANKING, SCORING, SIZE, Recipe
 from dubbench.training.common_options import network_words
 
 State = Literal["new", "begun", "stale", "finished"]
@@ -148,7 +148,7 @@ def plan(out: Path, recipes: Mapping[str, Recipe], minutes: float, workers: int)
     clips = out / "prepared"
     corpus = _step(
         "make the corpus and prepare it",
-        ["prepare", "--dataset", "demo", "--size", str(SIZE), "--align", "upper", "--geometry", "mesh"],
+        ["prepare", "--dataset", "demo", "--size", str(SIZE), "--align", ALIGN, "--geometry", "mesh"],
         ["--root", str(out / "corpus"), "--out", str(clips), "--workers", str(workers)],
         proof=clips / "manifest.parquet",
         record=out / "steps" / "corpus.json",
@@ -206,12 +206,13 @@ def _method(out: Path, name: str, *, recipe: Recipe, minutes: float, corpus: Ste
     last, results = recipe.trainings[-1], out / "results" / name
     scoring = _step(
         "dub the test clips and score them",
-        ["eval", "--model", last.model, *network_words(last.words), *data, "--device", "cpu"],
+        ["eval", "--model", last.model, *network_words(last.words), *data, "--protocol", PROTOCOL, "--device", "cpu"],
         [*clips, "--source_root", str(out / "corpus"), "--ckpt_path", str(before.proof), "--out", str(results)],
         proof=results / "summary.csv",
         record=out / "steps" / f"{name}-results.json",
         after=[before],
         seconds=SCORING,
+        discards=results,
     )
     return [*steps, scoring]
 

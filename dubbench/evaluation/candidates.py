@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +19,7 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.footage import Footage
 from dubbench.face.choice import Faces
+from dubbench.face.opening import mouth_opening
 from dubbench.face.warp import paste
 from dubbench.media.container import Image
 from dubbench.media.flaws import Flaws
@@ -66,6 +68,21 @@ class ScoringJob:
         if self.prepared is None:
             raise DubbenchError(f"{self.footage.name} is not prepared, so nothing can dub it; run dubbench prepare")
         return self.prepared
+
+    @cached_property
+    def source_opening(self) -> list[float | None]:
+        """How far the clip's own mouth was open as it was filmed, a number a frame; read once for all candidates."""
+        return _filmed(self.clip)
+
+    @cached_property
+    def driver_opening(self) -> list[float | None]:
+        """The same of whoever drives it; nothing where no other clip does."""
+        return [] if self.driver is None else _filmed(self.driver)
+
+
+def _filmed(clip: PreparedClip) -> list[float | None]:
+    points = clip.points()
+    return mouth_opening(points, points, clip.detected())
 
 
 class CandidateFrames:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dubbench.datamodules.clip import PreparedClip
+from dubbench.datamodules.clip import ClipInfo, PreparedClip
 from dubbench.face.alignment import ffhq_transform
 from dubbench.face.crops import nose_crop
 from dubbench.face.landmarks import Face
@@ -56,8 +57,8 @@ class Geometry:
             source_points: [n, 68, 2] landmarks in the source frame.
             detected: [n] whether they were found in the frame itself.
             size: side of the protocol's crop in pixels.
-            measured: [n, 2, 3] from FFHQ's aligned square of 256 pixels to the source frame, where ``transforms`` are
-                of another alignment: metrics look at the same places however a clip was prepared.
+            measured: [n, 2, 3] of `ffhq_squares`, where ``transforms`` are no such: metrics look at the same places
+                however a clip was prepared.
         """
         aligned, source_points = np.asarray(transforms, np.float64), np.asarray(source_points, np.float64)
         from_256 = aligned * [side / ALIGNED, side / ALIGNED, 1.0] if measured is None else np.asarray(measured)
@@ -82,15 +83,30 @@ class Geometry:
     def of_clip(cls, clip: PreparedClip, indices: Sequence[int], size: int) -> "Geometry":
         """Read what a clip's track says of some source frames; ``size`` is the side of the protocol's crop."""
         points = clip.points(indices)
-        measured = None if clip.info.align == "ffhq" else [ffhq_transform(face, ALIGNED) for face in points]
         return cls.of(
             clip.transforms(indices),
             clip.info.size,
             source_points=points,
             detected=clip.detected(indices),
             size=size,
-            measured=measured,
+            measured=None if measurable(clip.info) else ffhq_squares(points),
         )
+
+
+def measurable(info: ClipInfo) -> bool:
+    """Whether a clip's own squares are those that metrics look at: FFHQ's, each of its own frame."""
+    return info.align == "ffhq" and not info.smooth
+
+
+def ffhq_squares(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """FFHQ's aligned squares of 256 pixels of faces [n, 68, 2]: [n, 2, 3] from the square to where the faces are."""
+    return np.stack([ffhq_transform(face, ALIGNED) for face in points])
+
+
+def measured_points(clip: PreparedClip) -> NDArray[np.float64]:
+    """Landmarks [n, 68, 2] of a clip's frames with a face, in the squares that metrics look at."""
+    seen = np.flatnonzero(clip.detected()).tolist()
+    return Geometry.of_clip(clip, seen, ALIGNED).points
 
 
 def mapped(transforms: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CopyReference, Dubbed, Dubber, ScoringJob, first_with_face
-from dubbench.evaluation.crops import ALIGNED
+from dubbench.evaluation.crops import measured_points
 from dubbench.evaluation.finished_videos import Videos
 from dubbench.evaluation.footage import SourceFootage, check_followed
 from dubbench.evaluation.plan import Run, plan, refuse_other
@@ -76,7 +76,8 @@ def evaluate(
     ``videos/<method>/<clip>.mp4`` with the driving speech, and ``parts/``, from which a run that was stopped goes on:
     ``parts/<method>/<clip>.json`` has the clip's values and how far the mouth is open in each frame, see
     `dubbench.results.rows.ClipResult`.
-    Metrics whose pretrained file is not here have no row; ``run.json`` says why.
+    Metrics whose pretrained file is not here have no row; ``run.json`` says why. Nor has copy-the-reference where clips
+    are aligned otherwise than the protocol says: finished videos do not depend on that, whatever is dubbed here does.
     Only timings differ between two runs.
 
     Args:
@@ -101,8 +102,9 @@ def evaluate(
         ``out``.
 
     Raises:
-        DubbenchError: on wrong arguments; if ``out`` holds results of another protocol, split or corpus; or if not a
-            single clip could be scored (the reasons are in ``run.json``).
+        DubbenchError: on wrong arguments; if there are methods and the clips are aligned otherwise than the protocol
+            says; if ``out`` holds results of another protocol, split or corpus; or if not a single clip could be scored
+            (the reasons are in ``run.json``).
     """
     root, out = Path(root), Path(out)
     rules = protocol if isinstance(protocol, Protocol) else load(protocol)
@@ -158,11 +160,10 @@ def evaluate(
 
 
 def _landmarks(run: Run) -> Iterator[tuple[str, Tensor]]:
-    """Speaker and aligned landmarks of the ground truth's clips, frames without a face left out."""
+    """Speaker and landmarks of the ground truth's clips in FFHQ's squares, frames without a face left out."""
     for name in run.clips:
         clip = PreparedClip(run.root, name)
-        points = clip.aligned_points(np.flatnonzero(clip.detected()).tolist(), ALIGNED)
-        yield clip.info.speaker, torch.from_numpy(points)
+        yield clip.info.speaker, torch.from_numpy(measured_points(clip).astype(np.float32))
 
 
 def _candidates(
@@ -175,11 +176,15 @@ def _candidates(
             raise DubbenchError(f"two rows are called {name!r}; give another name with --method")
         if not NAME.fullmatch(name):
             raise DubbenchError(f"{name!r} cannot name a row; use letters, digits and . _ + -, not a dot in front")
+    if methods and run.misaligned:
+        raise DubbenchError(run.misaligned)
     for dubber in methods.values():
         if isinstance(dubber, DubbingModel):
             dubber.check_alignment(run.align, f"{run.root} was prepared")
-    rows = [Candidate(), Dubbed(COPY_REFERENCE, CopyReference(run.size))]
-    rows += [Dubbed(name, dubber, checkpoints.get(name)) for name, dubber in methods.items()]
+    if run.misaligned:
+        say(f"{COPY_REFERENCE} is left out: {run.misaligned}")
+    dubbed = {**({} if run.misaligned else {COPY_REFERENCE: CopyReference(run.size)}), **methods}
+    rows = [Candidate(), *(Dubbed(name, dubber, checkpoints.get(name)) for name, dubber in dubbed.items())]
     return rows + [Videos(name, Path(folder), run.clips) for name, folder in videos.items()]
 
 
@@ -342,6 +347,7 @@ def _record(
         "seed": run.seed,
         "device": str(run.suite.device),
         "methods": methods,
+        "left_out": {COPY_REFERENCE: run.misaligned} if run.misaligned else {},
         "not_computed": run.suite.absent,
         "networks": run.suite.describe()["networks"],
         "metrics": definitions(run.suite.metrics),

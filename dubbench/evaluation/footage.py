@@ -13,9 +13,8 @@ from dubbench.core.files import sha256
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import landmark_cache
-from dubbench.evaluation.crops import ALIGNED, Geometry
+from dubbench.evaluation.crops import ALIGNED, Geometry, ffhq_squares, measurable
 from dubbench.evaluation.landmark_cache import Detector, Points
-from dubbench.face.alignment import ffhq_transform
 from dubbench.face.choice import FaceChoice, Faces, box_words, choice_of
 from dubbench.face.landmarks import Face
 from dubbench.face.second_look import overlap
@@ -170,7 +169,7 @@ class PreparedFootage:
                 source_points=points,
                 detected=self.clip.detected(indices),
                 size=size,
-                measured=None if self.clip.info.align == "ffhq" else [ffhq_transform(face, ALIGNED) for face in points],
+                measured=None if measurable(self.clip.info) else ffhq_squares(points),
             )
             yield list(images), geometry, list(faces)
 
@@ -218,7 +217,7 @@ class RawFootage:
         done, choice = 0, choice_of(self._policy)
         for rows in _chunked(self._faces(choice)):
             images, points, faces, found = zip(*rows, strict=True)
-            transforms = [ffhq_transform(face, ALIGNED) for face in points]
+            transforms = ffhq_squares(np.stack(points))
             done += len(images)
             geometry = Geometry.of(transforms, ALIGNED, source_points=points, detected=found, size=size)
             yield list(images), geometry, list(faces)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dubbench.datamodules import tree
-from dubbench.datamodules.clip import PreparedClip, read_manifest
+from dubbench.datamodules.clip import PreparedClip, alignment_of, read_manifest
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.evaluation.finished_videos import Video
@@ -183,6 +183,8 @@ def match(pred: Path, target: Path) -> PairedSides:
             f"{pred} is a prepared folder, whose frames are aligned squares; give the prepared folder of {target} too, "
             "or full videos for both"
         )
+    if left.prepared:
+        _check_same_squares(pred, target)
     if pred.is_file():
         return PairedSides([Pair(target.stem, (left, pred.name), (right, target.name))])
     clips = right.clips()
@@ -197,3 +199,13 @@ def match(pred: Path, target: Path) -> PairedSides:
     lone = sorted(clips[clip] for clip in matches.missing)
     ignored = {PRED: left.ignored, "target": right.ignored}
     return PairedSides(pairs, pred_only=matches.strangers, target_only=lone, refused=refused, ignored=ignored)
+
+
+def _check_same_squares(pred: Path, target: Path) -> None:
+    """Raise `DubbenchError` if two prepared folders are aligned in different ways: the faces lie in other places."""
+    own, its = alignment_of(pred), alignment_of(target)
+    if own != its:
+        raise DubbenchError(
+            f"{pred} was prepared with --align {own} and {target} with --align {its}, so that the same face lies in "
+            "another place; prepare both alike, or give full videos for both"
+        )

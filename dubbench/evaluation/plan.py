@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pandas import DataFrame
 
-from dubbench.datamodules.clip import PreparedClip, read_manifest
+from dubbench.datamodules.clip import ClipInfo, PreparedClip, read_manifest
 from dubbench.errors import DubbenchError
+from dubbench.face.alignment import SMOOTH_BY_DEFAULT
 from dubbench.metrics.suite import Suite
 from dubbench.protocols.pairing import pair
 from dubbench.protocols.protocol import Protocol
@@ -33,6 +34,7 @@ class Run:
         seed: of intervals and draws.
         size: side of the prepared frames.
         align: their alignment, a name of `dubbench.face.alignment.ALIGNMENTS`.
+        misaligned: why nothing can be dubbed on them under this protocol, of `misaligned`; empty where it can.
         suite: the metrics, with their networks.
     """
 
@@ -48,6 +50,7 @@ class Run:
     seed: int
     size: int
     align: str
+    misaligned: str
     suite: Suite
 
     @property
@@ -100,7 +103,30 @@ def plan(
         seed=seed,
         size=info.size,
         align=info.align,
+        misaligned=misaligned(protocol, info, root),
         suite=suite,
+    )
+
+
+def misaligned(protocol: Protocol, info: ClipInfo, root: Path) -> str:
+    """Why a protocol lets nothing dub the clips of a folder: they are aligned in another way than it says.
+
+    Less smoothing is another way, too: an alignment that trembles with the mouth tells of it.
+
+    Args:
+        protocol: which says how.
+        info: of a clip.
+        root: the folder.
+
+    Returns:
+        A sentence; empty where nothing is wrong.
+    """
+    if info.align == protocol.align and info.smooth >= SMOOTH_BY_DEFAULT[protocol.align]:
+        return ""
+    less = f" --smooth {info.smooth:g}" if info.align == protocol.align else ""
+    return (
+        f"{root} was prepared with --align {info.align}{less}, and {protocol.name} dubs clips of --align "
+        f"{protocol.align}; prepare the corpus with that into another folder, or choose another --protocol"
     )
 
 

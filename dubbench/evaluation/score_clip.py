@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dubbench.core.links import own
-from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.evaluation.candidates import Candidate, CandidateFrames, ScoringJob
 from dubbench.evaluation.crops import Geometry, aligned_faces, nearest_face
@@ -202,18 +201,17 @@ class CandidateScorer:
 
     def _openings(self) -> Openings | None:
         """How far the mouths are open: of the candidate, of the clip as it was filmed, and of who drives it."""
-        driver, source = self.job.driver, self.job.prepared
-        if driver is None or source is None:
+        job = self.job
+        if job.driver is None or job.prepared is None:
             return None
-        curves = self._opening, _filmed(source, self.frames), _filmed(driver, self.frames)
+        curves = self._opening, job.source_opening[: self.frames], job.driver_opening[: self.frames]
         return Openings(*(np.array(curve, np.float64) for curve in curves))
 
     def _driver(self) -> dict[str, list[float | None]]:
         """For the ground truth, the opening of the mouth of whoever speaks, where that is another clip."""
-        driver = self.job.driver
-        if self.candidate.name != GROUND_TRUTH or driver is None:
+        if self.candidate.name != GROUND_TRUTH or self.job.driver is None:
             return {}
-        return {DRIVER: _filmed(driver, self.frames)}
+        return {DRIVER: self.job.driver_opening[: self.frames]}
 
     def _floor(self) -> dict[str, float]:
         """For the ground truth's video, the landmark distances that nothing but encoding and detecting again makes."""
@@ -240,13 +238,6 @@ class CandidateScorer:
 def _place(points: NDArray[np.float64]) -> NDArray[np.float32]:
     """Corners [2, 2] of the box around a face's landmarks [68, 2]."""
     return np.asarray([points.min(0), points.max(0)], np.float32)
-
-
-def _filmed(clip: PreparedClip, frames: int) -> list[float | None]:
-    """How far the mouth of a prepared clip is open in its first frames."""
-    indices = range(min(frames, clip.info.frames))
-    points = clip.points(indices)
-    return mouth_opening(points, points, clip.detected(indices))
 
 
 def score_clip(

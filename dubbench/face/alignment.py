@@ -72,8 +72,9 @@ ALIGNMENTS: Mapping[str, Callable[[ArrayLike, int], NDArray[np.float64]]] = Mapp
     {"ffhq": ffhq_transform, "upper": upper_transform}
 )
 # Standard deviation in frames. Measured on GRID s1 and on the demo's corpus by regression of the mouth's opening on
-# the upper half of the aligned pictures (benchmarks/leak.py): R2 0.51 and 0.23 in FFHQ's squares, 0.14 and 0.00 in
+# the upper half of the aligned pictures, clips from other clips: R2 0.51 and 0.23 in FFHQ's squares, 0.14 and 0.00 in
 # these; 0.26 on GRID without smoothing, 0.12 with 4 frames, 0.11 with 16, so that what is left is the head's motion.
+# benchmarks/leak.py measures it for all that each method is told, and within clips.
 SMOOTH_BY_DEFAULT: Mapping[str, float] = MappingProxyType({"ffhq": 0.0, "upper": 8.0})
 
 

@@ -37,7 +37,11 @@ def selected(model: LinearFaceModel, points: Tensor, mesh: Tensor | None) -> tup
 
 
 def first_guess(
-    model: LinearFaceModel, points: Tensor, mesh: Tensor | None = None, shape: Tensor | None = None
+    model: LinearFaceModel,
+    points: Tensor,
+    mesh: Tensor | None = None,
+    shape: Tensor | None = None,
+    pose: Tensor | None = None,
 ) -> Coefficients:
     """Coefficients of frames, each by itself; PersonaTalk takes them from a network, see `d3dfr`.
 
@@ -49,6 +53,7 @@ def first_guess(
         points: [T, 68, 2] landmarks, pixels of the aligned square at 256.
         mesh: [T, 468, 3] or None; the detector's mesh there.
         shape: [S] or [T, S] held fixed, or None to solve for it too.
+        pose: [T, 6] held fixed, or None to solve for it too.
     """
     vertices, places = selected(model, points, mesh)
     mean = model.mean[vertices]
@@ -60,8 +65,8 @@ def first_guess(
         fixed = mean + torch.einsum("...s,svk->...vk", shape, model.shape_basis[:, vertices])
         fixed = fixed.expand(len(places), -1, -1)
     parts = [
-        _solve(free, some, target)
-        for some, target in zip(torch.split(fixed, FRAMES_AT_ONCE), torch.split(places, FRAMES_AT_ONCE), strict=True)
+        _solve(free, fixed[some], places[some], None if pose is None else pose[some])
+        for some in torch.split(torch.arange(len(places), device=places.device), FRAMES_AT_ONCE)
     ]
     coefficients, pose = (torch.cat(part) for part in zip(*parts, strict=True))
     if shape is None:
@@ -70,19 +75,20 @@ def first_guess(
     return Coefficients(shape.expand(len(places), -1), coefficients, pose)
 
 
-def _solve(basis: Tensor, fixed: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Coefficients [T, N] of a basis [N, K, 3] on top of ``fixed`` [T, K, 3], and pose [T, 6]."""
+def _solve(basis: Tensor, fixed: Tensor, places: Tensor, held: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Coefficients [T, N] of a basis [N, K, 3] on top of ``fixed`` [T, K, 3], and pose [T, 6], unless it is held."""
     coefficients = fixed.new_zeros(len(fixed), len(basis))
-    pose = weak_perspective(fixed, places)
+    pose = weak_perspective(fixed, places) if held is None else held
     ridge = RIDGE * basis.shape[1] * torch.eye(len(basis), dtype=fixed.dtype, device=fixed.device)
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if held is None else 1):
         scale = pose[:, 5].exp()[:, None, None]
         rows = rotation_matrices(pose[:, :3])[:, :2]
         residual = (places - project(fixed, pose)[..., :2]) / scale
         design = torch.einsum("tij,nkj->tkin", rows, basis).flatten(1, 2)
         normal = design.transpose(1, 2) @ design + ridge
         coefficients = torch.linalg.solve(normal, torch.einsum("tmn,tm->tn", design, residual.flatten(1)))
-        pose = weak_perspective(fixed + torch.einsum("tn,nkj->tkj", coefficients, basis), places)
+        if held is None:
+            pose = weak_perspective(fixed + torch.einsum("tn,nkj->tkj", coefficients, basis), places)
     return coefficients, pose
 
 

@@ -1,16 +1,16 @@
 """Fitting a linear face model to the landmarks of a clip (PersonaTalk 3.1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from dubbench.errors import DubbenchError
 from dubbench.face3d.energy import Energy, FitOptions, State
 from dubbench.face3d.first_guess import Coefficients, first_guess
+from dubbench.face3d.head import frames_with_face, seated
 from dubbench.face3d.model import LinearFaceModel, project
+from dubbench.face3d.regions import OUTER_EYES
 
-OUTER_EYES = (36, 45)
 HALVINGS = 6
 # Relative decrease of the energy at which more steps change nothing that could be seen.
 SETTLED = 1e-4
@@ -35,11 +35,12 @@ def fit(
     model: LinearFaceModel,
     points: Tensor,
     detected: Tensor,
+    head: Tensor,
     mesh: Tensor | None = None,
     options: FitOptions | None = None,
     guess: Coefficients | None = None,
 ) -> Fit:
-    """Fit a clip, coarse to fine as GANFIT (Gecer et al. 2019): the pose first, then pose, shape and expression.
+    """Fit a clip: the pose is the head's, and under it shape and expression bring the face to its landmarks.
 
     Frames without a face have no landmark term: they start between their neighbours and are held there by the others.
 
@@ -47,6 +48,7 @@ def fit(
         model: the face model.
         points: [T, 68, 2] landmarks in pixels of the aligned square at 256.
         detected: bool [T], whether the frame has landmarks of its own.
+        head: [T, 6] poses of the head there, see `dubbench.face3d.head`.
         mesh: [T, 468 or 478, 3] of the detector, likewise; enters with a model of that mesh.
         options: weights and steps.
         guess: first coefficients of all frames, for example a network's; by default `clip_guess`.
@@ -54,19 +56,18 @@ def fit(
     Raises:
         DubbenchError: if no frame has a face, or landmarks are not finite.
     """
-    seen = detected.nonzero()[:, 0]
-    if not len(seen):
-        raise DubbenchError("no frame of the clip shows a face to fit")
-    if not bool(torch.isfinite(points[seen]).all()):
-        raise DubbenchError("the clip's landmarks are not finite numbers; prepare it anew")
+    seen = frames_with_face(points, detected)
     start = guess or clip_guess(model, points, detected, mesh)
+    pose = seated(head, start.pose, seen)
+    if guess is None:
+        faces = None if mesh is None else mesh[seen]
+        alone = first_guess(model, points[seen], faces, shape=start.shape[0], pose=pose[seen])
+        start = replace(start, expression=between(alone.expression, seen, len(points)))
+    start = replace(start, pose=pose)
     energy = Energy(
         model=model, points=points, mesh=mesh, detected=detected, start=start, options=options or FitOptions()
     )
-    state = energy.start
-    for steps, pose_only in ((energy.options.pose_steps, True), (energy.options.steps, False)):
-        state = _descend(energy, state, steps, pose_only=pose_only)
-    found = energy.coefficients(state)
+    found = energy.coefficients(_descend(energy))
     error = reprojection_error(model, found, points).masked_fill(~detected, torch.nan)
     return Fit(found.shape, found.expression, found.pose, error)
 
@@ -110,11 +111,12 @@ def between(rows: Tensor, seen: Tensor, count: int) -> Tensor:
     return torch.lerp(rows[before], rows[after], share[:, None])
 
 
-def _descend(energy: Energy, state: State, steps: int, *, pose_only: bool) -> State:
+def _descend(energy: Energy) -> State:
     """Step until the energy settles; a step that would raise it is halved."""
+    state = energy.start
     value = float(energy.value(state))
-    for _ in range(steps):
-        aim = energy.step(state, pose_only=pose_only)
+    for _ in range(energy.options.steps):
+        aim = energy.step(state)
         for halving in range(HALVINGS):
             tried = State(*(torch.lerp(old, new, 0.5**halving) for old, new in zip(state, aim, strict=True)))
             lower = float(energy.value(tried))

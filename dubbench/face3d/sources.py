@@ -14,10 +14,10 @@ from dubbench.errors import DubbenchError
 from dubbench.face.landmarks import MESH_TO_68
 from dubbench.face3d.mesh_topology import MESH_VERTICES, mesh_regions, mesh_triangles
 from dubbench.face3d.model import LinearFaceModel
-from dubbench.face3d.regions import Indices, Regions, Vertices, below_nose, regions_of
+from dubbench.face3d.procrustes import similar
+from dubbench.face3d.regions import OUTER_EYES, Indices, Regions, Vertices, below_nose, regions_of
 
 SHAPES, EXPRESSIONS = 80, 64
-OUTER_EYES = (36, 45)
 # Pairs of landmarks that a face mirrored left to right exchanges, image left first.
 MIRRORED = np.array([(0, 16), (3, 13), (17, 26), (21, 22), (31, 35), (36, 45), (39, 42), (48, 54)])
 # How far nearer than the eyes the mouth's corners lie, of their drop, on MediaPipe's canonical face: it fixes which
@@ -205,23 +205,6 @@ def _procrustes(meshes: NDArray[np.float32], landmarks: Indices) -> NDArray[np.f
         mean = _unit(_upright(middle, landmarks)[0], landmarks)
         stable = ~below_nose(mean, landmarks)
     return similar(exact, mean, stable)
-
-
-def similar(meshes: Vertices, target: Vertices, stable: NDArray[np.bool_]) -> Vertices:
-    """Bring meshes [N, V, 3] to ``target`` [V, 3] by similarities (Umeyama 1991).
-
-    Args:
-        meshes: [N, V, 3].
-        target: [V, 3].
-        stable: [V], which vertices decide.
-    """
-    centre, aim = meshes[:, stable].mean(1, keepdims=True), target[stable].mean(0)
-    moved, fixed = meshes[:, stable] - centre, target[stable] - aim
-    u, s, vt = np.linalg.svd(np.einsum("nvi,vj->nij", moved, fixed))
-    sign = np.ones_like(s)
-    sign[:, 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
-    scale = (s * sign).sum(1) / np.square(moved).sum((1, 2))
-    return np.asarray(((meshes - centre) @ ((u * sign[:, None]) @ vt)) * scale[:, None, None] + aim)
 
 
 def _upright(meshes: Vertices, landmarks: Indices) -> Vertices:

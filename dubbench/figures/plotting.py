@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def library(name: str) -> Any:  # noqa: ANN401
     try:
         return import_module(name)
     except ImportError as error:
-        package = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}[name.partition(".")[0]]
+        package = {"matplotlib": "matplotlib", "sklearn": "scikit-learn", "PIL": "pillow"}[name.partition(".")[0]]
         raise DubbenchError(f"figures need {package}, which is not installed: pip install {package}") from error
 
 
@@ -70,10 +71,17 @@ def show(cell: "Axes", picture: NDArray[Any], title: str = "") -> None:
         cell.set_title(title, fontsize=8, pad=3)
 
 
-def save(figure: "Figure", path: Path) -> None:
-    """Write a PNG, the same bytes for the same figure."""
+def save(figure: "Figure", path: Path, colours: int | None = None) -> None:
+    """Write a PNG, the same bytes for the same figure; where it is of lines, few ``colours`` make it small."""
     with atomic(path) as temporary:
-        figure.savefig(temporary, metadata={"Software": None})
+        if colours is None:
+            figure.savefig(temporary, metadata={"Software": None})
+            return
+        drawn = BytesIO()
+        figure.savefig(drawn, metadata={"Software": None})
+        # Pillow comes with matplotlib.
+        with library("PIL.Image").open(drawn) as picture:
+            picture.convert("RGB").quantize(colours).save(temporary, optimize=True)
 
 
 def numbers(text: str, what: str, limit: int) -> list[int]:

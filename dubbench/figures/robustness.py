@@ -16,6 +16,7 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.evaluation.candidates import Candidate, Dubbed, Dubber, ScoringJob
 from dubbench.evaluation.experts import experts
 from dubbench.evaluation.footage import SourceFootage
+from dubbench.evaluation.plan import misaligned
 from dubbench.evaluation.score_clip import score_clip
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face.warp import warp
@@ -211,6 +212,7 @@ def make(
     plotting.refuse(len(set(numbers)) < len(numbers) and f"--references {references} names a frame twice")
     shown = plotting.numbers(frames, "--frames", len(dubbed)) if frames else evenly(len(dubbed), 5)
     model, rules = load_model(ckpt_path, where), load(protocol)
+    plotting.refuse(misaligned(rules, dubbed.info, root))
     model.check_alignment(dubbed.info.align, f"{root} was prepared")
     suite = Suite(
         {name: version for name, version in rules.metrics.items() if not is_pooled(name)},

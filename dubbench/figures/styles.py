@@ -19,7 +19,7 @@ from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import read_geometry
 from dubbench.errors import DubbenchError
 from dubbench.evaluation import landmark_cache
-from dubbench.evaluation.crops import ALIGNED, Geometry, aligned_faces, nearest_face
+from dubbench.evaluation.crops import ALIGNED, Geometry, aligned_faces, measured_points, nearest_face
 from dubbench.evaluation.speaking_style import SHORTEST, StyleExpert
 from dubbench.face.landmarks import FaceMesh
 from dubbench.face3d.fitting import clip_guess
@@ -160,7 +160,7 @@ def filmed(root: Path, results: Sequence[Path], video_root: Sequence[Path] = ())
     with FaceMesh() as mesh:
         for name, speaker in speakers.items():
             clip = PreparedClip(root, name)
-            yield Filmed(clip.aligned_points(np.flatnonzero(clip.detected()).tolist(), ALIGNED), speaker, GROUND_TRUTH)
+            yield Filmed(measured_points(clip), speaker, GROUND_TRUTH)
             for row in rows:
                 if name in row.videos:
                     yield Filmed(_landmarks(row.videos[name], clip, mesh), speaker, row.label)

@@ -1,7 +1,7 @@
 """Protocols: named files that fix every choice an evaluation has."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -15,7 +15,7 @@ from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.metrics.common.options import SyncRule
 from dubbench.protocols.selection import listed
 
-BASE, PARTS = "base", "parts"
+BASE, MORE, PARTS = "base", "more_metrics", "parts"
 NAMED = 20
 
 
@@ -42,6 +42,10 @@ class Protocol:
         pool_minimum: frames of a split below which FID is not reported.
         result_crf: x264 quality of the videos that are written; also what the noise floor is measured with.
         metrics: names and versions of the metrics.
+        align: how the clips are aligned that methods dub, a name of `dubbench.face.alignment.ALIGNMENTS`: ``ffhq`` in
+            the papers' square, which moves with the mouth; ``upper`` in one that hangs on eyes and nose alone, smoothed
+            as `prepare` does by default. Files that do not say it mean ``ffhq``. Metrics look at FFHQ's squares either
+            way, so that finished videos have the same values.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Protocol:
     pool_minimum: int
     result_crf: int
     metrics: dict[str, int]
+    align: Literal["ffhq", "upper"] = "ffhq"
 
     @property
     def hash(self) -> str:
@@ -107,7 +112,7 @@ def _parts(values: dict[str, Any], path: Path) -> list[str]:
 
 
 def _values(path: Path, above: tuple[Path, ...] = ()) -> Any:  # noqa: ANN401
-    """Contents of a file over those of the file that it names as ``base``."""
+    """Contents of a file over those of the file that it names as ``base``; more metrics stand behind that one's."""
     try:
         values = read_yaml(path)
     except DubbenchError as error:
@@ -118,7 +123,23 @@ def _values(path: Path, above: tuple[Path, ...] = ()) -> Any:  # noqa: ANN401
     if base.resolve() in (*above, path.resolve()):
         raise DubbenchError(f"protocol {path} stands on itself by way of {base}; name another base")
     under = _values(base, (*above, path.resolve()))
-    return {**under, **values} if isinstance(under, dict) else under
+    if not isinstance(under, dict):
+        return under
+    more = values.pop(MORE, None)
+    if more is not None:
+        values["metrics"] = _with_more(under.get("metrics"), more, twice="metrics" in values, path=path)
+    return {**under, **values}
+
+
+def _with_more(metrics: object, more: object, *, twice: bool, path: Path) -> dict[Any, Any]:
+    """The metrics of a base and those that a file adds; hashes know the whole list and not who wrote which part."""
+    if twice:
+        raise DubbenchError(f"protocol {path} has both metrics and {MORE}; name them all, or those that the base lacks")
+    if not isinstance(more, dict) or not more or not isinstance(metrics, dict):
+        raise DubbenchError(f"protocol {path}: {MORE} names metrics with their versions, beside those of its base")
+    if both := sorted(str(name) for name in more if name in metrics):
+        raise DubbenchError(f"protocol {path}: {MORE} names {short(both[0])}, which its base has already; leave it out")
+    return {**metrics, **more}
 
 
 def _beside(name: str, path: Path) -> str:
@@ -132,17 +153,18 @@ def _beside(name: str, path: Path) -> str:
 
 def parse(name: str, values: Any, where: str) -> Protocol:  # noqa: ANN401
     """Check the contents of a protocol file; raises as `load` does."""
-    wanted = {field.name for field in fields(Protocol)} - {"name"}
-    if not isinstance(values, dict) or set(values) != wanted:
-        given = set(values) if isinstance(values, dict) else set()
-        lacking, unknown = (", ".join(sorted(map(str, keys))[:NAMED]) for keys in (wanted - given, given - wanted))
+    wanted = {field.name: field.default for field in fields(Protocol) if field.name != "name"}
+    given = set(values) if isinstance(values, dict) else set()
+    lacks = {name for name, default in wanted.items() if name not in given and default is MISSING}
+    if not isinstance(values, dict) or lacks or given - wanted.keys():
+        lacking, unknown = (", ".join(sorted(map(str, keys))[:NAMED]) for keys in (lacks, given - wanted.keys()))
         wrong = [*([f"lacks {lacking}"] if lacking else []), *([f"has the unknown {unknown}"] if unknown else [])]
         raise DubbenchError(
             f"protocol {where} {' and '.join(wrong)}; begin it with base: first_frame and change what shall differ "
             f"({', '.join(sorted(wanted))})"
         )
     for key, kind in get_type_hints(Protocol).items():
-        if key != "name":
+        if key in given:
             _check(values[key], kind, f"protocol {where}: {key}")
     if values["size"] < 1 or values["pool_minimum"] < 2 or not 0 <= values["result_crf"] <= 51:
         raise DubbenchError(

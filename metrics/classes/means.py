@@ -148,7 +148,7 @@ class LMD(SampleMean):
     """Mean over frames of `lmd`.
 
     Args:
-        region: ``mouth`` or ``face``.
+        region: ``mouth``, ``face`` or ``outside``, see `lmd`.
         centred: subtract the region's mean.
         kwargs: torchmetrics' own options.
     """

@@ -7,12 +7,17 @@ from torch.nn import functional as F
 from dubbench.errors import DubbenchError
 from dubbench.face3d.model import LinearFaceModel
 from dubbench.media import SAMPLES_PER_FRAME
-from dubbench.models.held_face import UNIT
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.layers.positions import positional_encoding
 
 # Points of the mouth that eq. 4 sums over: as many as MediaPipe's lips have.
 MOUTH = 80
+# Eq. 4's unit of length, in model units, which are distances of the mean face's outer eye corners; it is not printed.
+# D3DFR's decimetre is about one of these: in it 0.1 of eq. 4 would be a few thousandths of eq. 3. In this one, about
+# half a centimetre, both weigh alike where speech has yet to be learnt: of the error that the mean expression of a clip
+# makes, 0.1 of eq. 4 is 0.6 of eq. 3 on clips of 22 speakers, 0.9 on GRID's s1 and 1.4 on the demo's. In the fiftieth
+# of an eye distance that speech moves a vertex by, it would be 3.5 to 9 times eq. 3: coefficients would hardly count.
+VERTEX_UNIT = 0.05
 
 
 class AudioToExpression(nn.Module):
@@ -136,9 +141,8 @@ def expression_losses(face: LinearFaceModel, made: Tensor, truth: Tensor) -> dic
 
     Eq. 4 poses both faces, of one shape, before it compares them. In a linear model the shape cancels, and so does the
     translation; a rotation changes no distance. So the vertex term is that of the expression offsets alone. The paper
-    does not name its unit; here it is `UNIT`: in the distance of the outer eye corners, close to D3DFR's decimetre, 0.1
-    of eq. 4 would be a ten-thousandth of eq. 3. As both equations have it, coefficients and vertices are summed; the
-    vertices as if there were `MOUTH` of them, so that a weight means the same with every face model.
+    does not name its unit; here it is `VERTEX_UNIT`. As both equations have it, coefficients and vertices are summed;
+    the vertices as if there were `MOUTH` of them, so that a weight means the same with every face model.
 
     Args:
         face: face model of E_f expression coefficients.
@@ -152,5 +156,5 @@ def expression_losses(face: LinearFaceModel, made: Tensor, truth: Tensor) -> dic
     error = made[..., :count].float() - truth[..., :count].float()
     basis = face.expression_basis[:, face.regions["lips"]].flatten(1)
     with torch.autocast(error.device.type, enabled=False):
-        moved = error @ basis / UNIT
+        moved = error @ basis / VERTEX_UNIT
     return {"expression": error.square().sum(-1).mean(), "vertices": 3 * MOUTH * moved.square().mean()}

@@ -21,7 +21,8 @@ def learnable_mask(face: LinearFaceModel, shape: Tensor, expression: Tensor, pos
     Args:
         face: the face model.
         shape: [N, S].
-        expression: [N, E], when dubbing the predicted one, in training the frame's own.
+        expression: [N, E], what the renderer draws from: the predicted one when dubbing and late in training, before
+            that the frame's own.
         pose: [N, 6].
         size: side of the frames in pixels.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ from dubbench.models.realtalk.expression import AudioToExpression, expression_lo
 from dubbench.models.realtalk.mask import teeth_mask
 from dubbench.models.realtalk.networks import RealTalkStages, keep_mask, render_coefficients, stages_of
 from dubbench.models.realtalk.options import RendererOptions, TransformerOptions
+from dubbench.models.realtalk.other_speech import other_speech
 from dubbench.models.realtalk.renderer import Renderer, blend
 from dubbench.models.realtalk.streaming import DubbingStream, Speaker, StreamSettings, Target
 from dubbench.models.two_stages import TwoStageModel, required
@@ -37,8 +39,9 @@ ADVERSARIAL = Adversarial(widths=(64, 128, 256, 512, 512, 512))
 class RealTalk(TwoStageModel):
     """RealTalk (Ji et al., 2024).
 
-    The renderer learns from ground-truth coefficients, so neither stage waits for the other: both train in one run,
-    each by its own losses and optimiser, or one a run. The paper prints no widths, depths, learning rates or lengths.
+    The renderer learns from ground-truth expressions and only at last from predicted ones, so neither stage waits for
+    the other: both train in one run, each by its own losses and optimiser, or one a run. The paper prints no widths,
+    depths, learning rates or lengths.
 
     Args:
         size: side of the frames, 256 in the paper.
@@ -55,6 +58,8 @@ class RealTalk(TwoStageModel):
         renderer: the network from expressions to faces.
         mask: the paper's learnable one, or the naive lower half (Table 6).
         pictures: how many of the T frames the renderer draws.
+        predicted: share of the training, its last part, in which the renderer draws from predicted expressions, see
+            `for_drawing`; from the frames' own before it, and always where the first stage is untrained.
         vertex_weight: of eq. 4 beside eq. 3, 0.1 in the paper.
         perceptual: `vgg19`, lambda_2 = 1 of eq. 10, or `none`. Lambda_1 = 1 is fixed.
         teeth_weight: lambda_4 of eq. 10, 1 in the paper.
@@ -85,6 +90,7 @@ class RealTalk(TwoStageModel):
         renderer: RendererOptions = RENDERER,
         mask: Literal["learnable", "naive"] = "learnable",
         pictures: int = 1,
+        predicted: float = 0.25,
         vertex_weight: float = 0.1,
         perceptual: Literal["none", "vgg19"] = "vgg19",
         teeth_weight: float = 1.0,
@@ -110,6 +116,8 @@ class RealTalk(TwoStageModel):
                 f"{pictures} pictures of {frames} frames with {history} historical expressions do not go together: "
                 "each is at least 1, and pictures are some of the frames"
             )
+        if not 0 <= predicted <= 1:
+            raise DubbenchError(f"predicted is {predicted}; give the share of a training, from 0 to 1")
         self.held_face = HeldFace(self, geometry, vertices, (shapes, expressions))
         self.trained = tuple(name for name in self.stages if stages in ("both", name))
         self.window = Window(
@@ -151,11 +159,7 @@ class RealTalk(TwoStageModel):
         )
 
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
-        """Draw the batch's pictures from their ground-truth coefficients and the clip's first frame (eqs. 5 to 8).
-
-        Eqs. 5 and 7 write predicted expressions. A picture of another mouth than the frame's own could not be compared
-        with it pixel by pixel, so they are predicted when dubbing alone.
-        """
+        """Draw the batch's pictures from its coefficients and the clip's first frame (eqs. 5 to 8)."""
         shape, expression, pose = (
             required(field)[:, self.window.pictured].flatten(0, 1)
             for field in (batch.shape, batch.expression, batch.pose)
@@ -169,6 +173,45 @@ class RealTalk(TwoStageModel):
         )
         drawn = stages_of(generator).renderer(source * mask, batch.references[:, 0], coefficients)
         return blend(source, drawn, mask).view_as(batch.frames)
+
+    def for_drawing(self, batch: Batch) -> Batch:
+        """In the last part of training, as long as ``predicted`` says, a batch with predicted expressions.
+
+        Eqs. 5 and 7 write them, for mask and renderer alike, and the paper does not say since when. Early ones have
+        nothing to do with the frame that the picture is compared with; late ones, of the frame's own speech, are near
+        it, and the renderer learns what dubbing will give it. They are the running average's, which dubs. Where this
+        run trains the renderer alone, the first stage stands still.
+        """
+        done = self.done() if self.hparams["predicted"] else None
+        # Tenths have no exact binary form; a batch is more than a billionth of any training.
+        if done is None or 1 - done > self.hparams["predicted"] + 1e-9:
+            return batch
+        stages = stages_of(self.ema.module if self.trains_speech else self.generator)
+        return self.with_predictions(stages, batch) if stages.trained_stages[0] else batch
+
+    def with_predictions(self, stages: RealTalkStages, batch: Batch) -> Batch:
+        """A batch with the expressions of its frames as dubbing predicts them: no gradient, no dropout."""
+        network = stages.expression
+        training = network.training
+        with torch.no_grad():
+            made = self._heard(network.eval(), batch, required(batch.reference_expression)[:, 1:])
+        network.train(training)
+        return replace(batch, expression=made)
+
+    def on_train_start(self) -> None:
+        """Say so if ``predicted`` cannot be done."""
+        if not self.hparams["predicted"] or not self.trains_renderer:
+            return
+        why = ""
+        if not self.trains_speech and not stages_of(self.generator).trained_stages[0]:
+            why = "its expression stage is untrained; give --model.initial a checkpoint of that one"
+        elif self.done() is None:
+            why = "the length of this training is not known in batches; give --model.iterations or --trainer.max_epochs"
+        if why:
+            rank_zero_warn(
+                f"RealTalk's renderer learns from the frames' own expressions alone, since {why}, or say that you want "
+                "it so: --model.predicted 0"
+            )
 
     def losses(self, fake: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Eq. 9 but for L_3, the adversarial term: `AdversarialLoss` has it, of logits in place of D's probabilities.
@@ -190,24 +233,38 @@ class RealTalk(TwoStageModel):
         history = required(batch.reference_expression)[:, 1:]
         if self.training:
             history = _fewer(history)
-        made = stages_of(generator).expression(batch.waveform, required(batch.reference_shape)[:, 0], history)
+        made = self._heard(stages_of(generator).expression, batch, history)
         return expression_losses(self.face, made, required(batch.expression))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """As every method of two stages, and the ends of the scale of eq. 3 beside it.
+    def _heard(self, network: AudioToExpression, batch: Batch, history: Tensor) -> Tensor:
+        """Expressions [B, T, E] of a batch's frames from its speech, the shape of its references and a history."""
+        made: Tensor = network(batch.waveform, required(batch.reference_shape)[:, 0], history)
+        return made
 
-        These are the error of another window's speech and of what no speech is needed for, the mean of the historical
-        expressions.
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """As every method of two stages; beside it what the renderer draws of predictions, and the scale of eq. 3.
+
+        The scale's ends are the error of other speech, another clip's where the batch holds one (see `other_speech`),
+        and of what no speech is needed for, the mean of the historical expressions.
         """
         super().validation_step(batch, batch_idx)
+        stages = stages_of(self.ema.module)
+        if self.trains_renderer and stages.trained_stages[0]:
+            scores = self.picture_scores(self.generate(stages, self.with_predictions(stages, batch)).float(), batch)
+            self.log_validation({f"{name}_predicted": value for name, value in scores.items()}, batch)
         if not self.trains_speech:
             return
         mean = required(batch.reference_expression)[:, 1:].mean(1, keepdim=True)
         still = expression_losses(self.face, mean, required(batch.expression))["expression"]
         logs = {"expression_mean": still}
-        if len(batch) > 1:
-            shuffled = replace(batch, waveform=batch.waveform.roll(1, 0))
-            logs["expression_other_speech"] = self.speech_losses(self.ema.module, shuffled)["expression"]
+        if (waveform := other_speech(batch)) is None:
+            rank_zero_warn(
+                "val_expression_other_speech leaves out batches of one clip whose windows overlap; give larger batches "
+                "(--data.batch_size), or more windows (--data.val_windows)"
+            )
+        else:
+            other = replace(batch, waveform=waveform)
+            logs["expression_other_speech"] = self.speech_losses(self.ema.module, other)["expression"]
         self.log_validation(logs, batch)
 
     def dub(

@@ -13,6 +13,7 @@ from dubbench.core.config_names import CONFIGS, names, read
 from dubbench.errors import DubbenchError
 from dubbench.models.radio.module import Radio
 from dubbench.papers import columns, printed
+from dubbench.protocols import protocol
 from tests import ROOT
 
 TABLES = {
@@ -66,6 +67,14 @@ def test_tiny_variants_are_the_tiny_config_with_the_papers_setting() -> None:
     assert all(("✓" in row.partition(",")[0]) == shape for row, (shape, _) in seen.items())
     assert all(("✓" in row.partition(",")[2]) == history for row, (_, history) in seen.items())
     assert all(variant.words[-2:] == ["--model.stages", "expression"] for variant in rows.values())
+
+
+@pytest.mark.parametrize("name", ["realtalk_mask", "realtalk_fia"])
+def test_realtalks_renderers_are_scored_with_own_speech_and_the_papers_history(name: str) -> None:
+    """Reconstruction, and N = 16 expressions from anywhere in the clip (4.1), which one frame cannot give."""
+    rules = protocol.load(load(name).protocol)
+    assert (rules.driving, rules.references) == ("own", "native")
+    assert set(load(name).scored()) <= set(rules.metrics)
 
 
 def test_the_supplements_ends_are_the_main_papers() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dubbench.core.arrays import write_arrays
 from dubbench.datamodules.batch import Batch
+from dubbench.datamodules.geometry import geometry_name
 from dubbench.face3d.model import LinearFaceModel
 from dubbench.media.video import VideoWriter
 
@@ -179,4 +180,4 @@ def write_geometry(root: Path, clips: Sequence[Clip], model: LinearFaceModel) ->
     """Give a prepared folder a face model and some of its clips coefficients."""
     model.save(root / f"face_{model.source}.npz")
     for clip in clips:
-        write_arrays(root / clip.clip / f"geometry.{model.hash()}.npz", coefficients(clip))
+        write_arrays(root / clip.clip / geometry_name(model.hash()), coefficients(clip))

@@ -13,6 +13,7 @@ from dubbench.core.arrays import write_arrays
 from dubbench.datamodules.batch import Batch, Window
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.datamodule import make_loader
+from dubbench.datamodules.geometry import geometry_name
 from dubbench.datamodules.windows import Place, WindowDataset, read_windows, reference_frames, style_frames
 from dubbench.errors import DubbenchError
 from dubbench.face3d import raster
@@ -257,7 +258,7 @@ def test_style_frames_are_the_same_whatever_the_mouth_does_in_the_window(root: P
     dataset, other = (WindowDataset(folder, STYLED, "train", length=3) for folder in (root, tmp_path / "root"))
     for index in range(3):
         place = dataset[index]
-        path = tmp_path / "root" / place.clip.info.clip / f"geometry.{miniature.face_model().hash()}.npz"
+        path = tmp_path / "root" / place.clip.info.clip / geometry_name(miniature.face_model().hash())
         arrays = dict(np.load(path))
         for name in ("shape", "expression"):
             arrays[name][place.start : place.start + 9] += 1
@@ -279,7 +280,7 @@ def test_style_frames_do_not_tell_how_far_the_mouth_opens(tmp_path: Path) -> Non
     for clip in clips:
         arrays = miniature.coefficients(clip)
         arrays["expression"][:, 0] = np.convolve(random.normal(size=79), np.ones(5), "valid")
-        write_arrays(root / clip.clip / f"geometry.{model.hash()}.npz", arrays)
+        write_arrays(root / clip.clip / geometry_name(model.hash()), arrays)
     rule = replace(STYLED, frames=25, pictures=0, reference_pictures=0, reach=12, style_frames=250)
     batch = read_windows([WindowDataset(root, rule, "train", length=200)[index] for index in range(200)], rule)
     assert batch.expression is not None

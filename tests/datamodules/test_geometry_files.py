@@ -1,16 +1,21 @@
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from dubbench.cli import main
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import geometry_name, model_path, read_geometry
+from dubbench.datamodules.prepare import geometry
 from dubbench.datamodules.prepare.geometry import prepare_geometry
 from dubbench.errors import DubbenchError
+from dubbench.face.landmarks import MESH_TO_68
 from dubbench.face3d.model import LinearFaceModel, project
 from dubbench.face3d.sources import learn_mesh
 from tests import talking
@@ -59,6 +64,81 @@ def test_every_clip_gets_coefficients_that_show_its_face(fitted: Path) -> None:
         *("dataset.json", "face_mesh.npz", "failures.csv", "geometry_failures.csv", "manifest.parquet"),
     ]
     assert pd.read_csv(fitted / "geometry_failures.csv").empty
+
+
+def test_poses_do_not_tell_how_the_mouth_stands(copy: Path) -> None:
+    """The same clip with another mouth in every frame has the same poses, but for how its face sits on its head."""
+    clip = PreparedClip(copy, "dora")
+    model = LinearFaceModel.load(copy / "face_mesh.npz")
+    before = read_geometry(clip, model.hash())
+    track = dict(np.load(clip.folder / "track.npz"))
+    lips = model.regions["lips"].numpy()
+    opening = np.random.default_rng(4).uniform(0, 12, FRAMES)[:, None]
+    below = track["mesh"][:, lips, 1] > track["mesh"][:, lips, 1].mean(1, keepdims=True)
+    track["mesh"][:, lips, 1] += opening * below
+    track["mesh"][:, :468, 1] += opening * np.isin(np.arange(468), model.regions["contour"].numpy()) * 0.5
+    track["points"] = track["mesh"][:, MESH_TO_68, :2]
+    talking.unrecorded(clip.folder)
+    np.savez(clip.folder / "track.npz", **track)
+    (clip.folder / geometry_name(model.hash())).unlink()
+    assert prepare_geometry(copy, "mesh").done == 1
+    after = read_geometry(PreparedClip(copy, "dora"), model.hash())
+    differing = (after.pose - before.pose).astype(float)
+    assert np.abs(after.expression - before.expression).mean() > 0.1
+    # In radians, pixels and logarithms: what is left is how one and the same change stands under another turn.
+    assert (differing.std(0) < [1e-3, 1e-3, 1e-3, 0.05, 0.05, 1e-4]).all()
+
+
+def test_files_of_earlier_versions_are_refused_and_fitted_anew(copy: Path) -> None:
+    whole = tree(copy)
+    model = LinearFaceModel.load(copy / "face_mesh.npz")
+    path = files(copy)[3]
+    old = path.with_name(f"geometry.{model.hash()}.npz")
+    path.rename(old)
+    with pytest.raises(DubbenchError, match=r"has no geometry .* and version 2; .*--geometry"):
+        read_geometry(PreparedClip(copy, "dora"), model.hash())
+    report = prepare_geometry(copy, "mesh")
+    assert (report.done, report.skipped) == (1, 3)
+    assert tree(copy) == whole
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fifteen speakers, broader and broader, with a clip each."""
+    root = tmp_path_factory.mktemp("crowd")
+    for k in range(15):
+        faces = [np.asarray(cv2.resize(face, (190 + 4 * k, 231)), np.uint8) for face in talking.frames("ann/two")]
+        talking.write(root / f"s{k:02d}/one.mkv", faces)
+    return root
+
+
+def test_a_corpus_too_large_to_be_learnt_from_whole(
+    crowd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the frames that are learnt from would be one of every clip, no clip would show how a face moves."""
+    monkeypatch.setattr(geometry, "LEARNT_FROM", 29)
+    out = tmp_path / "out"
+    assert main(command(crowd, out, "--geometry", "mesh")) == 0
+    model = LinearFaceModel.load(out / "face_mesh.npz")
+    assert model.sizes[1] == 2  # three speakers
+    assert model.sizes[2] > 8
+    for k in range(15):
+        clip = PreparedClip(out, f"s{k:02d}/one")
+        assert read_geometry(clip, model.hash()).error.mean() < 0.02
+    manifest = pd.read_parquet(out / "manifest.parquet")
+    manifest["speaker"] = ["ann"] * 13 + ["bob", "cat"]
+    manifest.to_parquet(out / "manifest.parquet")
+    (out / "face_mesh.npz").unlink()
+    taken: list[tuple[str, int]] = []
+
+    def learnt(clips: Iterable[tuple[str, NDArray[np.float32]]]) -> LinearFaceModel:
+        taken.extend((speaker, len(meshes)) for speaker, meshes in clips)
+        return model
+
+    monkeypatch.setattr(geometry, "learn_mesh", learnt)
+    (out / "s13/one/track.npz").write_bytes(b"")  # bob's only clip gives way to somebody's second
+    assert prepare_geometry(out, "mesh").skipped == 15
+    assert sorted(taken) == [("ann", 9), ("ann", 9), ("cat", 9)]
 
 
 def test_rows_come_in_any_order(fitted: Path) -> None:
@@ -128,7 +208,7 @@ def test_the_face_model_is_kept_and_may_be_another_folders(copy: Path, prepared:
 def test_coefficients_that_are_absent_or_of_another_clip(copy: Path) -> None:
     clip = PreparedClip(copy, "dora")
     with pytest.raises(
-        DubbenchError, match=r"clip dora of .* has no geometry of face model 0123456789ab; .*--geometry"
+        DubbenchError, match=r"clip dora of .* has no geometry of face model 0123456789ab and version 2; .*--geometry"
     ):
         read_geometry(clip, "0123456789ab")
     held = dict(np.load(files(copy)[3]))

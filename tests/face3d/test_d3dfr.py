@@ -162,10 +162,10 @@ def test_the_fit_starts_from_the_guess_and_both_starts_converge(model: LinearFac
     truth = Coefficients(shape.expand(6, -1), expression.expand(6, -1), pose)
     other = clip_guess(model, points, detected)
     for start, most in ((truth, 0.002), (other, 0.03)):  # a cloud of random vertices is no easy face
-        assert float(fit(model, points, detected, guess=start).error.max()) < most
+        assert float(fit(model, points, detected, pose, guess=start).error.max()) < most
     firm = FitOptions(regular=10.0)
     for start in (truth, other):
-        held = fit(model, points, detected, options=firm, guess=start)
+        held = fit(model, points, detected, pose, options=firm, guess=start)
         torch.testing.assert_close(held.expression, start.expression, atol=0.02, rtol=0)
     assert float((truth.expression - other.expression).abs().max()) > 0.2
 

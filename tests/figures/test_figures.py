@@ -295,11 +295,12 @@ def test_styles_of_prepared_clips(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main([*command, "--quiet"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     from dubbench.core.arrays import write_arrays
+    from dubbench.datamodules.geometry import geometry_name
 
     for clip in clips:
         arrays = miniature.coefficients(clip)
         arrays["expression"] = np.random.default_rng(1).normal(size=(30, 6)).astype(np.float32)
-        write_arrays(root / clip.clip / f"geometry.{face().hash()}.npz", arrays)
+        write_arrays(root / clip.clip / geometry_name(face().hash()), arrays)
     points = list(styles.prepared_styles(styles.JudgedStyles(StyleExpert(checkpoint), hop=3), root))
     assert [point.speaker for point in points] == ["ann"] * 6 + ["bob"] * 6
     assert [point.kind for point in points[:6]] == [styles.HALVES[0]] * 3 + [styles.HALVES[1]] * 3

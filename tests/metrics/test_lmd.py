@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dubbench.errors import DubbenchError
 from dubbench.metrics import interocular, lmd
+from dubbench.metrics.lmd import COMPUTE
 
 
 @pytest.fixture
@@ -44,6 +45,25 @@ def test_mouth_and_face_are_different_points(points: Tensor) -> None:
     moved[:, 47] += 7  # last point of an eye
     assert lmd(moved, points).tolist() == [0.0] * 3
     assert min(lmd(moved, points, region="face").tolist()) > 0.1
+
+
+def test_the_points_outside_the_mouth_are_the_other_48(points: Tensor) -> None:
+    moved = points.clone()
+    moved[:, 48:] += 7
+    assert lmd(moved, points, region="outside", centred=False).tolist() == [0.0] * 3
+    moved[:, 0] += torch.tensor([3.0, 4.0])
+    assert lmd(moved, points, region="outside", centred=False).tolist() == pytest.approx([5 / 48] * 3)
+    # Centred, the point is off by 47/48 of its move, and the others by 1/48 each.
+    assert lmd(moved, points, region="outside").tolist() == pytest.approx([5 * 2 * 47 / 48 / 48] * 3)
+
+
+def test_the_face_is_its_mouth_and_what_is_outside_it_where_all_have_one_centring(points: Tensor) -> None:
+    other = points + torch.randn(points.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 9
+    found = {name: COMPUTE[name](other, points) for name in COMPUTE}
+    whole = (20 * found["lmd_uncentred"] + 48 * found["lmd_outside_uncentred"]) / 68
+    torch.testing.assert_close(found["f_lmd_uncentred"], whole)
+    # Which is why those that are centred each on their own points say nothing of RealTalk's Table 2.
+    assert ((20 * found["lmd"] + 48 * found["lmd_outside_uncentred"]) / 68 - found["f_lmd"]).abs().min() > 1
 
 
 def test_scale_is_that_of_the_points(points: Tensor) -> None:

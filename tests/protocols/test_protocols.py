@@ -1,11 +1,13 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import yaml
 
 from dubbench.core.config_names import names, resolve
 from dubbench.errors import DubbenchError
+from dubbench.face.alignment import ALIGNMENTS
 from dubbench.metrics.catalogue import DEFINITIONS
 from dubbench.protocols import protocol as protocols
 from dubbench.protocols.pairing import pair
@@ -27,9 +29,11 @@ PUBLISHED = [
 @pytest.mark.parametrize("name", names("protocol"))
 def test_every_protocol_loads_and_names_its_metrics(name: str) -> None:
     for protocol in protocols.load_all(name):
-        assert protocol.name.startswith(name) or name == "fair"
+        assert protocol.name.startswith(name)
         # Whom a mouth follows is a question of cross driving; papers' protocols keep to the papers' metrics.
-        wanted = PUBLISHED + ["drive", "ghost"] * (protocol.name == "cross")
+        wanted = PUBLISHED + ["drive", "ghost"] * (protocol.name in ("cross", "fair_cross"))
+        if protocol.name.startswith("realtalk_table2"):
+            wanted.insert(wanted.index("f_lmd_uncentred") + 1, "lmd_outside_uncentred")  # its F-LMD
         assert list(protocol.metrics) == wanted
         assert [metric for metric in DEFINITIONS if metric in protocol.metrics] == wanted, "tables keep this order"
 
@@ -40,6 +44,15 @@ def test_names_say_what_they_choose() -> None:
     assert (native.driving, native.references) == ("own", "native")
     assert (cross.driving, cross.references) == ("cross", "first_frame")
     assert (first.size, first.crop) == (256, "nose")
+    fair = protocols.load_all("fair")
+    assert [(each.name, each.driving, each.align) for each in fair] == [
+        ("fair_own", "own", "upper"),
+        ("fair_cross", "cross", "upper"),
+    ]
+    others = [each for name in names("protocol") for each in protocols.load_all(name) if each not in fair]
+    assert {each.align for each in others} == {"ffhq"}, "the papers' squares are FFHQ's"
+    # But for the alignment, fair is what first_frame and cross are.
+    assert [replace(each, align="ffhq").hash for each in fair] == [first.hash, cross.hash]
 
 
 def test_hash_follows_choices_and_not_names(tmp_path: Path) -> None:
@@ -48,8 +61,52 @@ def test_hash_follows_choices_and_not_names(tmp_path: Path) -> None:
     assert len(set(found.values())) == len(found)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(choices()))
     assert protocols.load(tmp_path / "mine.yaml").hash == first.hash
-    for change in ({"size": 224}, {"border": "reflect"}, {"result_crf": 19}, {"metrics": {"psnr": 2}}):
+    for change in (
+        *({"size": 224}, {"border": "reflect"}, {"result_crf": 19}, {"metrics": {"psnr": 2}}),
+        {"align": "upper"},
+    ):
         assert replace(first, **change).hash != first.hash
+
+
+def test_a_file_that_names_no_alignment_means_the_papers(tmp_path: Path) -> None:
+    without = choices()
+    assert without.pop("align") == "ffhq"
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(without))
+    assert protocols.load(tmp_path / "mine.yaml").hash == protocols.load("first_frame").hash
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**without, "align": "upper"}))
+    assert protocols.load(tmp_path / "mine.yaml").hash == protocols.load("fair_own").hash
+    assert get_args(get_type_hints(protocols.Protocol)["align"]) == tuple(ALIGNMENTS)
+
+
+def test_more_metrics_are_those_of_the_base_and_the_files_own(tmp_path: Path) -> None:
+    metrics = {**dict.fromkeys([*PUBLISHED, "drive", "ghost"], 1), "psnr": 2, "psnr_mouth": 2}
+    written_out = {"base": "first_frame", "driving": "cross", "metrics": metrics}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(written_out))
+    assert protocols.load(tmp_path / "mine.yaml").hash == protocols.load("cross").hash
+    (tmp_path / "few.yaml").write_text("base: first_frame\nmetrics: {psnr: 2}\n")
+    (tmp_path / "more.yaml").write_text("base: few.yaml\nmore_metrics: {lmd: 1}\n")
+    (tmp_path / "most.yaml").write_text("base: more.yaml\nsize: 96\nmore_metrics: {ssim: 1}\n")
+    assert list(protocols.load(tmp_path / "most.yaml").metrics) == ["psnr", "lmd", "ssim"]
+    assert list(protocols.load(tmp_path / "more.yaml").metrics) == ["psnr", "lmd"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("base: first_frame\nmore_metrics: {drive: 1}\nmetrics: {psnr: 2}\n", "has both metrics and more_metrics"),
+        ("base: first_frame\nmore_metrics: {lmd: 1}\n", "more_metrics names 'lmd', which its base has already"),
+        ("base: first_frame\nmore_metrics: [drive]\n", "more_metrics names metrics with their versions"),
+        ("base: first_frame\nmore_metrics: {}\n", "more_metrics names metrics with their versions"),
+        ("base: first_frame\nmore_metrics: {drive: 9}\n", "asks for drive in version 9"),
+        ("base: first_frame\nmore_metrics: {vmaf: 1}\n", "no metric is called 'vmaf'"),
+        ("more_metrics: {drive: 1}\n", "has the unknown more_metrics"),
+        ("parts: [cross]\nmore_metrics: {psnr: 2}\n", "nothing stands beside it"),
+    ],
+)
+def test_more_metrics_that_cannot_be_are_sentences(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(DubbenchError, match=words):
+        protocols.load_all(tmp_path / "mine.yaml")
 
 
 @pytest.mark.parametrize(
@@ -64,6 +121,7 @@ def test_hash_follows_choices_and_not_names(tmp_path: Path) -> None:
         ({"pool_minimum": 1}, "pool_minimum at least 2"),
         ({"metrics": {"ssim": 7}}, "asks for ssim in version 7, this package computes version 1"),
         ({"metrics": {}}, "names no metric"),
+        ({"align": "lower"}, "align is 'lower'; it can be ffhq, upper"),
         ({"colour": "red"}, "has the unknown colour"),
     ],
 )

@@ -1,5 +1,6 @@
 """RealTalk through Lightning's trainer, `dub`, on miniature prepared clips with geometry."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,9 +20,11 @@ from dubbench.models.losses import PerceptualLoss
 from dubbench.models.realtalk.mask import learnable_mask, teeth_mask
 from dubbench.models.realtalk.module import RealTalk
 from dubbench.models.realtalk.networks import stages_of
+from dubbench.models.realtalk.other_speech import other_speech
 from dubbench.models.two_stages import required
 from dubbench.training.onnx_export import export
 from tests.datamodules import miniature
+from tests.datamodules.miniature import Clip
 from tests.models.conftest import trainer
 from tests.models.realtalk.small import CLIPS, loaded, small
 from tests.models.talkers import FACE, Features, Seen, Steps, assert_resumes, data, dubbed, fitted, make, state
@@ -134,7 +137,9 @@ def test_perceptual_term_is_frozen_and_stays_out(root: Path, tmp_path: Path, mon
     assert set(model.state_dict()) == keys
 
 
-def test_validation_tells_the_scale(root: Path, tmp_path: Path) -> None:
+def test_validation_tells_the_scale(tmp_path: Path) -> None:
+    clips = [Clip("anna/one", 30), Clip("anna/val", 14, "val"), Clip("bert/val", 14, "val")]
+    root = make(tmp_path / "prepared", clips)
     model = small(stages="expression")
     module = data(root, val_windows=4, batch_size=4)
     found = trainer(tmp_path).validate(model, datamodule=module, verbose=False)[0]
@@ -145,12 +150,46 @@ def test_validation_tells_the_scale(root: Path, tmp_path: Path) -> None:
     assert found["val_expression_mean"] == pytest.approx(float((truth - mean).square().sum(-1).mean()), rel=1e-5)
     shape = required(batch.reference_shape)[:, 0]
     errors = []
-    for shift in (0, 1):
-        heard = torch.cat([batch.waveform[-shift:], batch.waveform[:-shift]]) if shift else batch.waveform
+    assert batch.clips == ["anna/val", "anna/val", "bert/val", "bert/val"]
+    for order in ([0, 1, 2, 3], [2, 3, 0, 1]):
+        heard = batch.waveform[order]
         with torch.no_grad():
             made = stages_of(model.ema.module).eval().expression(heard, shape, history)[..., :2]
         errors.append(float((made.double() - truth).square().sum(-1).mean()))
     assert [found["val_expression"], found["val_expression_other_speech"]] == pytest.approx(errors, rel=1e-4)
+
+
+def test_a_batch_of_one_moment_has_no_other_speech(root: Path, tmp_path: Path) -> None:
+    """Windows of 8 of a clip of 14 frames overlap, and what one says is mostly what the other says."""
+    model = small(stages="expression")
+    module = data(root, val_windows=4, batch_size=4)
+    with pytest.warns(UserWarning, match="leaves out batches of one clip whose windows overlap"):
+        found = trainer(tmp_path).validate(model, datamodule=module, verbose=False)[0]
+    assert set(found) == {"val_expression", "val_vertices", "val_expression_mean"}
+
+
+def spoken(clips: str, starts: Sequence[int]) -> Batch:
+    """Windows of 8 frames of clips named by a letter, each of which says its own number."""
+    waveform = torch.arange(len(clips))[:, None].expand(-1, 8 * 640).float()
+    indices = torch.tensor(starts)[:, None] + torch.arange(8)
+    nothing = torch.empty(0)
+    return Batch(nothing, nothing, None, waveform, nothing, nothing, indices, nothing, list(clips), list(clips))
+
+
+@pytest.mark.parametrize(
+    ("clips", "starts", "rows"),
+    [
+        ("aabb", [0, 3, 0, 3], [2, 3, 0, 1]),
+        ("aaab", [0, 20, 40, 5], [3, 3, 3, 0]),
+        ("abc", [0, 0, 0], [1, 2, 0]),
+        ("aaa", [0, 8, 30], [1, 2, 0]),
+        ("aaa", [0, 7, 8], None),
+        ("a", [0], None),
+    ],
+)
+def test_other_speech_is_anothers(clips: str, starts: Sequence[int], rows: Sequence[int] | None) -> None:
+    found = other_speech(spoken(clips, starts))
+    assert (None if found is None else found[:, 0].tolist()) == rows
 
 
 def test_training_knows_histories_of_a_single_frame(root: Path) -> None:
