@@ -180,6 +180,9 @@ class Batch:
         picture_indices: [B, P] int64 frame numbers of ``frames``, or None where ``frames`` are all targets.
         steady_points: [B, P, 68, 2] landmarks of ``frames`` smoothed over time, see `face_crops`, or None where the
             window asks for no face crops.
+        other_mel: [B, K, T, bands, columns] mel windows of K other moments of each window's own clip, T frames each, or
+            None where a method asks for none. A clip that is too short for K moments has zeros in place of the last.
+        other_starts: [B, K] int64 first frames of these moments, -1 where there is none, or None.
         face: hash of the face model that the coefficients belong to; empty without ``geometry``.
     """
 
@@ -207,6 +210,8 @@ class Batch:
     reference_lips: Tensor | None = None
     picture_indices: Tensor | None = None
     steady_points: Tensor | None = None
+    other_mel: Tensor | None = None
+    other_starts: Tensor | None = None
     face: str = ""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from dubbench.datamodules.batch import Batch, Window
 from dubbench.datamodules.clip import read_manifest
+from dubbench.datamodules.moments import MomentsDataset
 from dubbench.datamodules.windows import WindowDataset, WindowSampler
 from dubbench.errors import DubbenchError
 
@@ -155,15 +156,18 @@ class DubbingDataModule(lightning.LightningDataModule):
         return epochs
 
     def _add(self, use: str, split: str, length: int, part: tuple[float, float] = (0.0, 1.0)) -> None:
-        data = WindowDataset(
-            root=self.root,
-            window=self._model().window,
-            split=split,
-            length=length,
-            seed=self.seed,
-            speakers=self.speakers,
-            part=part,
-        )
+        options: dict[str, Any] = {
+            "root": self.root,
+            "window": self._model().window,
+            "split": split,
+            "length": length,
+            "seed": self.seed,
+            "speakers": self.speakers,
+            "part": part,
+        }
+        # Not a matter of the window, which a checkpoint is held to: what is dubbed has no other moments.
+        moments = int(getattr(self._model(), "moments", 0))
+        data = MomentsDataset(**options, moments=moments) if moments else WindowDataset(**options)
         if data.short and use not in self._sets:
             rank_zero_warn(
                 f"{len(data.short)} of {len(data.short) + len(data.clips)} {split} clips have fewer than "

@@ -195,8 +195,9 @@ class AdversarialModel(DubbingModel):
         """The discriminator's, if there is one."""
         if self.adversary is None:
             return {}
-        # StyleGAN2's momentum-free Adam; equalised layers want its larger rate, too.
-        return {"discriminator": Adam(self.adversary.parameters(), self.adversarial.lr, betas=(0.0, 0.99))}
+        # By default StyleGAN2's momentum-free Adam; equalised layers want its larger rate, too.
+        first, second = self.adversarial.betas
+        return {"discriminator": Adam(self.adversary.parameters(), self.adversarial.lr, betas=(first, second))}
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Those of `named_optimizers`."""

@@ -16,7 +16,7 @@ class Optim:
 
     Args:
         lr: learning rate of the generator, in a method of two stages of the renderer.
-        betas: of Adam; the discriminator's are StyleGAN2's, 0 and 0.99.
+        betas: of Adam; the discriminator's are its own.
         ema_decay: of the generator's running average, which is what dubs.
         accumulate: batches an optimiser step.
         clip: largest gradient norm of a network, 0 for none.
@@ -51,6 +51,7 @@ class Adversarial:
         widths: channels of the discriminator's stages, largest picture first.
         lr: learning rate of the discriminator.
         r1_gamma: weight gamma of the discriminator's R1 penalty (Mescheder et al., 2018), 0 for none.
+        betas: of the discriminator's Adam, StyleGAN2's unless a method says otherwise.
         feature_weight: of the distance between the discriminator's features of generated and real frames (pix2pixHD;
             Wang et al., 2018), which needs no pretrained file as VGG's does; 0 for none, as in the papers.
         region: what the discriminator sees: the ``frame``, as in the papers, or a square about the target's ``mouth``,
@@ -61,6 +62,7 @@ class Adversarial:
     widths: Sequence[int] = (64, 128, 256, 512, 512)
     lr: float = 1e-3
     r1_gamma: float = 0.5
+    betas: tuple[float, float] = (0.0, 0.99)
     feature_weight: float = 0.0
     region: Literal["frame", "mouth"] = "frame"
 

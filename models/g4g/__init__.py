@@ -16,7 +16,8 @@ Ablations: Table 2's three are ``--model.alignment``, ``--model.supervision`` an
 ``configs/ablation/g4g.yaml`` trains them. Sections 4.3 and 4.4 of the paper say the same twice; 4.3 is cited here.
 
 Elsewhere: E_a of eq. 1 (``layers/se_resnet.py``), the crop of 416 x 320, which is DINet's (``face/crops.py``), the sync
-expert of eq. 16 (``sync_expert``, trained on face crops).
+expert of eq. 16 (``sync_expert``, trained on face crops), the loss that eqs. 8 to 10 and 16 share
+(``layers/contrast.py``), speech of other moments of a clip (``datamodules/moments.py``).
 
 Where the paper is silent or cannot be read literally: all widths but F_ref's (`networks.Generator`), what E_a is
 (RADIO's audio encoder, for the mel windows of Wav2Lip), which coordinates eq. 11 maps to which (``adaptive_affine.py``)

@@ -170,12 +170,13 @@ class InterModality(nn.Module):
         self.visual, self.speech = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(TEMPERATURE)))
 
-    def forward(self, visual: Tensor, speech: Tensor) -> tuple[Tensor, Tensor]:
-        """Unit vectors of features [N, d], in float32."""
-        return tuple(  # type: ignore[return-value]  # of two
-            F.normalize(encoder(feature).float(), dim=-1)
-            for encoder, feature in ((self.visual, visual), (self.speech, speech))
-        )
+    def see(self, visual: Tensor) -> Tensor:
+        """g_v of aligned visual features [N, d]: unit vectors, in float32."""
+        return F.normalize(self.visual(visual).float(), dim=-1)
+
+    def hear(self, speech: Tensor) -> Tensor:
+        """g_a of audio features [N, d]: unit vectors, in float32."""
+        return F.normalize(self.speech(speech).float(), dim=-1)
 
     def scale(self) -> Tensor:
         """1 / tau; bounded, as in CLIP, so that training cannot run away."""

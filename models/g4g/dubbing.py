@@ -58,8 +58,12 @@ class G4GDubbing:
         self.device = next(generator.parameters()).device
         seen = faces_among(clip, references)
         self.references = seen[np.linspace(0, len(seen) - 1, REFERENCES).round().astype(np.int64)]
-        crops = face_crops(clip, range(len(clip)), mouth=generator.mouth, scale=FACE_SCALES[0], size=size)
+        crops = face_crops(clip, range(len(clip)), mouth=generator.mouth, scale=FACE_SCALES[0])
+        # Crops are cut out of the prepared pixels, as in training, and put back into frames of the size asked for. A
+        # method sees prepared clips alone, which are trained on and scored where no video is; so a crop is as fine as
+        # the video where the clip's square is, and `dub` prepares its clip as large as ``size``.
         self.boxes, self.points, self.steady = crops.boxes, crops.points, crops.steady
+        self.places = crops.boxes * (size / clip.info.size)
         self.mask = region_mask(generator.mouth)
 
     def frames(self, start: int = 0) -> Iterator[NDArray[np.uint8]]:
@@ -67,19 +71,25 @@ class G4GDubbing:
         references = self._encode()
         # Never other batches: they would round otherwise, and where it began would be seen.
         first = start - start % DRAWN_AT_ONCE
-        stream = islice(self.clip.stream(self.size), first, None)
-        while frames := list(islice(stream, DRAWN_AT_ONCE)):
-            stop = first + len(frames)
-            images = self._draw(references, np.stack(frames), first, stop)
-            drawn = list(zip(frames, images, self.boxes[first:stop], strict=True))
-            for frame, image, box in drawn[max(start - first, 0) :]:
-                yield paste_face(frame, image, box, self.mask)
+        stream = islice(self._sources(), first, None)
+        while sources := list(islice(stream, DRAWN_AT_ONCE)):
+            stop = first + len(sources)
+            images = self._draw(references, np.stack([prepared for prepared, _ in sources]), first, stop)
+            drawn = list(zip(sources, images, self.places[first:stop], strict=True))
+            for (_, frame), image, place in drawn[max(start - first, 0) :]:
+                yield paste_face(frame, image, place, self.mask)
             first = stop
+
+    def _sources(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Each frame as it is prepared, which crops are cut from, and in the size that is given."""
+        if self.size == self.clip.info.size:
+            return ((frame, frame) for frame in self.clip.stream())
+        return zip(self.clip.stream(), self.clip.stream(self.size), strict=True)
 
     @torch.inference_mode()
     def _encode(self) -> References:
         numbers = self.references.tolist()
-        crops = cut_faces(self.clip.frames(numbers, self.size), self.boxes[numbers], self.generator.mouth)
+        crops = cut_faces(self.clip.frames(numbers), self.boxes[numbers], self.generator.mouth)
         pictures = to_pictures(crops, self.device).flatten(0, 1)[None]
         points = torch.from_numpy(self.points[numbers[:1]]).to(self.device)
         with part("generator"), casting(self.device, self.precision):

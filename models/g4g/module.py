@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dubbench.datamodules.batch import Batch, Mel, Window
+from dubbench.datamodules.clip import read_dataset
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialModel
 from dubbench.models.base import load_kind, lower_half
@@ -31,7 +33,12 @@ MEL = Mel(fft=800, hop=200, bands=80, columns=16)
 
 NETWORKS = NetworkOptions()
 OPTIM = Optim(betas=(0.5, 0.99), clip=1.0)  # its rate 1e-4 is printed (4.3), no more
-ADVERSARIAL = Adversarial(weight=3.0, widths=(64, 128, 256, 256), lr=1e-4, r1_gamma=0.0)
+# LS-GAN's discriminators (eq. 14) learn by the same Adam as what they judge: one without momentum, and ten times as
+# fast, is for StyleGAN2's equalised layers and softplus losses, which these are not.
+ADVERSARIAL = Adversarial(weight=3.0, widths=(64, 128, 256, 256), lr=1e-4, r1_gamma=0.0, betas=OPTIM.betas)
+
+# How often a window in training has one reference five times, and not five.
+ALONE = 0.25
 
 
 class G4G(AdversarialModel):
@@ -41,7 +48,9 @@ class G4G(AdversarialModel):
 
     Args:
         size: side m of the mouth region, 256 in the paper, in a face crop of 416 x 320.
-        aligned_size: side of the aligned frames that `dub` gives; the crop is a part of them.
+        aligned_size: side of the aligned frames that `dub` gives; the crop is a part of them. The mouth region is 0.34
+            to 0.48 of the side (84 clips of 24 speakers), so that a side of 3 m loses nothing that a crop can show, and
+            a video is dubbed as fine as that.
         frames: T, consecutive target frames, five in the paper and where there is a sync expert.
         stages: ``alignment`` trains 3.1 alone, by the attribute and contrastive terms; ``all`` trains all at once.
         initial: checkpoint of this method to start from, as one of the alignment alone; null starts anew.
@@ -56,6 +65,8 @@ class G4G(AdversarialModel):
         reconstruction_weight: lambda_r.
         contrastive_weight: lambda_con, of eq. 10 and of eq. 16.
         adversarial: the discriminator, and what it weighs: lambda_GAN.
+        moments: other moments of its own clip whose speech a window's frames are told apart from, in eqs. 8 and 16, at
+            most; 0 leaves them the batch's other windows.
         optim: optimisers, running average, clipping, compilation.
         batch_size: windows a batch, when the data module is told none.
         iterations: batches of training when the command line gives no length.
@@ -67,7 +78,7 @@ class G4G(AdversarialModel):
     def __init__(
         self,
         size: int = 256,
-        aligned_size: int = 512,
+        aligned_size: int = 768,
         frames: int = 5,
         stages: Literal["all", "alignment"] = "all",
         initial: str | None = None,
@@ -81,6 +92,7 @@ class G4G(AdversarialModel):
         perceptual_weight: float = 2.0,
         reconstruction_weight: float = 4.0,
         contrastive_weight: float = 5.0,
+        moments: int = 8,
         adversarial: Adversarial = ADVERSARIAL,
         optim: Optim = OPTIM,
         batch_size: int = 3,
@@ -99,6 +111,10 @@ class G4G(AdversarialModel):
             raise DubbenchError("stages alignment trains what alignment false leaves out; change one of them")
         if sync_expert and frames != SyncExpert.FRAMES:
             raise DubbenchError(f"a sync expert looks at {SyncExpert.FRAMES} frames; leave --model.frames {frames} out")
+        if moments < 0:
+            raise DubbenchError(f"{moments} other moments of a clip are too few; give --model.moments 0 or more")
+        # Without alignment and sync expert nothing is told apart.
+        self.moments = moments if alignment or sync_expert else 0
         # Whether anything is drawn: the alignment alone trains without deformation, decoder and fusion.
         self.draws = stages == "all"
         self.window = Window(
@@ -119,10 +135,23 @@ class G4G(AdversarialModel):
         )
 
     def setup(self, stage: str) -> None:
-        """Start from ``initial``."""
+        """Start from ``initial``; tell of clips that are coarser than the crops."""
         super().setup(stage)
+        root: Path | None = getattr(getattr(self._trainer, "datamodule", None), "root", None)
+        # Folders of earlier versions have no such file.
+        if stage == "fit" and root is not None and (root / "dataset.json").is_file():
+            self._tell_of_coarse_clips(root)
         if stage == "fit" and self.hparams["initial"] and not self.ema.n_averaged:
             self.start_from(Path(self.hparams["initial"]))
+
+    def _tell_of_coarse_clips(self, root: Path) -> None:
+        wanted: int = self.hparams["aligned_size"]
+        prepared = int(read_dataset(root).get("size", wanted))
+        if prepared < wanted:
+            rank_zero_warn(
+                f"{root} was prepared at {prepared} pixels, so that face crops of a mouth of {self.window.size} are "
+                f"enlarged; where the videos are finer, dubbench prepare --size {wanted} keeps what they show"
+            )
 
     def build_frozen(self) -> dict[str, nn.Module]:
         """VGG and the sync expert, as far as their losses are wanted."""
@@ -168,7 +197,12 @@ class G4G(AdversarialModel):
         assert batch.steady_points is not None
         mask = face_mask(batch.steady_points.flatten(0, 1), self.window.size)
         made: GeneratorOutput = network(
-            batch.frames.flatten(0, 1), references, batch.mel.flatten(0, 1), mask, landmarks=own
+            batch.frames.flatten(0, 1),
+            references,
+            batch.mel.flatten(0, 1),
+            mask,
+            landmarks=own,
+            others=self._others(batch),
         )
         return made
 
@@ -186,31 +220,41 @@ class G4G(AdversarialModel):
         if "sync" in self.frozen:
             assert batch.mel is not None
             expert = cast(SyncNetwork, self.frozen["sync"])
-            terms["sync"] = expert.agreement_loss(image.view_as(batch.frames), batch.mel, "contrastive")
+            there = None if batch.other_starts is None else batch.other_starts >= 0
+            terms["sync"] = expert.agreement_loss(
+                image.view_as(batch.frames),
+                batch.mel,
+                "contrastive",
+                others=batch.other_mel,
+                there=there,
+                told_apart=self._told_apart(batch),
+            )
         if self.hparams["alignment"]:
-            terms |= self._alignment_terms(cast(Generator, generator), made.visual, made.speech, batch)
+            features = self._features(made.visual, made.speech, made.others, batch)
+            terms |= self._alignment_terms(cast(Generator, generator), features, batch)
         return terms
 
     def alignment_losses(self, generator: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Attribute (eq. 12) and contrastive term (eqs. 6 to 10) without drawing anything."""
         network = cast(Generator, generator)
-        return self._alignment_terms(network, *self.embedded(network, batch), batch)
+        return self._alignment_terms(network, self.embedded(network, batch), batch)
 
-    def embedded(self, generator: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """g_v and g_a of the batch's frames, unit vectors [B * T, d] each."""
+    def embedded(self, generator: nn.Module, batch: Batch) -> losses.Features:
+        """g_v and g_a of the batch's frames, and g_a of other moments of their clips."""
         network = cast(Generator, generator)
         references = self._references(network, batch)
         maps = landmark_map(batch.points.flatten(0, 1).float(), network.height, network.width)
         visual = network.aligned(network.occlude(batch.frames.flatten(0, 1)), references, maps)
         assert batch.mel is not None
-        found: tuple[Tensor, Tensor] = network.inter(visual, network.audio(batch.mel.flatten(0, 1)))
-        return found
+        speech, others = network.heard(batch.mel.flatten(0, 1), self._others(batch))
+        return self._features(network.inter.see(visual), network.inter.hear(speech), network.inter.hear(others), batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score the average: pictures as `AdversarialModel` does, and how often speech finds its own frames.
 
         The share of windows whose speech is more alike to their own frames than to any other's of the batch is given as
-        a multiple of chance, one over the number of windows.
+        a multiple of chance, one over the number of windows. That tells faces and voices apart as well as words; so the
+        same is given of frames that find their own speech among that of other moments of their clip, `found_in_clip`.
         """
         if self.draws:
             fake = self.generate(self.ema.module, batch).float()
@@ -219,9 +263,12 @@ class G4G(AdversarialModel):
                 self._picture(fake, batch)
         else:
             logs = {}
-        visual, speech = (rows.float().view(len(batch), -1) for rows in self.embedded(self.ema.module, batch))
+        features = self.embedded(self.ema.module, batch)
+        visual, speech = features.visual.flatten(1), features.speech.flatten(1)
         found = (speech @ visual.T).argmax(1) == torch.arange(len(batch), device=visual.device)
         logs["retrieval_over_chance"] = found.float().mean() * len(batch)
+        if features.there.any():
+            logs["retrieval_in_clip_over_chance"] = losses.found_in_clip(features)
         self.log_validation(logs, batch)
 
     def dub(
@@ -259,30 +306,44 @@ class G4G(AdversarialModel):
         """The lower half, which the mouth region lies in but for the bridge of the nose; outside it nothing is new."""
         return lower_half(self.hparams["aligned_size"])
 
-    def _alignment_terms(self, network: Generator, visual: Tensor, speech: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def _alignment_terms(self, network: Generator, features: losses.Features, batch: Batch) -> dict[str, Tensor]:
         # Eq. 12 does not say of what l_s and l_r are here. Like is compared with like, what an occluded face shows:
         # against the reference's mouth and jaw, the encoder would learn to see none.
         source, reference = (  # l_s and l_r of eq. 12
             network.landmark(landmark_map(points.float(), network.height, network.width, UPPER_PARTS))
             for points in (batch.points.flatten(0, 1), batch.reference_points[:, 0])
         )
-        frames = self.window.frames
-        reference = reference.repeat_interleave(frames, 0)
-        visual, speech = (rows.view(len(batch), frames, -1) for rows in (visual, speech))
+        source = source.view(len(batch), -1, network.dim)
         return {
-            "attribute": losses.attribute(source, reference),
-            "contrastive": losses.contrastive(visual, speech, network.inter.scale()),
+            "attribute": losses.attribute(source, reference, batch.speakers),
+            "contrastive": losses.contrastive(features, network.inter.scale(), self._told_apart(batch)),
         }
 
-    def _references(self, network: Generator, batch: Batch) -> References:
-        """The batch's references; in training some of them recur.
+    def _features(self, visual: Tensor, speech: Tensor, others: Tensor, batch: Batch) -> losses.Features:
+        """Unit vectors by window: of [B * T, d], [B * T, d] and [B * K * T, d]."""
+        count, each = len(batch), (self.window.frames, visual.shape[-1])
+        starts = batch.other_starts if len(others) else batch.indices[:, :0]
+        there = batch.indices[:, :0] >= 0 if starts is None else starts >= 0
+        others = others.view(count, there.shape[1], *each)
+        return losses.Features(visual.view(count, *each), speech.view(count, *each), others, there)
 
-        A protocol may show a single frame, and `dub` then takes it five times: the networks must know how that looks.
+    def _others(self, batch: Batch) -> Tensor | None:
+        """Mel windows [B * K * T, bands, columns] of other moments, where their features are wanted."""
+        wanted = self.hparams["alignment"] and batch.other_mel is not None
+        return batch.other_mel.flatten(0, 2) if wanted and batch.other_mel is not None else None
+
+    def _told_apart(self, batch: Batch) -> Tensor:
+        return losses.told_apart(batch.clips, batch.indices[:, 0], self.window.frames)
+
+    def _references(self, network: Generator, batch: Batch) -> References:
+        """The batch's references; in training the first of them is sometimes all five.
+
+        A protocol shows one frame or the whole clip (`first_frame`, `native`): `dub` then takes that frame five times,
+        or five frames. The networks must know how both look, and nothing between; the paper's are five frames.
         """
         pictures = batch.references
         if self.training:
-            used = torch.randint(1, REFERENCES + 1, (len(batch), 1), device=pictures.device)
-            rows = torch.arange(REFERENCES, device=pictures.device) % used
-            pictures = pictures[torch.arange(len(batch), device=pictures.device)[:, None], rows]
+            alone = torch.rand(len(batch), device=pictures.device) < ALONE
+            pictures = torch.where(alone.view(-1, 1, 1, 1, 1), pictures[:, :1], pictures)
         points = batch.reference_points[:, 0].float()
         return network.encode_references(pictures.flatten(1, 2), landmark_map(points, network.height, network.width))

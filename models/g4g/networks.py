@@ -43,12 +43,14 @@ class GeneratorOutput(NamedTuple):
             1/2 and 1/4 of the resolution; empty where supervision is ablated.
         visual: g_v of the aligned visual feature, unit vectors [N, d].
         speech: g_a of the audio feature, unit vectors [N, d].
+        others: g_a of the other mel windows, unit vectors [L, d]; none where there were none.
     """
 
     image: Tensor
     scales: tuple[Tensor, ...]
     visual: Tensor
     speech: Tensor
+    others: Tensor
 
 
 class Deformation(nn.Module):
@@ -168,6 +170,14 @@ class Generator(nn.Module):
         encoded: Tensor = self.audio_encoder(mel)
         return encoded
 
+    def heard(self, mel: Tensor, others: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Eq. 1 of mel windows [N, 80, 16] and of others [L, 80, 16], or none, in one go: [N, d] and [L, d].
+
+        Where audio features are standardised, all are by the same mean and deviation.
+        """
+        every = self.audio(mel if others is None else torch.cat([mel, others]))
+        return every[: len(mel)], every[len(mel) :]
+
     def landmark(self, maps: Tensor) -> Tensor:
         """Eq. 4: l [N, d] of landmark maps [N, 1, H, W]; zeros where alignment is ablated."""
         if self.landmark_encoder is None:
@@ -204,6 +214,7 @@ class Generator(nn.Module):
         mel: Tensor,
         face_mask: Tensor,
         landmarks: Tensor | None = None,
+        others: Tensor | None = None,
     ) -> GeneratorOutput:
         """Draw N frames of M clips, N / M neighbours each.
 
@@ -215,16 +226,17 @@ class Generator(nn.Module):
             face_mask: G [N, 1, H, W] in [0, 1], of `face_mask`.
             landmarks: the frames' own maps [N, 1, H, W], in training: ``visual`` is then of them, as in `aligned`. What
                 the deformation gets is always aligned with the reference's, all that there is when dubbing.
+            others: mel windows [L, 80, 16] of other moments, in training, for the negatives of eq. 8.
         """
         occluded = self.occlude(frames)
         source, embedding = self.source_encoder(occluded)
-        visual, speech = self._align(embedding, references), self.audio(mel)
+        visual, (speech, rest) = self._align(embedding, references), self.heard(mel, others)
         deformed = self.deformation(references.feature, torch.cat([visual, speech], 1))
         generated, scales = self.decoder(source, deformed)
         if landmarks is not None:
             visual = self._align(embedding, references, self.landmark(landmarks))
         image = self._fuse(frames, occluded, generated, face_mask)
-        return GeneratorOutput(image, scales, *self.inter(visual, speech))
+        return GeneratorOutput(image, scales, self.inter.see(visual), self.inter.hear(speech), self.inter.hear(rest))
 
     def _align(self, embedding: Tensor, references: References, landmark: Tensor | None = None) -> Tensor:
         share = len(embedding) // len(references.embedding)

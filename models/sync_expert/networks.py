@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dubbench.models.layers.contrast import contrast
 from dubbench.models.layers.se_resnet import REDUCTION, SLOPE, AttentiveResNet, SpeechEncoder
 from dubbench.models.losses import contrastive_scale
-from dubbench.models.sync_expert.losses import contrastive_loss, sync_loss, sync_probability
+from dubbench.models.sync_expert.losses import sync_loss, sync_probability
 
 FRAMES = 5  # i - 2 to i + 2 of eq. 4
 
@@ -153,15 +154,37 @@ class SyncNetwork(nn.Module):
         """One over the temperature; bounded, as in CLIP, so that training cannot run away."""
         return contrastive_scale(self.log_scale)
 
-    def agreement_loss(self, frames: Tensor, mel: Tensor, objective: Literal["bce", "contrastive"]) -> Tensor:
-        """How badly five frames [B, 5, 3, S, S] fit their speech [B, 5, bands, columns], a scalar, in float32.
+    def agreement_loss(
+        self,
+        frames: Tensor,
+        mel: Tensor,
+        objective: Literal["bce", "contrastive"],
+        *,
+        others: Tensor | None = None,
+        there: Tensor | None = None,
+        told_apart: Tensor | None = None,
+    ) -> Tensor:
+        """How badly five frames fit their speech, a scalar, in float32.
 
-        ``bce`` is eq. 5 with y = 1; ``contrastive`` asks that lips find their own speech among the batch's.
+        Args:
+            frames: [B, 5, 3, H, W].
+            mel: [B, 5, bands, columns].
+            objective: ``bce`` is eq. 5 with y = 1; ``contrastive`` asks that lips find their own speech among that of
+                all processes' windows, and speech its lips (G4G eq. 16), see `contrast`.
+            others: [B, K, 5, bands, columns] of other moments of the windows' clips, for ``contrastive``.
+            there: of `contrast`.
+            told_apart: of `contrast`.
+
+        Raises:
+            DubbenchError: as `contrast`.
         """
         with torch.autocast(frames.device.type, enabled=False):
             lips, speech = self(frames.float(), mel.float())
             if objective == "bce":
                 return sync_loss(sync_probability(lips, speech), in_sync=True)
-            similarity = F.normalize(lips[:, 0], dim=-1) @ F.normalize(speech[:, 0], dim=-1).T
-            keep = torch.ones_like(similarity, dtype=torch.bool)
-            return contrastive_loss(similarity[None] * self.scale(), keep)
+            if others is not None:
+                middle = others[:, :, FRAMES // 2].float()
+                embedded = self.embed_speech(middle.flatten(0, 1))
+                others = F.normalize(embedded.view(*middle.shape[:2], -1), dim=-1)
+            lips, speech = (F.normalize(each[:, 0], dim=-1) for each in (lips, speech))
+            return contrast(lips, speech, self.scale(), others=others, there=there, told_apart=told_apart)

@@ -34,6 +34,13 @@ def checkpoint(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "all.ckpt"
 
 
+def test_a_checkpoint_from_before_moments_dubs_as_it_did(root: Path, checkpoint: Path, tmp_path: Path) -> None:
+    older = torch.load(checkpoint, weights_only=True)
+    del older["hyper_parameters"]["moments"], older["hyper_parameters"]["adversarial"]["betas"]
+    torch.save(older, tmp_path / "older.ckpt")
+    assert np.array_equal(dubbed(load_model(tmp_path / "older.ckpt"), root), dubbed(load_model(checkpoint), root))
+
+
 def loaded(path: Path) -> G4G:
     """The model of a checkpoint, to whose speech the deformation listens more than a few batches taught it."""
     model = load_model(path)
@@ -66,8 +73,11 @@ def test_a_checkpoint_alone_dubs(root: Path, checkpoint: Path) -> None:
     assert model.paste_mask().shape == (SIZE, SIZE)
 
 
-def test_dubbing_gives_the_network_what_training_does(root: Path, checkpoint: Path) -> None:
+@pytest.mark.parametrize("size", [SIZE, 32, 80])
+def test_dubbing_gives_the_network_what_training_does(root: Path, checkpoint: Path, size: int) -> None:
+    """Crops out of the prepared pixels, also where frames of another size are given back."""
     model, clip, seen = loaded(checkpoint), PreparedClip(root, "bert/ten"), []
+    model.hparams["aligned_size"] = size
     # Window and references are the whole clip, so both find the same largest face.
     batch = read_windows([Place(clip, 0, np.array([5, 6, 7, 8, 9]))], model.window)
     network(model).register_forward_pre_hook(lambda module, given: seen.append(given))

@@ -6,14 +6,16 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from dubbench.datamodules.batch import Batch
 from dubbench.datamodules.clip import PreparedClip
-from dubbench.datamodules.windows import Place, read_windows
+from dubbench.datamodules.moments import MomentsDataset
+from dubbench.datamodules.windows import Place
 from dubbench.errors import DubbenchError
 from dubbench.models.base import load_model
+from dubbench.models.g4g import losses
 from dubbench.models.g4g.module import G4G
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.sync_expert.module import SyncExpert
@@ -29,8 +31,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def window(model: G4G, root: Path) -> Batch:
-    """One window of anna's clip."""
-    return read_windows([Place(PreparedClip(root, "anna/one"), 8, np.array([0, 25, 2, 28, 20]))], model.window)
+    """One window of anna's clip, with other moments of it."""
+    dataset = MomentsDataset(root, model.window, "train", length=1, moments=model.moments)
+    return dataset.collate([Place(PreparedClip(root, "anna/one"), 8, np.array([0, 25, 2, 28, 20]))])
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def test_terms_are_those_of_the_batch(root: Path, expert: Path) -> None:
     model.setup("fit")
     places = [Place(PreparedClip(root, "anna/one"), 8, np.array([0, 25, 2, 28, 20]))]
     places += [Place(PreparedClip(root, "bert/one"), 2, np.array([12, 15, 9, 19, 11]), 1.1)]
-    batch = read_windows(places, model.window)
+    batch = MomentsDataset(root, model.window, "train", length=1, moments=8).collate(places)
     made = model.run(model.generator, batch)
     terms = model.terms(model.generator, made, batch)
     fake, real = made.image, batch.frames.flatten(0, 1)
@@ -127,14 +130,31 @@ def test_terms_are_those_of_the_batch(root: Path, expert: Path) -> None:
     halves = [nn.functional.interpolate(image, scale_factor=0.5, mode="area") for image in (fake, real)]
     expected = (features(fake, real) + features(*halves)) / 2
     torch.testing.assert_close(terms["perceptual"], expected, rtol=1e-4, atol=1e-6)
-    seen, heard = (rows.view(2, 5, -1) for rows in (made.visual, made.speech))
-    similarity = torch.einsum("itd,jtd->ij", seen, heard) / 5 / 0.07
-    crossed = -(similarity.log_softmax(0).diagonal() + similarity.log_softmax(1).diagonal()).mean() / 2
-    torch.testing.assert_close(terms["contrastive"], crossed, rtol=1e-4, atol=1e-5)
     assert batch.mel is not None
-    lips, speech = cast(SyncExpert, load_model(expert)).network(fake.view_as(batch.frames), batch.mel)
+    assert batch.other_mel is not None
+    assert batch.other_starts is not None
+    # anna's 30 frames hold five more moments, bert's 20 three.
+    assert [[start for start in row if start >= 0] for row in batch.other_starts.tolist()] == [
+        [3, 13, 18, 23],
+        [7, 12],
+    ]
+    seen, heard = (rows.view(2, 5, -1) for rows in (made.visual, made.speech))
+    elsewhere = made.others.view(2, 8, 5, -1)
+    similarity = torch.einsum("itd,jtd->ij", seen, heard) / 5 / 0.07
+    beside = [similarity.new_tensor(0)] * 2
+    for row, count in enumerate((4, 2)):
+        more = torch.einsum("td,ktd->k", seen[row], elsewhere[row, :count]) / 5 / 0.07
+        beside[row] = torch.cat([similarity[row], more]).log_softmax(0)[row]
+    crossed = -(similarity.log_softmax(0).diagonal() + torch.stack(beside)).mean() / 2
+    torch.testing.assert_close(terms["contrastive"], crossed, rtol=1e-4, atol=1e-5)
+    network = cast(SyncExpert, load_model(expert)).network
+    lips, speech = network(fake.view_as(batch.frames), batch.mel)
     agreement = nn.functional.cosine_similarity(lips[:, None, 0], speech[None, :, 0], dim=-1) / 0.07
-    crossed = -(agreement.log_softmax(0).diagonal() + agreement.log_softmax(1).diagonal()).mean() / 2
+    for row, count in enumerate((4, 2)):
+        other = network.embed_speech(batch.other_mel[row, :count, 2])
+        more = nn.functional.cosine_similarity(lips[row, :1], other, dim=-1) / 0.07
+        beside[row] = torch.cat([agreement[row], more]).log_softmax(0)[row]
+    crossed = -(agreement.log_softmax(0).diagonal() + torch.stack(beside)).mean() / 2
     torch.testing.assert_close(terms["sync"], crossed, rtol=1e-3, atol=1e-4)
     assert terms["reconstruction"] > (fake - real).abs().mean()
 
@@ -159,34 +179,61 @@ def test_validation_scores_the_average(root: Path, tmp_path: Path, stages: str) 
     model = small(stages=stages)
     module = data(root, val_windows=4, batch_size=4)
     fitted(root, tmp_path, model)
-    found = trainer(tmp_path).validate(model, datamodule=module, verbose=False)[0]
+    scores = trainer(tmp_path).validate(model, datamodule=module, verbose=False)[0]
     (batch,) = cast(list[Batch], list(module.val_dataloader()))
     model.eval()
     with torch.no_grad():
-        visual, speech = (rows.view(4, 5, -1) for rows in model.embedded(network(model), batch))
+        visual, speech, others, there = model.embedded(network(model), batch)
     right = [int(torch.stack([(heard * seen).sum() for seen in visual]).argmax()) for heard in speech]
     expected = {"val_retrieval_over_chance": sum(own == k for k, own in enumerate(right)) / 4 / (1 / 4)}
+    # The validation's clip has 14 frames: one or two windows of five before or after another.
+    found = []
+    for seen, heard, more, exists in zip(visual, speech, others, there, strict=True):
+        assert exists.sum() >= 1
+        sums = [float((seen * each).sum()) for each in (heard, *more[exists])]
+        found.append(len(sums) * (max(sums) == sums[0]))
+    expected["val_retrieval_in_clip_over_chance"] = sum(found) / 4
     if stages == "all":
         fake = model.generate(network(model), batch)
         error = ((fake - batch.frames)[..., 26:, :] / 2).square().mean((2, 3, 4))
         expected["val_l1"] = float((fake - batch.frames).abs().mean())
         expected["val_psnr_lower"] = float((-10 * error.log10()).mean())
-    assert found == pytest.approx(expected, rel=1e-4)
+    assert scores == pytest.approx(expected, rel=1e-4)
 
 
-def test_training_knows_references_that_recur(root: Path) -> None:
-    """Five pictures of one to five frames; when scoring, all five frames."""
+def test_training_knows_one_reference_and_five(root: Path) -> None:
+    """As protocols show them: one frame five times, in a quarter of the windows, or five; when scoring, all five."""
     model = small(stages="alignment")
     batch, seen = window(model, root), []
     model.generator.get_submodule("reference_encoder").register_forward_pre_hook(
         lambda module, given: seen.append(given[0])
     )
-    for mode, expected in ((True, {1, 2, 3, 4, 5}), (False, {5})):
+    for mode in (True, False):
         model.train(mode)
         seen.clear()
-        for _ in range(40):
+        for _ in range(80):
             model.embedded(model.generator, batch)
-        assert {len(torch.unique(each[0].view(5, -1), dim=0)) for each in seen} == expected
+        kinds = [len(torch.unique(each[0].view(5, -1), dim=0)) for each in seen]
+        assert set(kinds) == ({1, 5} if mode else {5})
+        assert (10 <= kinds.count(1) <= 32) is mode  # 20 of 80, three deviations about it
+        alone = [each[0] for each, kind in zip(seen, kinds, strict=True) if kind == 1]
+        assert all(torch.equal(each, batch.references[0, :1].expand(5, -1, -1, -1).flatten(0, 1)) for each in alone)
+
+
+def test_discriminators_have_an_adam_of_their_own() -> None:
+    def of(**options: Any) -> tuple[float, tuple[float, float]]:  # noqa: ANN401
+        weighted = {"weight": 3.0, **options.pop("adversarial", {})}
+        (group,) = small(adversarial=weighted, **options).named_optimizers()["discriminator"].param_groups
+        return group["lr"], group["betas"]
+
+    assert of() == (1e-4, (0.5, 0.99))
+    assert of(optim={"lr": 0.1, "betas": [0.9, 0.999]}) == (1e-4, (0.5, 0.99))
+    assert of(adversarial={"lr": 1e-3, "betas": [0.0, 0.9]}) == (1e-3, (0.0, 0.9))
+
+
+def test_clips_coarser_than_the_crops_are_told_of(root: Path, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"was prepared at 64 pixels, .* a mouth of 32 .* dubbench prepare --size 96"):
+        fitted(root, tmp_path, small(stages="alignment", aligned_size=3 * MOUTH))
 
 
 def test_widths_of_another_number_are_told() -> None:
@@ -200,14 +247,15 @@ def test_retrieval_goes_from_speech_to_frames(root: Path, tmp_path: Path, monkey
     visual = torch.eye(4)
     speech = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [2, 3, 0, 0.1]])
 
-    def embedded(generator: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    def embedded(generator: nn.Module, batch: Batch) -> losses.Features:
         assert generator is model.ema.module
-        return visual.repeat_interleave(5, 0), speech.repeat_interleave(5, 0)
+        seen, heard = (rows[:, None].expand(-1, 5, -1) for rows in (visual, speech))
+        return losses.Features(seen, heard, heard[:, None], torch.zeros(4, 1, dtype=torch.bool))
 
     monkeypatch.setattr(model, "embedded", embedded)
     module = data(root, val_windows=4, batch_size=4)
     found = trainer(tmp_path).validate(model, datamodule=module, verbose=False)[0]
-    assert found["val_retrieval_over_chance"] == pytest.approx(3.0)
+    assert found == {"val_retrieval_over_chance": pytest.approx(3.0)}
 
 
 @pytest.mark.parametrize(
@@ -253,6 +301,7 @@ def test_alignment_alone_draws_nothing_and_is_where_drawing_starts(root: Path, t
         ({"networks": {"dim": 24}}, "features of 24 cannot be divided"),
         ({"stages": "alignment", "alignment": False}, "stages alignment trains what alignment false leaves out"),
         ({"size": 36}, "a face crop of 36 mouth pixels has no whole sides"),
+        ({"moments": -1}, "-1 other moments of a clip are too few; give --model.moments 0"),
     ],
 )
 def test_settings_that_do_not_go_together_are_told(options: dict[str, Any], message: str) -> None:

@@ -176,7 +176,7 @@ def test_own_landmarks_change_the_visual_feature_alone() -> None:
     with torch.inference_mode():
         references = net.encode_references(given["references"], given["first"])
         aligned = net.aligned(net.occlude(given["frames"]), references, given["maps"])
-        visual, speech = net.inter(aligned, net.audio(given["mel"]))
+        visual, speech = net.inter.see(aligned), net.inter.hear(net.audio(given["mel"]))
     torch.testing.assert_close(training.visual, visual)
     torch.testing.assert_close(training.speech, speech)
     torch.testing.assert_close(visual.norm(dim=1), torch.ones(3))
