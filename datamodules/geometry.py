@@ -13,7 +13,7 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 
 FIELDS = ("shape", "expression", "pose", "error")
-GUESS = "guess"
+GUESS, TRACK = "guess", "track"
 # Of what the coefficients mean. Before 2, which no file's name says, poses were fitted to all points, the mouth's too.
 VERSION = 2
 
@@ -68,8 +68,9 @@ def geometry_name(model_hash: str) -> str:
 def write_geometry(clip: PreparedClip, model_hash: str, geometry: ClipGeometry) -> None:
     """Write a clip's coefficients; the file appears whole or not at all, and takes the place of earlier versions'."""
     arrays: dict[str, NDArray[Any]] = {name: getattr(geometry, name) for name in FIELDS}
-    if geometry.guess:
-        arrays[GUESS] = np.array(geometry.guess)
+    for name, digest in ((GUESS, geometry.guess), (TRACK, _track(clip))):
+        if digest:
+            arrays[name] = np.array(digest)
     for former in clip.folder.glob(f"geometry.{model_hash}*.npz"):
         former.unlink()
     write_arrays(clip.folder / geometry_name(model_hash), arrays)
@@ -79,7 +80,7 @@ def read_geometry(clip: PreparedClip, model_hash: str) -> ClipGeometry:
     """Read the coefficients of a clip for the face model with this hash.
 
     Raises:
-        DubbenchError: if it has none, they are damaged, or of another number of frames.
+        DubbenchError: if it has none, they are damaged, of another number of frames, or of other landmarks.
     """
     path = clip.folder / geometry_name(model_hash)
     if not path.is_file():
@@ -88,10 +89,19 @@ def read_geometry(clip: PreparedClip, model_hash: str) -> ClipGeometry:
             "run dubbench prepare on it again with --geometry"
         )
     arrays = read_arrays(path)
-    if fault := _fault(arrays, clip.info.frames):
+    fitted_to = str(arrays.get(TRACK, ""))
+    fault = _fault(arrays, clip.info.frames)
+    if not fault and fitted_to and _track(clip) not in ("", fitted_to):
+        fault = "was fitted to other landmarks than the clip's"
+    if fault:
         raise DubbenchError(f"{path} {fault}; remove it and run dubbench prepare again with --geometry")
     shape, expression, pose, error = (np.asarray(arrays[name], np.float32) for name in FIELDS)
     return ClipGeometry(shape=shape, expression=expression, pose=pose, error=error, guess=str(arrays.get(GUESS, "")))
+
+
+def _track(clip: PreparedClip) -> str:
+    """Digest of the landmarks that coefficients are fitted to; empty where it is not recorded."""
+    return str(clip.info.files["track.npz"]["sha256"]) if clip.info.files else ""
 
 
 def _fault(arrays: dict[str, NDArray[Any]], frames: int) -> str:

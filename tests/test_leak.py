@@ -48,10 +48,13 @@ def test_what_pictures_tell_is_the_squares(drawn: Places, method: str, capsys: p
     assert upper <= ffhq / 3
 
 
-@pytest.mark.parametrize("method", ["personatalk", "realtalk"])
-def test_what_geometry_tells_is_the_squares(drawn: Places, method: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("method", "share"), [("personatalk", 1 / 3), ("realtalk", 0.8)])
+def test_what_geometry_tells_is_the_squares(
+    drawn: Places, method: str, share: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RealTalk's mask leaves the surroundings of jaw and neck to be seen; what they tell stays."""
     ffhq, upper = told(drawn, [method], capsys)[method]
-    assert upper <= max(ffhq / 3, 0.05)
+    assert upper <= max(share * ffhq, 0.05)
 
 
 def test_a_filmed_speaker_is_read_less(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ class Recipe:
 # Without sync expert and discriminator: in minutes, the time that they take is better spent on drawing.
 _RADIO = (
     *("--model.sync_weight", "0", "--model.sync_expert", "null", "--model.adversarial.weight", "0"),
-    *("--model.frames", "1", "--model.widths", "[12,24,48,64,64]", "--model.vit_heads", "2", "--model.vit_width", "32"),
+    *("--model.frames", "1", "--model.widths", "[8,16,32,64,64]", "--model.vit_heads", "2", "--model.vit_width", "32"),
     *("--model.speech_norm", "true", "--model.lip_weight", "20"),
     *("--model.optim.lr", "0.001", "--model.optim.betas", "[0.9,0.99]"),
 )
@@ -113,8 +113,8 @@ def _two_stages(model: str, first: str, words: Sequence[str], *, seconds: tuple[
 
 
 RECIPES = {
-    "radio": Recipe("RADIO", [Training("radio_tiny", steps=1200, seconds=250, batch_size=8, words=_RADIO)]),
-    "personatalk": _two_stages("PersonaTalk", "geometry", _PERSONATALK, seconds=(24, 150), steps=1500),
-    "realtalk": _two_stages("RealTalk", "expression", _REALTALK, seconds=(15, 125), steps=1000),
-    "g4g": Recipe("G4G", [Training("g4g_tiny", steps=400, seconds=95, batch_size=6, words=_G4G)]),
+    "radio": Recipe("RADIO", [Training("radio_tiny", steps=950, seconds=250, batch_size=8, words=_RADIO)]),
+    "personatalk": _two_stages("PersonaTalk", "geometry", _PERSONATALK, seconds=(30, 115), steps=750),
+    "realtalk": _two_stages("RealTalk", "expression", _REALTALK, seconds=(25, 95), steps=550),
+    "g4g": Recipe("G4G", [Training("g4g_tiny", steps=170, seconds=65, batch_size=6, words=_G4G)]),
 }

@@ -45,6 +45,19 @@ def files(root: Path) -> list[Path]:
     return [root / clip / name for clip in NAMES]
 
 
+def test_another_clips_geometry_is_noticed_and_made_anew(copy: Path) -> None:
+    """All clips have as many frames, so that nothing but the record tells them apart."""
+    model = LinearFaceModel.load(copy / "face_mesh.npz")
+    own, other, *_ = files(copy)
+    before = own.read_bytes()
+    shutil.copyfile(other, own)
+    with pytest.raises(DubbenchError, match=r"was fitted to other landmarks than the clip's; remove it and run"):
+        read_geometry(PreparedClip(copy, NAMES[0]), model.hash())
+    report = prepare_geometry(copy, "mesh")
+    assert (report.done, report.skipped) == (1, 3)
+    assert own.read_bytes() == before
+
+
 def test_every_clip_gets_coefficients_that_show_its_face(fitted: Path) -> None:
     model = LinearFaceModel.load(fitted / "face_mesh.npz")
     assert model.source == "mesh"
@@ -156,7 +169,7 @@ def test_a_second_run_redoes_what_is_missing_with_the_same_bytes(copy: Path) -> 
     kept = fourth.stat().st_mtime_ns
     first.unlink()
     second.write_bytes(second.read_bytes()[:1000])
-    np.savez(third, **{name: array[:5] for name, array in np.load(third).items()})
+    np.savez(third, **{name: array[:5] if array.ndim else array for name, array in np.load(third).items()})
     (first.parent / f".{first.stem}.123.tmp.npz").write_bytes(b"left by a run that was killed")
     report = prepare_geometry(copy, "mesh", workers=2)
     assert (report.done, report.skipped, report.failures) == (3, 1, ())
@@ -213,7 +226,7 @@ def test_coefficients_that_are_absent_or_of_another_clip(copy: Path) -> None:
         read_geometry(clip, "0123456789ab")
     held = dict(np.load(files(copy)[3]))
     path = copy / "dora" / geometry_name("0123456789ab")
-    np.savez(path, **{name: array[:9] for name, array in held.items()})
+    np.savez(path, **{name: array[:9] if array.ndim else array for name, array in held.items()})
     with pytest.raises(DubbenchError, match=r"holds shape of shape \(9, .* for 30 frames; remove it"):
         read_geometry(clip, "0123456789ab")
     del held["pose"]
