@@ -31,6 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--protocol", default="first_frame", metavar="NAME", help=f"{', '.join(names('protocol'))}, or a YAML file")
     add("--split", default="test", help="which split of the prepared clips (%(default)s)")
     add("--out", type=output_folder, default="results", metavar="DIR", help="folder of the results (%(default)s)")
+    add(
+        "--reuse",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="other results; rows that come of all the same, as the ground truth's do, are taken over; may be repeated",
+    )
     add("--source_root", type=Path, metavar="DIR", help="where the corpus lies, if it moved since `prepare`")
     add(
         "--faces",
@@ -110,6 +118,7 @@ def run(options: argparse.Namespace) -> int:
             networks=networks,
             tally=tally,
             faces=faces,
+            reuse=[folder / protocol.name if len(rules) > 1 else folder for folder in options.reuse],
         )
         for protocol in rules
     ]

@@ -10,7 +10,7 @@ ALIGN, PROTOCOL = "upper", "fair_own"
 # Length of the demo, in minutes, for which the steps below are meant, and seconds that pass without training.
 MINUTES, OVERHEAD = 8.0, 120.0
 # Expected seconds on two cores; `Training.seconds` are of one.
-PREPARING, SCORING, RANKING = 60.0, 25.0, 5.0
+PREPARING, SCORING, RANKING = 80.0, 20.0, 5.0
 # Seconds from one checkpoint to the next: a killed demo loses no more of a training than that.
 CHECKPOINT_EVERY = 10.0
 FEWEST_STEPS, FEWEST_EPOCHS = 4, 4
@@ -97,7 +97,7 @@ def _two_stages(model: str, first: str, words: Sequence[str], *, seconds: tuple[
         [
             Training(
                 config,
-                steps=400,
+                steps=300,
                 seconds=seconds[0],
                 batch_size=8,
                 words=("--model.stages", first, *words),
@@ -117,8 +117,8 @@ def _two_stages(model: str, first: str, words: Sequence[str], *, seconds: tuple[
 
 
 RECIPES = {
-    "radio": Recipe("RADIO", [Training("radio_tiny", steps=950, seconds=250, batch_size=8, words=_RADIO)]),
-    "personatalk": _two_stages("PersonaTalk", "geometry", _PERSONATALK, seconds=(30, 115), steps=750),
-    "realtalk": _two_stages("RealTalk", "expression", _REALTALK, seconds=(25, 95), steps=550),
-    "g4g": Recipe("G4G", [Training("g4g_tiny", steps=170, seconds=65, batch_size=6, words=_G4G)]),
+    "radio": Recipe("RADIO", [Training("radio_tiny", steps=800, seconds=265, batch_size=8, words=_RADIO)]),
+    "personatalk": _two_stages("PersonaTalk", "geometry", _PERSONATALK, seconds=(30, 190), steps=1200),
+    "realtalk": _two_stages("RealTalk", "expression", _REALTALK, seconds=(25, 130), steps=550),
+    "g4g": Recipe("G4G", [Training("g4g_tiny", steps=130, seconds=70, batch_size=6, words=_G4G)]),
 }

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -155,7 +155,7 @@ def plan(out: Path, recipes: Mapping[str, Recipe], minutes: float, workers: int)
         seconds=PREPARING,
     )
     methods = [
-        Chain(name, recipe.title, _method(out, name, recipe=recipe, minutes=minutes, corpus=corpus))
+        Chain(name, recipe.title, _method(out, name, recipe=recipe, minutes=minutes, corpus=corpus, beside=recipes))
         for name, recipe in recipes.items()
     ]
     results = [out / "results" / name for name in recipes]
@@ -172,8 +172,8 @@ def plan(out: Path, recipes: Mapping[str, Recipe], minutes: float, workers: int)
     return Plan(Chain("corpus", "corpus", [corpus]), methods, board, results=results, page=page, table=table)
 
 
-def _method(out: Path, name: str, *, recipe: Recipe, minutes: float, corpus: Step) -> list[Step]:
-    """The trainings of a method, then its scoring."""
+def _method(out: Path, name: str, *, recipe: Recipe, minutes: float, corpus: Step, beside: Iterable[str]) -> list[Step]:
+    """The trainings of a method, then its scoring; rows that another method's scoring has already are taken over."""
     data, clips = ["--dataset", "demo"], ["--dataset.root", str(out / "prepared")]
     steps, before = [], corpus
     for number, training in enumerate(recipe.trainings, 1):
@@ -204,10 +204,14 @@ def _method(out: Path, name: str, *, recipe: Recipe, minutes: float, corpus: Ste
         )
         steps.append(before)
     last, results = recipe.trainings[-1], out / "results" / name
+    reuse = [word for other in beside if other != name for word in ("--reuse", str(results.with_name(other)))]
     scoring = _step(
         "dub the test clips and score them",
         ["eval", "--model", last.model, *network_words(last.words), *data, "--protocol", PROTOCOL, "--device", "cpu"],
-        [*clips, "--source_root", str(out / "corpus"), "--ckpt_path", str(before.proof), "--out", str(results)],
+        [
+            *(*clips, "--source_root", str(out / "corpus")),
+            *("--ckpt_path", str(before.proof), "--out", str(results), *reuse),
+        ],
         proof=results / "summary.csv",
         record=out / "steps" / f"{name}-results.json",
         after=[before],

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from dubbench import __version__
 from dubbench.core.console import quiet, say
-from dubbench.core.files import sweep_abandoned, write_json, write_text
+from dubbench.core.files import atomic, sweep_abandoned, write_json, write_text
 from dubbench.core.links import own
 from dubbench.core.progress import tracked
 from dubbench.core.tables import as_csv
@@ -68,6 +69,7 @@ def evaluate(
     networks: Mapping[str, Any] | None = None,
     tally: Counter[str] | None = None,
     faces: Faces = "largest",
+    reuse: Sequence[Path] = (),
 ) -> Path:
     """Score methods, finished videos, the ground truth and copy-the-reference, and write the results.
 
@@ -97,6 +99,8 @@ def evaluate(
         tally: gets how many results of a row on a clip were ``scored`` now, and how many ``kept`` from before.
         faces: whose face is scored, see `dubbench.face.choice`: the prepared clip's own, with ``one`` only where it is
             alone, with a box only where it lies in that.
+        reuse: other folders of results, whose rows of the same name are taken over, clip by clip, where they come of
+            all the same, as those of the ground truth and of copy-the-reference do; one that is not there has none.
 
     Returns:
         ``out``.
@@ -136,7 +140,7 @@ def evaluate(
         backend = meshes[GROUND_TRUTH].backend
         tally = Counter() if tally is None else tally
         parts = {
-            clip: _clip(clip, run, rows=rows, meshes=meshes, out=out, tally=tally, faces=faces)
+            clip: _clip(clip, run, rows=rows, meshes=meshes, out=out, tally=tally, faces=faces, reuse=reuse)
             for clip in tracked(run.clips, "scoring")
         }
     _tell_of_old(run)
@@ -196,6 +200,7 @@ def _clip(
     out: Path,
     tally: Counter[str],
     faces: Faces,
+    reuse: Sequence[Path],
 ) -> dict[str, ClipResult]:
     """Results of all rows on one clip: kept ones where nothing changed, new ones otherwise."""
     try:
@@ -207,6 +212,8 @@ def _clip(
     prints = {row: _fingerprint(stamp, row, name) for row in rows}
     results: dict[str, ClipResult] = {}
     for row, fingerprint in prints.items():
+        if fingerprint and not paths[row.name].is_file():
+            _take_over(row, name, fingerprint, out=out, others=reuse, run=run)
         kept = _kept(paths[row.name]) if fingerprint else None
         video = not row.writes or finished[row.name].is_file()
         features = not run.suite.wants("pool") or _features(out, row.name, name).is_file()
@@ -231,6 +238,22 @@ def _kept(path: Path) -> ClipResult | None:
     except DubbenchError as error:
         say(f"{error}; the clip is scored again")
         return None
+
+
+def _take_over(row: Candidate, name: str, fingerprint: str, *, out: Path, others: Sequence[Path], run: Run) -> None:
+    """Copy what another folder has of a row on a clip, if it comes of all the same and nothing is missing there."""
+    files = [f"videos/{row.name}/{name}.mp4"] * row.writes
+    files += [f"parts/{row.name}/{name}{FEATURES}"] * run.suite.wants("pool")
+    for other in others:
+        there = _kept(own(other, f"parts/{row.name}/{name}.json"))
+        same = there is not None and there.fingerprint == fingerprint and not there.failure
+        if there is None or not same or not all(own(other, file).is_file() for file in files):
+            continue
+        for file in files:
+            with atomic(own(out, file)) as temporary:
+                shutil.copyfile(own(other, file), temporary)
+        there.write(own(out, f"parts/{row.name}/{name}.json"))
+        return
 
 
 def _tell_of_old(run: Run) -> None:

@@ -186,7 +186,7 @@ def test_a_step_of_another_verb_does_not_say_what_comes_next(
     for step, told in ((False, True), (True, False)):
         assert call("protocol", ["fair"], step=step) == 0
         said = capsys.readouterr()
-        assert said.out.startswith("first_frame  hash ")
+        assert said.out.startswith("fair_own  hash ")
         assert bool(following(said.err)) == told
     ending(following="again")
     assert capsys.readouterr().err == "next:    again\n"

@@ -191,9 +191,9 @@ def test_the_ground_truth_is_looked_at_once(
     monkeypatch.setattr(pretrained, "syncnet", lambda: network)
     detect, calls = FaceMesh.detect, []
 
-    def spy(self: FaceMesh, rgb: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def spy(self: FaceMesh, rgb: NDArray[np.uint8], *place: NDArray[np.float32] | None) -> list[NDArray[np.float32]]:
         calls.append(rgb.shape)
-        return detect(self, rgb)
+        return detect(self, rgb, *place)
 
     monkeypatch.setattr(FaceMesh, "detect", spy)
     metric = "sync_c" if kind == "videos" else "lmd"

@@ -50,9 +50,11 @@ def root(tmp_path_factory: pytest.TempPathFactory, model: LinearFaceModel) -> Pa
 
 
 def drawn(model: LinearFaceModel, clip: Clip, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """PNCC maps and lip masks of some frames, put together from the parts."""
+    """PNCC maps and lip masks of some frames, put together from the parts; the upper face is at rest."""
     values = {name: torch.from_numpy(array[frames]) for name, array in miniature.coefficients(clip).items()}
-    posed = project(model.vertices(values["shape"], values["expression"]), values["pose"], SIZE).numpy()
+    vertices, upper = model.vertices(values["shape"], values["expression"]), model.regions["upper_face"]
+    vertices[:, upper] = model.vertices(values["shape"], torch.zeros_like(values["expression"]))[:, upper]
+    posed = project(vertices, values["pose"], SIZE).numpy()
     maps = raster.rasterise(posed, model.triangles.numpy(), model.pncc().numpy(), SIZE)
     lips = raster.lip_masks(posed[:, model.regions["lips"].numpy()], SIZE)
     return torch.from_numpy(maps), torch.from_numpy(lips)

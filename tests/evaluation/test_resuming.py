@@ -1,4 +1,6 @@
 import json
+import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -62,3 +64,29 @@ def test_a_stopped_run_goes_on_where_it_was(scored: Path, prepared: Path, tmp_pa
     assert [clip for clip, _, _ in method.asked] == CLIPS, "other weights are another method"
     assert float(values(tmp_path, "copier")["psnr"]) < float(theirs["psnr"]) - 1
     assert (tmp_path / "videos" / "copy_reference" / "ann" / "one.mp4").is_file()
+
+
+def test_rows_that_come_of_all_the_same_are_taken_over(scored: Path, prepared: Path, tmp_path: Path) -> None:
+    """The ground truth's and the still picture's, byte for byte; the method's own where its weights are the same."""
+    other, method, tally = tmp_path / "other", Copier(), Counter[str]()
+    shutil.copytree(scored, other)
+    (other / "videos/copy_reference/ann/one.mp4").unlink()
+    changed = other / "parts/ground_truth/bob/one.json"
+    changed.write_text(changed.read_text().replace('"mse": 0.0', '"mse": 0.5'))
+    with torch.no_grad():
+        method.shade.add_(40)
+    out = evaluate(
+        prepared, {"copier": method}, out=tmp_path / "out", seed=3, tally=tally, reuse=[tmp_path / "none", other]
+    )
+    assert tally == {"kept": 4, "scored": 5}, "not what lacks a file, was changed, or is another method"
+    for name in ("ground_truth", "copy_reference"):
+        assert values(out, name) == values(scored, name)
+        for clip in CLIPS:
+            video = f"videos/{name}/{clip}.mp4"
+            assert (out / video).read_bytes() == (scored / video).read_bytes()
+    again = Counter[str]()
+    evaluate(prepared, {"copier": Copier()}, out=tmp_path / "same", seed=3, tally=again, reuse=[scored])
+    assert again == {"kept": 9}
+    under_another = Counter[str]()
+    evaluate(prepared, {}, out=tmp_path / "cross", protocol="cross", tally=under_another, reuse=[scored])
+    assert under_another["kept"] == 0

@@ -315,7 +315,7 @@ def test_speech_moves_the_lower_face_alone(root: Path, checkpoint: Path) -> None
     assert changed.any((1, 2)).all()
     # The upper half of the sheet is the target's; turned as it is, and seen through two convolutions, this is left.
     assert not changed[:, :4].any()
-    assert changed[:, 16:].mean() > 4 * changed[:, :16].mean()
+    assert changed[:, 16:].mean() > 3 * changed[:, :16].mean()
 
 
 def test_lower_face_and_lips_of_the_target_frame_are_hidden(root: Path, checkpoint: Path, tmp_path: Path) -> None:
