@@ -117,7 +117,7 @@ def _two_stages(model: str, first: str, words: Sequence[str], *, seconds: tuple[
 
 
 RECIPES = {
-    "radio": Recipe("RADIO", [Training("radio_tiny", steps=800, seconds=265, batch_size=8, words=_RADIO)]),
+    "radio": Recipe("RADIO", [Training("radio_tiny", steps=950, seconds=250, batch_size=8, words=_RADIO)]),
     "personatalk": _two_stages("PersonaTalk", "geometry", _PERSONATALK, seconds=(30, 190), steps=1200),
     "realtalk": _two_stages("RealTalk", "expression", _REALTALK, seconds=(25, 130), steps=550),
     "g4g": Recipe("G4G", [Training("g4g_tiny", steps=130, seconds=70, batch_size=6, words=_G4G)]),
