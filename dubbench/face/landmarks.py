@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +26,8 @@ MESH_TO_68 = (
 )
 BUNDLE = "face_landmarker.task"
 FRAME_MS = 40
+# Longer side of a frame that the first look takes as it is: that of 4K.
+LARGEST = 4096
 CHATTER = re.compile(
     r"^I\d{4} |^INFO: |^WARNING: All log messages before absl::InitializeLog|"
     r"^W\d{4} .*(single signature inference|NORM_RECT without IMAGE_DIMENSIONS|FaceBlendshapesGraph acceleration)"
@@ -129,7 +132,7 @@ class FaceMesh:
         with nullcontext() if self._spoken else _quiet():
             if self._fresh:
                 self._graph.start()
-            faces = _in_pixels(self._graph.detect(np.ascontiguousarray(rgb)), rgb)
+            faces = _in_pixels(self._graph.detect(_no_larger(rgb)), rgb)
         self._fresh, self._spoken = False, self._spoken or bool(faces)
         if faces:
             self._second.follow(faces)
@@ -156,6 +159,16 @@ class FaceMesh:
             found = self._parts.detect(part)
         self._parts_fresh, self._parts_spoken = False, self._parts_spoken or bool(found)
         return _in_pixels(found, part)
+
+
+def _no_larger(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The frame, scaled down to `LARGEST` if it is larger: detector and mesh see less, and each copy takes memory."""
+    height, width = rgb.shape[:2]
+    scale = LARGEST / max(height, width)
+    if scale >= 1:
+        return np.ascontiguousarray(rgb)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _in_pixels(found: list[Any], rgb: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

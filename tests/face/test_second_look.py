@@ -124,6 +124,16 @@ def test_a_vast_frame_is_looked_at_in_pictures_of_bounded_size() -> None:
     assert max(max(shape) for shape in shapes) <= 8192
 
 
+def test_frames_beyond_4k_are_looked_at_in_4k() -> None:
+    """As the same frame of half the size, at twice the places."""
+    person = Person(ASTRONAUT, 4000, 2200, 1800)
+    with FaceMesh() as mesh:
+        (large,) = mesh.detect(film(1, 4400, 8000, person)[0])
+        mesh.reset()
+        (small,) = mesh.detect(film(1, 2200, 4000, person._replace(x=2000, y=1100, width=900))[0])
+    assert np.abs(large[:, :2] - 2 * small[:, :2]).mean() < 0.01 * np.ptp(large[:, 0])
+
+
 def test_a_frame_too_narrow_for_a_face_is_not_cut_into_thousands_of_parts() -> None:
     shapes: list[tuple[int, ...]] = []
 
