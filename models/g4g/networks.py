@@ -236,7 +236,13 @@ class Generator(nn.Module):
         if landmarks is not None:
             visual = self._align(embedding, references, self.landmark(landmarks))
         image = self._fuse(frames, occluded, generated, face_mask)
-        return GeneratorOutput(image, scales, self.inter.see(visual), self.inter.hear(speech), self.inter.hear(rest))
+        return GeneratorOutput(
+            image,
+            scales,
+            visual=self.inter.see(visual),
+            speech=self.inter.hear(speech),
+            others=self.inter.hear(rest),
+        )
 
     def _align(self, embedding: Tensor, references: References, landmark: Tensor | None = None) -> Tensor:
         share = len(embedding) // len(references.embedding)

@@ -117,7 +117,8 @@ def test_predictions_are_those_of_dubbing(root: Path, initial: Path, tmp_path: P
 
     fake = model.generate(stages, found).flatten(0, 1)
     pictured = model.window.pictured
-    shape, pose = (required(each)[:, pictured].flatten(0, 1) for each in (batch.shape, batch.pose))
+    pose = required(batch.pose)[:, pictured].flatten(0, 1)
+    shape = required(batch.reference_shape)[:, 0].repeat_interleave(batch.frames.shape[1], 0)
     mask = learnable_mask(FACE, shape, heard[:, pictured, :2].flatten(0, 1), pose, size=32).expand(2, 3, 32, 32)
     own = learnable_mask(FACE, shape, required(batch.expression)[:, pictured].flatten(0, 1), pose, size=32)
     assert not torch.equal(mask[:, :1], own)
