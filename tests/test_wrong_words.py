@@ -52,6 +52,7 @@ WRONG = [
     ("fit --model subprocess.Popen --dataset grid", 2, "subclass of DubbingModel"),
     ("fit --model foreign.yaml --dataset grid", 1, "names the class subprocess.Popen, and importing subprocess runs"),
     ("fit --config=nested.yaml", 1, "foreign.yaml names the class subprocess.Popen"),
+    ("fit --config foreign.txt", 1, "foreign.txt names the class subprocess.Popen"),
     ("eval --dataset nested.yaml --videos empty", 1, "if you trust it, give --classes subprocess"),
     (
         "fit --model foreign.yaml --dataset grid --classes os --classes=subprocess",
@@ -146,6 +147,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tag.yaml").write_text("!!python/object/apply:os.system ['touch ran']\n")
     (folder / "twice.yaml").write_text("base: first_frame\nsize: 96\nborder: black\nsize: 128\n")
     (folder / "foreign.yaml").write_text("class_path: subprocess.Popen\ninit_args: {args: [touch, ran]}\n")
+    (folder / "foreign.txt").write_bytes((folder / "foreign.yaml").read_bytes())
     (folder / "nested.yaml").write_text("trainer: {callbacks: [{init_args: {a: foreign.yaml}}]}\n")
     nine = [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]\n" for n in range(1, 9)]
     (folder / "aliases.yaml").write_text("".join(["x0: &x0 [1]\n", *nine, "size: *x8\n"]))

@@ -91,7 +91,7 @@ class LinearFaceModel(nn.Module):
         """
         lower = torch.zeros(len(self.mean), 1, dtype=torch.bool, device=self.mean.device)
         lower[self.regions["lower_face"]] = True
-        return torch.where(lower, self.vertices(shape, expression), self.mean + _combine(shape, self.shape_basis))
+        return self.mean + _combine(shape, self.shape_basis) + lower * _combine(expression, self.expression_basis)
 
     def expression_only(self, expression: Tensor) -> Tensor:
         """Vertices [..., V, 3] of the mean shape with an expression [..., E] (PersonaTalk's C^exp)."""

@@ -9,6 +9,7 @@ from dubbench.errors import DubbenchError
 
 KNOWN = ("dubbench", "lightning", "torch")
 YAML = (".yaml", ".yml")
+GLANCE = 4096  # bytes that tell a text from a checkpoint
 
 
 def check_classes(words: Iterable[str], others: Iterable[str], option: str) -> None:
@@ -25,23 +26,42 @@ def check_classes(words: Iterable[str], others: Iterable[str], option: str) -> N
         DubbenchError: if a config, or one that it names, has another.
     """
     allowed = {*KNOWN, *others}
-    waiting = [path for word in words if (path := Path(word.rpartition("=")[2])).suffix in YAML and path.is_file()]
+    waiting = [path for word in words if _is_text(path := Path(word.rpartition("=")[2]))]
     seen: set[Path] = set()
     while waiting:
         path = waiting.pop(0)
         if path.resolve() in seen:
             continue
         seen.add(path.resolve())
-        for key, value in _texts(read_yaml(path)):
+        for key, value in _texts(_contents(path)):
             package, dot, _ = value.partition(".")
             if key == "class_path" and dot and package not in allowed:
                 raise DubbenchError(
                     f"{path} names the class {value}, and importing {package} runs its code; if you trust it, give "
                     f"{option} {package}, else another config"
                 )
-            named = Path(value)
-            if named.suffix in YAML:
-                waiting += [each for each in (path.parent / named, named) if each.is_file()]
+            waiting += [each for each in (path.parent / value, Path(value)) if _is_text(each)]
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a word names a file that a parser could take for a config, whatever it is called."""
+    try:
+        if not path.is_file():  # a pipe would wait
+            return False
+        with path.open("rb") as file:
+            return b"\0" not in file.read(GLANCE)
+    except (OSError, ValueError):  # no file, or no name of one
+        return False
+
+
+def _contents(path: Path) -> Any:  # noqa: ANN401
+    """What a config holds; nothing if it is none: then the parser, too, refuses it."""
+    try:
+        return read_yaml(path)
+    except DubbenchError:
+        if path.suffix in YAML:
+            raise
+        return None
 
 
 def _texts(value: Any, key: object = None) -> Iterator[tuple[object, str]]:  # noqa: ANN401

@@ -186,7 +186,7 @@ def table(outcomes: Iterable[Outcome]) -> Iterator[str]:
     kinds: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         kinds.setdefault(outcome.file.kind, []).append(outcome)
-    yield f"{'kind':22}{'files':>7}{'prepared':>10}{'refused':>9}{'scored':>8}{'slowest s':>11}{'peak MB':>9}"
+    yield f"{'kind':22}{'files':>7}{'prepared':>10}{'refused':>9}{'scored':>8}{'slowest s':>11}{'RSS MB':>9}"
     for kind, of_kind in [*kinds.items(), ("all", [each for several in kinds.values() for each in several])]:
         prepared = sum(_first(each) == PREPARED for each in of_kind)
         scored = sum(list(each.steps.values())[1:2] == [PREPARED] for each in of_kind)
