@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
@@ -20,7 +20,7 @@ from dubbench.datamodules.batch import Window
 from dubbench.datamodules.clip import alignment_of
 from dubbench.errors import DubbenchError, misfit
 from dubbench.face3d.model import LinearFaceModel
-from dubbench.models.checkpoint import built, read_checkpoint
+from dubbench.models.checkpoint import built, check_kind, read_checkpoint
 from dubbench.models.held_face import HeldFace
 from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
@@ -154,7 +154,7 @@ class DubbingModel(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse, when Lightning resumes, a checkpoint of another method or of another face model than the data's."""
-        self._check(checkpoint, "the checkpoint")
+        check_kind(checkpoint, class_path(type(self)), self.window, "the checkpoint")
         self.check_alignment(_align(checkpoint), "the checkpoint was trained on clips")
         self._load_weights(checkpoint, "the checkpoint")
         if self.held_face is not None:
@@ -166,7 +166,7 @@ class DubbingModel(L.LightningModule):
         Raises:
             DubbenchError: if it is another method's or was made with other settings.
         """
-        self._check(checkpoint, str(path))
+        check_kind(checkpoint, class_path(type(self)), self.window, str(path))
         self.align = _align(checkpoint)
         self._load_weights(checkpoint, str(path))
         if self.held_face is not None:
@@ -308,26 +308,6 @@ class DubbingModel(L.LightningModule):
         """Parameters of the network that inference runs."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def _check(self, checkpoint: Mapping[str, Any], where: str) -> None:
-        stamp = checkpoint.get("dubbench")
-        if stamp is None:
-            raise DubbenchError(f"{where} was not written by `dubbench fit`; name a checkpoint that was")
-        if stamp["class_path"] != class_path(type(self)):
-            raise DubbenchError(
-                f"{where} holds a {stamp['class_path']}, but the model named is a {class_path(type(self))}; "
-                "name the checkpoint's own model"
-            )
-        if _asked_for(stamp["window"]) != _asked_for(asdict(self.window)):
-            if newer := [name for name in _asked_for(asdict(self.window)) if name not in stamp["window"]]:
-                raise DubbenchError(
-                    f"{where} was trained on other windows, an earlier version's without {', '.join(newer)}; train "
-                    "again, or use the version that wrote it"
-                )
-            raise DubbenchError(
-                f"{where} was trained on other windows ({stamp['window']} against {asdict(self.window)}); "
-                "give the model config and options that it was trained with, they are in its run's config.yaml"
-            )
-
     def _load_weights(self, checkpoint: Mapping[str, Any], where: str) -> None:
         try:
             self.load_state_dict(checkpoint["state_dict"])
@@ -373,12 +353,6 @@ def lower_half(size: int) -> NDArray[np.float32]:
 def _align(checkpoint: Mapping[str, Any]) -> str:
     """Alignment of the clips that a checkpoint was trained on; older ones, which do not say it, learnt from FFHQ's."""
     return str(checkpoint["dubbench"].get("align", "ffhq"))
-
-
-def _asked_for(window: Mapping[str, Any]) -> dict[str, Any]:
-    """A stamp's window without what it leaves at its default: an older version's lacks fields that came later."""
-    defaults = {field.name: field.default for field in fields(Window)}
-    return {name: value for name, value in window.items() if name not in defaults or value != defaults[name]}
 
 
 def class_path(kind: type) -> str:

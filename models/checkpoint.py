@@ -3,6 +3,7 @@
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dubbench import __version__
+from dubbench.datamodules.batch import Window
 from dubbench.errors import DubbenchError
 from dubbench.models.finite import not_finite
 
@@ -100,3 +102,36 @@ def _check_form(checkpoint: object, path: Path) -> None:
             f"{path} lacks what a checkpoint of this version ({__version__}) holds, it says that it is of "
             f"{str(stamp.get('version', 'an unknown one'))[:40]}; train again, or use the version that wrote it"
         )
+
+
+def check_kind(checkpoint: Mapping[str, Any], wanted: str, window: Window, where: str) -> None:
+    """See that a checkpoint is of a model of the class path ``wanted``, trained on the windows that it sees now.
+
+    Raises:
+        DubbenchError: if it is not.
+    """
+    stamp = checkpoint.get("dubbench")
+    if stamp is None:
+        raise DubbenchError(f"{where} was not written by `dubbench fit`; name a checkpoint that was")
+    if stamp["class_path"] != wanted:
+        raise DubbenchError(
+            f"{where} holds a {stamp['class_path']}, but the model named is a {wanted}; name the checkpoint's own model"
+        )
+    own, now = stamp["window"], asdict(window)
+    if _asked_for(own) == _asked_for(now):
+        return
+    if newer := [name for name in _asked_for(now) if name not in own]:
+        raise DubbenchError(
+            f"{where} was trained on other windows, an earlier version's without {', '.join(newer)}; train again, or "
+            "use the version that wrote it"
+        )
+    raise DubbenchError(
+        f"{where} was trained on other windows ({own} against {now}); give the model config and options that it was "
+        "trained with, they are in its run's config.yaml"
+    )
+
+
+def _asked_for(window: Mapping[str, Any]) -> dict[str, Any]:
+    """A stamp's window without what it leaves at its default: an older version's lacks fields that came later."""
+    defaults = {field.name: field.default for field in fields(Window)}
+    return {name: value for name, value in window.items() if name not in defaults or value != defaults[name]}
