@@ -111,7 +111,8 @@ class AdversarialModel(DubbingModel):
     A subclass sets ``optim`` and ``adversarial``, calls `build` and gives `generate` and `losses`. One step of training
     is `training_step`: the generator draws the batch once; the discriminator learns from that, then the generator from
     its losses and the discriminator's judgement; then the running average follows. Each learns by the optimiser of its
-    name in `named_optimizers`. A subclass whose `losses` call `pixel_losses` has the hyper-parameter ``lip_weight``.
+    name in `named_optimizers`. A subclass whose `losses` call `pixel_losses` has the hyper-parameter ``lip_weight``,
+    and one that can start from another run's networks has ``initial``.
 
     Lightning's ``global_step`` counts all optimisers' steps: ``max_steps`` is a multiple of the number of batches;
     prefer ``max_epochs``. Logged values have the number of batches as their step.
@@ -161,6 +162,16 @@ class AdversarialModel(DubbingModel):
         self.adversary = adversary() if weights.get("adversarial") else None
         self.ema = AveragedModel(generator, multi_avg_fn=warming_average(self.optim.ema_decay))
         self.ema.requires_grad_(False)
+
+    def setup(self, stage: str) -> None:
+        """Start from ``initial``, if that is given and no checkpoint is about to be restored."""
+        super().setup(stage)
+        if stage == "fit" and not self.resumes() and (initial := self.hparams.get("initial")):
+            self.start_from(Path(initial))
+
+    def resumes(self) -> bool:
+        """Whether this training goes on from a checkpoint of its own, or went on already."""
+        return bool(self.ema.n_averaged) or getattr(self._trainer, "ckpt_path", None) is not None
 
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Run a generator on a batch: frames [B, T, 3, size, size]."""

@@ -115,11 +115,7 @@ class TwoStageModel(AdversarialModel):
     def setup(self, stage: str) -> None:
         """Take the face model, and start from ``initial`` or from HuBERT's published weights."""
         super().setup(stage)
-        if stage != "fit" or self.ema.n_averaged:
-            return
-        if self.hparams["initial"]:
-            self.start_from(Path(self.hparams["initial"]))
-        elif self.trains_speech:
+        if stage == "fit" and not self.resumes() and not self.hparams["initial"] and self.trains_speech:
             speech = cast(TwoStages, self.generator).both()[0].speech
             cast(SpeechFeatures, speech).load_pretrained()
 

@@ -135,14 +135,12 @@ class G4G(AdversarialModel):
         )
 
     def setup(self, stage: str) -> None:
-        """Start from ``initial``; tell of clips that are coarser than the crops."""
+        """Tell of clips that are coarser than the crops."""
         super().setup(stage)
         root: Path | None = getattr(getattr(self._trainer, "datamodule", None), "root", None)
         # Folders of earlier versions have no such file.
         if stage == "fit" and root is not None and (root / "dataset.json").is_file():
             self._tell_of_coarse_clips(root)
-        if stage == "fit" and self.hparams["initial"] and not self.ema.n_averaged:
-            self.start_from(Path(self.hparams["initial"]))
 
     def _tell_of_coarse_clips(self, root: Path) -> None:
         wanted: int = self.hparams["aligned_size"]

@@ -53,6 +53,7 @@ class Radio(AdversarialModel):
         perceptual: `vgg19` as in eq. 2, or `none`.
         lip_weight: weight of the L1 term's pixels around the lips; 1 in the paper.
         adversarial: the discriminator, and what it weighs: lambda_adv of eq. 6.
+        initial: checkpoint of this method to start from, as one without the sync loss; null starts anew.
         optim: optimisers, running average, clipping, compilation.
         batch_size: windows a batch, when the data module is told none.
         iterations: batches of training when the command line gives no length.
@@ -82,6 +83,7 @@ class Radio(AdversarialModel):
         perceptual: Literal["none", "vgg19"] = "vgg19",
         lip_weight: float = 1.0,
         adversarial: Adversarial = ADVERSARIAL,
+        initial: str | None = None,
         optim: Optim = OPTIM,
         batch_size: int = 16,
         iterations: int = 210_000,
