@@ -1,8 +1,8 @@
 """Training examples: which stretch of which clip, with which references, and reading just that."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import Dataset
 
 from dubbench.datamodules.batch import SAMPLES_PER_FRAME, Batch, Mel, Window
 from dubbench.datamodules.clip import PreparedClip, read_manifest
@@ -106,12 +106,20 @@ class WindowDataset(Dataset[Place]):
     def __getitem__(self, key: int | tuple[int, int]) -> Place:
         """Draw window i of epoch 0, or of epoch e for the key (e, i); reads no pictures and no speech."""
         epoch, index = key if isinstance(key, tuple) else (0, key)
-        if not 0 <= index < self.length:
-            raise IndexError(f"window {index} of {self.length}")
+        return self.draw(epoch, index, self.length)
+
+    @property
+    def places(self) -> int:
+        """How many places there are where a window can start."""
+        return int(self._ends[-1])
+
+    def draw(self, epoch: int, index: int, length: int) -> Place:
+        """Draw window ``index`` of the ``length`` of an epoch; reads no pictures and no speech."""
+        if not 0 <= index < length:
+            raise IndexError(f"window {index} of {length}")
         random = np.random.default_rng((self.seed, epoch, index))
-        total = int(self._ends[-1])
-        first = index * total // self.length
-        position = int(random.integers(first, max((index + 1) * total // self.length, first + 1)))
+        first = index * self.places // length
+        position = int(random.integers(first, max((index + 1) * self.places // length, first + 1)))
         number = int(np.searchsorted(self._ends, position, side="right"))
         starts = int(self._ends[number] - (self._ends[number - 1] if number else 0))
         clip = PreparedClip(self.root, self.clips[number])
@@ -318,19 +326,3 @@ def _speech(clip: PreparedClip, mel: Mel | None, start: int, stop: int) -> tuple
     return waveform, None if mel is None else clip_windows(
         speech, mel, start=start, stop=stop, first=first * SAMPLES_PER_FRAME
     )
-
-
-class WindowSampler(DistributedSampler[Any]):
-    """Keys (epoch, window) of a `WindowDataset`: each window once an epoch, dealt out to ``replicas`` processes.
-
-    The epoch travels with the key, so workers that outlive an epoch draw the right windows. Shuffled, the order follows
-    from seed and epoch; unshuffled, every epoch is epoch 0. Lightning calls ``set_epoch`` and leaves a
-    `DistributedSampler` as it is.
-    """
-
-    def __init__(self, dataset: WindowDataset, *, shuffle: bool, replicas: int = 1, rank: int = 0) -> None:
-        super().__init__(dataset, replicas, rank, shuffle=shuffle, seed=dataset.seed)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.epoch if self.shuffle else 0
-        return iter([(epoch, index) for index in super().__iter__()])

@@ -19,6 +19,7 @@ from dubbench.models.checkpoint import read_checkpoint
 from dubbench.models.layers.discriminator import Discriminator
 from dubbench.models.layers.mouth import cut_mouth, mouth_side
 from dubbench.models.losses import (
+    VGG19,
     discriminator_loss,
     feature_loss,
     generator_loss,
@@ -39,6 +40,9 @@ def warming_average(decay: float) -> Callable[[TensorList, TensorList, Tensor | 
     def update(averages: TensorList, values: TensorList, count: Tensor | int) -> None:
         count = torch.as_tensor(count, dtype=torch.float32, device=averages[0].device)
         keep = ((1 + count) / (10 + count)).clamp(max=decay)
+        # What both share, a frozen part, stays as it is to the last bit.
+        pairs = [(a, v) for a, v in zip(averages, values, strict=True) if a.data_ptr() != v.data_ptr()]
+        averages, values = [average for average, _ in pairs], [value for _, value in pairs]
         torch._foreach_mul_(averages, keep)
         torch._foreach_add_(averages, torch._foreach_mul(values, 1 - keep))
 
@@ -132,6 +136,7 @@ class AdversarialModel(DubbingModel):
     adversary: AdversarialLoss | None
     ema: AveragedModel
     weights: dict[str, float]
+    best_by = "val_psnr_lower"
 
     def settle(self, name: str, given: Group | Mapping[str, Any], default: Group) -> Group:
         """`settled` options, kept as plain values among the hyper-parameters; after ``save_hyperparameters``."""
@@ -168,6 +173,10 @@ class AdversarialModel(DubbingModel):
         super().setup(stage)
         if stage == "fit" and not self.resumes() and (initial := self.hparams.get("initial")):
             self.start_from(Path(initial))
+
+    def needed_files(self) -> list[str]:
+        """VGG's, if its loss is wanted."""
+        return [VGG19] if self.hparams.get("perceptual") == "vgg19" else []
 
     def resumes(self) -> bool:
         """Whether this training goes on from a checkpoint of its own, or went on already."""
@@ -209,6 +218,15 @@ class AdversarialModel(DubbingModel):
         # By default StyleGAN2's momentum-free Adam; equalised layers want its larger rate, too.
         first, second = self.adversarial.betas
         return {"discriminator": Adam(self.adversary.parameters(), self.adversarial.lr, betas=(first, second))}
+
+    def optimizers_a_step(self) -> int:
+        """As many as learn."""
+        return len(self.named_optimizers())
+
+    @property
+    def batches_a_step(self) -> int:  # type: ignore[override]  # a number of the class by default
+        """``optim.accumulate``."""
+        return self.optim.accumulate
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Those of `named_optimizers`."""
@@ -257,7 +275,7 @@ class AdversarialModel(DubbingModel):
 
     def completes_step(self, batch_idx: int) -> bool:
         """Whether this batch is the last that an optimiser step accumulates."""
-        return (batch_idx + 1) % self.optim.accumulate == 0 or self.trainer.is_last_batch
+        return (batch_idx + 1) % self.batches_a_step == 0 or self.trainer.is_last_batch
 
     @contextmanager
     def optimizing(self, name: str, *, last: bool) -> Iterator[Callable[[Tensor], None]]:
@@ -276,7 +294,7 @@ class AdversarialModel(DubbingModel):
         if last:
             self.ema.update_parameters(self.generator)
         values = {f"train_{name}": value.detach() for name, value in logs.items()}
-        self.log_dict({**values, "step": float(self._batches())}, batch_size=1)
+        self.log_dict({**values, "step": float(self._batches())}, batch_size=1, sync_dist=self.logs_together())
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip here, where gradients are unscaled."""

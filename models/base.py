@@ -22,6 +22,7 @@ from dubbench.errors import DubbenchError, misfit
 from dubbench.face3d.model import LinearFaceModel
 from dubbench.models.checkpoint import built, check_kind, read_checkpoint
 from dubbench.models.held_face import HeldFace
+from dubbench.models.layers.batch_random import BatchRandom
 from dubbench.models.layers.lower_face import lower_face_outline
 from dubbench.models.layers.polygon import fill
 
@@ -60,8 +61,9 @@ class DubbingModel(L.LightningModule):
 
     Attributes:
         window: what one training example holds.
-        batch_size: windows a batch, when the data module is told none.
-        iterations: length of its training in batches, when the command line gives none.
+        batch_size: windows a batch of all processes together, when the data module is told none.
+        iterations: length of its training in optimiser steps, when the command line gives none.
+        batches_a_step: batches that an optimiser step accumulates.
         best_by: logged value, the higher the better, of the epoch that `fit` keeps beside the last; empty for none.
         chooses_references: whether `dub` itself chooses among all frames that a protocol allows.
         dubs_from_first: whether its paper dubs by a clip's first frame alone, whatever its window draws for training.
@@ -70,6 +72,7 @@ class DubbingModel(L.LightningModule):
     window: Window
     batch_size: int
     iterations: int
+    batches_a_step: int = 1
     best_by: str = ""
     chooses_references: bool = False
     dubs_from_first: bool = False
@@ -78,6 +81,7 @@ class DubbingModel(L.LightningModule):
         super().__init__()
         # A plain dict hides modules from state_dict, parameters, EMA, train() and DDP: exactly what frozen nets need.
         self.frozen: dict[str, nn.Module] = {}
+        self.random = BatchRandom()
         # Of the clips that it learns from, a name of `dubbench.face.alignment.ALIGNMENTS`.
         self.align = "ffhq"
         # Set by methods that think in the vertices of a face model.
@@ -94,6 +98,10 @@ class DubbingModel(L.LightningModule):
             raise DubbenchError(f"{type(self).__name__} has no use for a face model")
         return self.held_face.face
 
+    def needed_files(self) -> list[str]:
+        """Names of the pretrained files that a training of this model reads; none by default."""
+        return []
+
     def build_frozen(self) -> dict[str, nn.Module]:
         """Helper networks that only training needs, by name; none by default."""
         return {}
@@ -109,12 +117,20 @@ class DubbingModel(L.LightningModule):
         """
         if stage == "fit" and not self.frozen:
             self.frozen = {name: net.eval().requires_grad_(False) for name, net in self.build_frozen().items()}
-        # `trainer` itself raises where there is none.
-        root: Path | None = getattr(getattr(self._trainer, "datamodule", None), "root", None)
-        if root is not None:
+        for root in self.prepared_folders():
             self.align = alignment_of(root)
             if self.held_face is not None:
                 self.held_face.adopt_from(root)
+
+    def prepared_folders(self) -> list[Path]:
+        """Folders of the corpora that are trained on; none where the data come from elsewhere."""
+        # `trainer` itself raises where there is none.
+        roots: list[Path] = getattr(getattr(self._trainer, "datamodule", None), "roots", [])
+        return roots
+
+    def optimizers_a_step(self) -> int:
+        """How many optimisers one step of the training moves, each of which Lightning counts."""
+        return 1
 
     def compile_backend(self) -> bool | str:
         """True, or a torch.compile backend, if the networks of `compiled` are to be; the option ``compile`` says so."""
@@ -139,7 +155,23 @@ class DubbingModel(L.LightningModule):
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         batches = self.trainer.fit_loop.epoch_loop.total_batch_idx
         # So far apart that a million batches and thousands of processes never meet the next seed's, or one another's.
-        torch.manual_seed((seed * 1_000_003 + batches) * 7_919 + self.global_rank)
+        first = (seed * 1_000_003 + batches) * 7_919
+        torch.manual_seed(first + self.global_rank)
+        self.random.begin(first + 7_918)  # the last process of all, which there is not
+
+    def logs_together(self) -> bool:
+        """Whether what this batch gives is logged as a mean over all processes: where a logger writes it down.
+
+        Elsewhere it is the process' own, since a mean makes all wait for all.
+        """
+        trainer = self.trainer
+        batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it by a connector
+        return trainer.world_size > 1 and batches % every == 0
+
+    def on_fit_end(self) -> None:
+        """Draw as torch does from here on."""
+        self.random.end()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Stamp a checkpoint with what it is, and put the face model beside the stamp."""

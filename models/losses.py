@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# torchvision's ImageNet weights, as `dubbench assets` calls them.
+VGG19 = "vgg19-dcbb9e9d.pth"
+
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Softplus loss of a discriminator's logits on real and generated frames (RADIO eq. 3)."""
@@ -96,7 +99,7 @@ class PerceptualLoss(nn.Module):
         from dubbench.assets import store
 
         loss = cls()
-        loss.load_features(store.load_tensors(store.find("vgg19-dcbb9e9d.pth")))
+        loss.load_features(store.load_tensors(store.find(VGG19)))
         return loss
 
     def load_features(self, state: Mapping[str, Tensor]) -> None:

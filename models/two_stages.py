@@ -27,7 +27,7 @@ from dubbench.datamodules.batch import Batch
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss, AdversarialModel
 from dubbench.models.held_face import HeldFace
-from dubbench.models.layers.hubert import SpeechFeatures
+from dubbench.models.layers.hubert import WEIGHTS, SpeechFeatures
 from dubbench.models.losses import PerceptualLoss, weighted
 from dubbench.models.options import TwoStageOptim
 
@@ -93,6 +93,12 @@ class TwoStageModel(AdversarialModel):
                 network.requires_grad_(False)
         self.speech_weights = speech_weights
         self.build(generator, adversary, weights if self.trains_renderer else {**weights, "adversarial": 0.0})
+        speech, averaged = (
+            cast(SpeechFeatures, stages.both()[0].speech)
+            for stages in cast("tuple[TwoStages, TwoStages]", (generator, self.ema.module))
+        )
+        if speech.kind == "base" and not speech.trainable:
+            averaged.hubert = speech.hubert
 
     @property
     def trains_speech(self) -> bool:
@@ -122,6 +128,20 @@ class TwoStageModel(AdversarialModel):
     def take_over(self, checkpoint: Mapping[str, Any], path: Path) -> None:
         """Take the face model, too."""
         self.held_face.adopt_stored(checkpoint, f"the face model of {path}")
+
+    @property
+    def best_by(self) -> str:  # type: ignore[override]
+        """Where pictures are drawn, what they are like."""
+        return super().best_by if self.trains_renderer else ""
+
+    def needed_files(self) -> list[str]:
+        """VGG's, where the renderer learns, and HuBERT's, where the first stage begins with its weights."""
+        speech = cast(SpeechFeatures, cast(TwoStages, self.generator).both()[0].speech)
+        begins = self.trains_speech and not self.hparams["initial"] and not self.resumes()
+        return [
+            *(super().needed_files() if self.trains_renderer else []),
+            *([WEIGHTS] if speech.kind == "base" and begins else []),
+        ]
 
     def build_frozen(self) -> dict[str, nn.Module]:
         """VGG, if its loss is wanted."""

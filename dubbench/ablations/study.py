@@ -26,6 +26,7 @@ from dubbench.results.rows import Row, read_summary
 from dubbench.speed import measure as speed
 from dubbench.speed.clip import find_clip, shortened
 from dubbench.training import lightning_cli
+from dubbench.training.checkpoints import CHECKPOINT
 
 FRAMES, REPEATS = 50, 3
 NAN = float("nan")
@@ -287,7 +288,7 @@ class Study:
         return {key: lightning_cli.kept(self.out / name) for key, name in self._experts(table).items() if key in wanted}
 
     def _weights(self, name: str) -> Path:
-        return self.out / name / lightning_cli.CHECKPOINT
+        return self.out / name / CHECKPOINT
 
     def _data(self) -> list[str]:
         return ["--dataset", self.budget.dataset, *self.budget.data]

@@ -21,7 +21,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=output_folder, metavar="DIR", help="the run's folder (default: runs/MODEL)")
     parser.add_argument("--ckpt_path", metavar="FILE", help="a checkpoint to go on from, or `last` for the run's own")
     parser.add_argument(
-        "--first_iterations", metavar="N", help="batches of the sync expert that is trained first (default: its own)"
+        "--first_iterations", metavar="N", help="steps of the sync expert that is trained first (default: its own)"
+    )
+    parser.add_argument(
+        "--save_minutes", metavar="M", help="write a checkpoint within epochs, too, when the last is M minutes old"
+    )
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="look for all that the training needs, say how long it is and what it writes, and stop",
     )
 
 

@@ -6,30 +6,40 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning as L
-import yaml
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from dubbench.core.config_names import class_of_model, expand, label, names
-from dubbench.core.console import quiet
+from dubbench.core.console import note, quiet, show
 from dubbench.core.files import output_folder, write_text
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError, UsageError
 from dubbench.models.base import DubbingModel, class_path
 from dubbench.models.checkpoint import read_checkpoint
+from dubbench.training.build import build_model
+from dubbench.training.checkpoints import (
+    BEST,
+    CHECKPOINT,
+    PREVIOUS,
+    EveryMinutes,
+    KeepsBest,
+    ValidatesAtTheEnd,
+    in_background,
+    last_checkpoint,
+)
 from dubbench.training.finite import StaysFinite
-from dubbench.training.progress_bar import Beginning, TrainingProgress, batches
-from dubbench.training.whole_checkpoints import WholeCheckpoints
+from dubbench.training.first_expert import run_words, words_of_expert
+from dubbench.training.plan import TrainingPlan, plan, use_gpu_well
+from dubbench.training.preflight import check_ready
+from dubbench.training.progress_bar import Beginning, Foretelling, TrainingProgress, batches
 from dubbench.training.wrong_words import told, told_of_trainer, told_of_values
 
-CHECKPOINT = Path("checkpoints") / "last.ckpt"
-BEST = CHECKPOINT.with_name("best.ckpt")
 # What Lightning asks of a checkpoint before it looks at the weights.
 OF_A_TRAINING = ("pytorch-lightning_version", "epoch", "global_step", "loops", "optimizer_states", "lr_schedulers")
 Verb = Literal["fit", "validate"]
@@ -40,7 +50,13 @@ warnings.filterwarnings("ignore", message=".*LeafSpec", module=r"lightning\.pyto
 
 
 class Trainer(L.Trainer):
-    """Lightning's trainer with the arguments of ``fit`` that the command line offers."""
+    """Lightning's trainer with the arguments of ``fit`` that the command line offers.
+
+    Attributes:
+        planned_only: whether ``fit`` leaves it at the plan.
+    """
+
+    planned_only: bool = False
 
     def fit(  # type: ignore[override]  # the command line offers no loaders, and loads only tensors
         self, model: DubbingModel, datamodule: DubbingDataModule, ckpt_path: str | None = None
@@ -52,13 +68,15 @@ class Trainer(L.Trainer):
             datamodule: what to train on.
             ckpt_path: a checkpoint to go on from, or `last` for the run's own.
         """
+        if self.planned_only:
+            return
         try:
             with told_of_trainer():
                 super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
         except SystemExit as stop:
             # Lightning makes plain exits of Ctrl-C and SIGTERM, one of them with status 0.
             raise KeyboardInterrupt(
-                "training was interrupted; with --ckpt_path last it goes on from the last finished epoch"
+                "training was interrupted; with --ckpt_path last it goes on from its last checkpoint"
             ) from stop
 
     def validate(  # type: ignore[override]  # as for fit
@@ -117,12 +135,26 @@ class SaveConfig(SaveConfigCallback):
         write_text(Path(trainer.default_root_dir) / "config.yaml", text)
 
 
+class Telling(L.Callback):
+    """Says what a training will do before it begins."""
+
+    def __init__(self, cli: "CLI") -> None:
+        self._cli = cli
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Frozen helpers are there by now."""
+        if trainer.is_global_zero:
+            for line in self._cli.plan().lines():
+                note(f"  {line}")
+
+
 class CLI(LightningCLI):
     """One folder a run: ``config.yaml``, ``checkpoints/last.ckpt`` and the logs."""
 
     def __init__(self, verb: Verb, args: list[str]) -> None:
         self.verb = verb
         self.beginning = Beginning()
+        self.steps: int | None = None
         super().__init__(
             DubbingModel,
             DubbingDataModule,
@@ -148,8 +180,12 @@ class CLI(LightningCLI):
             return
         parser.add_argument("--out", type=str | None, default=None, help="the run's folder (default: runs/MODEL)")
         parser.add_argument(
-            "--first_iterations", type=int | None, default=None, help="batches of the sync expert that is trained first"
+            "--first_iterations", type=int | None, default=None, help="steps of the sync expert that is trained first"
         )
+        parser.add_argument(
+            "--save_minutes", type=float | None, default=None, help="minutes between checkpoints within an epoch"
+        )
+        parser.add_argument("--dry_run", action="store_true", help="say what would be done, and do none of it")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Resolve short names before anything is parsed, and remember what the user called the model."""
@@ -192,42 +228,59 @@ class CLI(LightningCLI):
         if config.logger in (None, True):
             kwargs["logger"] = TensorBoardLogger(save_dir=str(self.out), name="logs", version="")
         if config.max_epochs is None and config.max_steps == -1 and config.max_time is None:
-            kwargs["max_epochs"] = self.datamodule.divide(self.model, self.model.iterations)
-        # Every epoch under one name: an epoch's end is where training can be resumed bit-exactly.
-        checkpoint = ModelCheckpoint(
-            dirpath=self.out / CHECKPOINT.parent,
-            filename=CHECKPOINT.stem,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
+            self.datamodule.divide(self.model, self.model.iterations)
+            self.steps = self.model.iterations
+            # Steps and not epochs: a resumed training may have epochs of another length. Lightning counts every
+            # optimiser's.
+            kwargs["max_steps"] = self.steps * self.model.optimizers_a_step()
         callbacks = [*(config.callbacks or []), self.beginning, StaysFinite(self.out / CHECKPOINT)]
+        callbacks += [ValidatesAtTheEnd(), Telling(self)]
         if config.enable_checkpointing is not False:
-            callbacks += [*self._best(), checkpoint]  # the last one then knows of the best
+            minutes = self.config_init.fit.save_minutes
+            callbacks += [EveryMinutes(self.out, minutes)] if minutes else []
+            best = self.model.best_by if self.datamodule.val_windows else ""
+            callbacks += [*([KeepsBest(best)] if best else []), last_checkpoint(self.out)]
         own_bar = any(isinstance(each, ProgressBar) for each in callbacks)
         if config.enable_progress_bar is not False and not own_bar and not quiet():
-            callbacks.append(TrainingProgress(f"fit {self.run_name}"))
+            epoch = self.datamodule.batches_per_epoch(self.model) // self.model.batches_a_step
+            callbacks += [TrainingProgress(f"fit {self.run_name}"), Foretelling(epoch)]
         kwargs["callbacks"] = callbacks
+        kwargs["enable_model_summary"] = False  # which takes the average for parameters; the plan has the sizes
+        use_gpu_well()
         trainer = super().instantiate_trainer(**kwargs)
         if trainer.world_size > 1 and config.strategy == "auto":
             # Each optimiser's turn leaves the other networks without gradients, which plain DDP takes for a mistake.
             trainer = super().instantiate_trainer(**kwargs, strategy="ddp_find_unused_parameters_true")
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and none that the user chose
-            trainer.strategy.checkpoint_io = WholeCheckpoints()
+            trainer.strategy.checkpoint_io = in_background()
         return trainer
 
-    def _best(self) -> list[ModelCheckpoint]:
-        """What keeps the best epoch of a model that names what it is known by, where there is validation."""
-        if not self.model.best_by or not self.datamodule.val_windows:
-            return []
-        best = ModelCheckpoint(
-            dirpath=self.out / BEST.parent,
-            filename=BEST.stem,
-            monitor=self.model.best_by,
-            mode="max",
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
+    def before_fit(self) -> None:
+        """Look for all that the training needs, then train first what it learns from."""
+        trainer, resumed = cast(Trainer, self.trainer), self.config_init.fit.ckpt_path is not None
+        expert = self.model.hparams.get("sync_expert")
+        words = words_of_expert(expert, self.model) if expert in names("model") else []
+        first = build_model(expert, words, "fit") if words else None
+        trainer.planned_only = self.config_init.fit.dry_run
+        try:
+            check_ready(self.model, self.datamodule, processes=trainer.world_size, resumed=resumed, first=first)
+        finally:
+            if trainer.planned_only:
+                show("\n".join(self.plan().lines()))
+        if words and not trainer.planned_only:
+            path = str(self._train_first(expert, words))
+            self.model.hparams["sync_expert"] = self.config.fit.model.init_args.sync_expert = path
+
+    def plan(self) -> TrainingPlan:
+        """What the training will do."""
+        return plan(
+            self.model,
+            self.datamodule,
+            processes=self.trainer.world_size,
+            steps=self.steps,
+            folder=self.out,
+            precision=str(self.trainer.precision),
         )
-        return [best]
 
     def _prepare_run(self) -> None:
         config = self.config.fit
@@ -235,9 +288,6 @@ class CLI(LightningCLI):
         self.out = output_folder(config.out or f"runs/{self.run_name}")
         config.trainer.default_root_dir = str(self.out)
         config.ckpt_path = self._resume(config.ckpt_path)
-        expert = config.model.init_args.get("sync_expert")
-        if expert in names("model"):
-            config.model.init_args.sync_expert = str(self._train_first(expert))
 
     def _prepare_validation(self) -> None:
         config = self.config.validate
@@ -250,6 +300,7 @@ class CLI(LightningCLI):
         """Checkpoint to go on from; a folder that holds a run is never overwritten unasked."""
         last = self.out / CHECKPOINT
         if wanted == "last":
+            last = last if last.is_file() else self.out / PREVIOUS
             if not last.is_file():
                 return None
             wanted = str(last)
@@ -261,7 +312,7 @@ class CLI(LightningCLI):
             check_kept(read_checkpoint(Path(wanted)), wanted)
         return wanted
 
-    def _train_first(self, name: str) -> Path:
+    def _train_first(self, name: str, words: list[str]) -> Path:
         """Train the model config ``name`` on the same data, or go on with it, and return its checkpoint."""
         if self.dry:
             raise DubbenchError(
@@ -269,17 +320,8 @@ class CLI(LightningCLI):
                 "or go without by --model.sync_expert null --model.sync_weight 0"
             )
         config, out = self.config.fit, self.out / name
-        # The batch size is left out: it belongs to a model's recipe, and this is another model.
-        options = {key: value for key, value in config.data.init_args.as_dict().items() if key != "batch_size"}
-        data = {"class_path": config.data.class_path, "init_args": options}
-        write_text(out / "data.yaml", yaml.safe_dump(data))
-        words = ["--model", name, "--data", str(out / "data.yaml"), "--out", str(out), "--ckpt_path", "last"]
-        words += ["--seed_everything", str(config.seed_everything)]
-        if config.first_iterations is not None:
-            words += ["--model.iterations", str(config.first_iterations)]
-        for key in ("accelerator", "devices", "precision", "enable_progress_bar"):
-            if config.trainer.get(key) is not None:
-                words += [f"--trainer.{key}", str(config.trainer[key])]
+        words = ["--model", name, *words, "--out", str(out), "--ckpt_path", "last"]
+        words += run_words(config, out)
         # What is drawn next must not depend on how much of this training was left to do.
         with isolate_rng():
             CLI("fit", words)
@@ -290,11 +332,11 @@ def fit(words: Sequence[str]) -> FinishedRun | None:
     """Train as the words of a command line say.
 
     Returns:
-        What the training left; None if it was only tried out, by ``fast_dev_run``, and on all processes but the first.
+        What the training left; None if it was only tried out or planned, and on all processes but the first.
     """
     with _as_loud_as_the_verb():
         cli = CLI("fit", list(words))
-    if cli.dry or not cli.trainer.is_global_zero:
+    if cli.dry or cli.config_init.fit.dry_run or not cli.trainer.is_global_zero:
         return None
     checkpoint = cli.out / CHECKPOINT
     done = batches(cli.trainer)

@@ -1,6 +1,5 @@
 """G4G's training objectives (3.1.2, 3.3) and its discriminators."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +10,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from dubbench.datamodules.moments import spacing
 from dubbench.models.adversarial import AdversarialLoss
-from dubbench.models.layers.contrast import contrast, gathered
+from dubbench.models.layers.contrast import contrast
+from dubbench.models.layers.gather import gathered, marks
 from dubbench.models.losses import PerceptualLoss
 
 # Cosine above which eq. 12's features of two speakers count as alike; not in the paper.
@@ -97,12 +97,6 @@ def told_apart(clips: Sequence[str], starts: Tensor, frames: int) -> Tensor:
     names = marks(clips).to(starts.device)
     same = names[:, None] == gathered(names)
     return ~(same & ((starts[:, None] - gathered(starts)).abs() < spacing(frames)))
-
-
-def marks(names: Sequence[str]) -> Tensor:
-    """A number for each name, int64 [B], the same in every process."""
-    digests = (hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names)
-    return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests])
 
 
 def attribute(source: Tensor, reference: Tensor, speakers: Sequence[str]) -> Tensor:

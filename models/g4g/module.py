@@ -14,7 +14,7 @@ from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.datamodules.clip import read_dataset
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialModel
-from dubbench.models.base import load_kind, lower_half
+from dubbench.models.base import lower_half
 from dubbench.models.g4g import losses
 from dubbench.models.g4g.dubbing import G4GDubbing
 from dubbench.models.g4g.masks import UPPER_PARTS, face_mask, landmark_map, supervision_masks
@@ -22,6 +22,7 @@ from dubbench.models.g4g.networks import REFERENCES, Generator, GeneratorOutput,
 from dubbench.models.g4g.options import NetworkOptions
 from dubbench.models.losses import PerceptualLoss, weighted
 from dubbench.models.options import Adversarial, Optim
+from dubbench.models.sync_expert.judge import load_judge
 from dubbench.models.sync_expert.module import SyncExpert
 from dubbench.models.sync_expert.networks import SyncNetwork
 
@@ -137,10 +138,10 @@ class G4G(AdversarialModel):
     def setup(self, stage: str) -> None:
         """Tell of clips that are coarser than the crops."""
         super().setup(stage)
-        root: Path | None = getattr(getattr(self._trainer, "datamodule", None), "root", None)
-        # Folders of earlier versions have no such file.
-        if stage == "fit" and root is not None and (root / "dataset.json").is_file():
-            self._tell_of_coarse_clips(root)
+        for root in self.prepared_folders():
+            # Folders of earlier versions have no such file.
+            if stage == "fit" and (root / "dataset.json").is_file():
+                self._tell_of_coarse_clips(root)
 
     def _tell_of_coarse_clips(self, root: Path) -> None:
         wanted: int = self.hparams["aligned_size"]
@@ -150,6 +151,15 @@ class G4G(AdversarialModel):
                 f"{root} was prepared at {prepared} pixels, so that face crops of a mouth of {self.window.size} are "
                 f"enlarged; where the videos are finer, dubbench prepare --size {wanted} keeps what they show"
             )
+
+    @property
+    def best_by(self) -> str:  # type: ignore[override]
+        """Where pictures are drawn, what they are like."""
+        return super().best_by if self.draws else ""
+
+    def needed_files(self) -> list[str]:
+        """VGG's, where pictures are drawn."""
+        return super().needed_files() if self.draws else []
 
     def build_frozen(self) -> dict[str, nn.Module]:
         """VGG and the sync expert, as far as their losses are wanted."""
@@ -161,14 +171,7 @@ class G4G(AdversarialModel):
             vgg.weights = (1 / len(vgg.weights),) * len(vgg.weights)  # eq. 13 counts layers alike
             frozen["perceptual"] = vgg
         if self.hparams["sync_expert"]:
-            expert = load_kind(SyncExpert, "sync expert", self.hparams["sync_expert"])
-            wanted = (self.window.size, self.window.crop, self.window.mel)
-            if (expert.window.size, expert.window.crop, expert.window.mel) != wanted:
-                raise DubbenchError(
-                    f"{self.hparams['sync_expert']} does not judge face crops for mouths of {self.window.size} pixels; "
-                    f"train one with --model.crop face --model.size {self.window.size}"
-                )
-            frozen["sync"] = expert.network
+            frozen["sync"] = load_judge(self.hparams["sync_expert"], self.window)
         return frozen
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -341,7 +344,7 @@ class G4G(AdversarialModel):
         """
         pictures = batch.references
         if self.training:
-            alone = torch.rand(len(batch), device=pictures.device) < ALONE
+            alone = self.random.uniform(len(batch), device=pictures.device) < ALONE
             pictures = torch.where(alone.view(-1, 1, 1, 1, 1), pictures[:, :1], pictures)
         points = batch.reference_points[:, 0].float()
         return network.encode_references(pictures.flatten(1, 2), landmark_map(points, network.height, network.width))

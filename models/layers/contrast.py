@@ -1,13 +1,12 @@
 """Symmetric contrastive loss over the windows of all processes, and of other moments of each window's own clip."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch import distributed as dist
 from torch.nn import functional as F
 
 from dubbench.errors import DubbenchError
+from dubbench.models.layers.gather import gathered
 
 
 def contrast(
@@ -59,26 +58,3 @@ def contrast(
                 "learnt; give --data.batch_size 2 or more"
             )
         return (F.cross_entropy(to_speech, target) + F.cross_entropy(to_frames, target)) / 2
-
-
-def gathered(rows: Tensor) -> Tensor:
-    """Rows [B, ...] of all processes, in their order, [P * B, ...]; gradients find their way back."""
-    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return rows
-    everyone: Tensor = _Gather.apply(rows)
-    return everyone
-
-
-class _Gather(torch.autograd.Function):
-    # torch.distributed.nn has one whose gradient gloo computes by a scatter for every process.
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
-        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Tensor:  # noqa: ANN401
-        total = upstream.contiguous().clone()
-        dist.all_reduce(total)
-        return total.chunk(dist.get_world_size())[dist.get_rank()]

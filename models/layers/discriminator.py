@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from dubbench.errors import DubbenchError
 from dubbench.models.layers.blur import blur
+from dubbench.models.layers.gather import gathered, own_rows
 
 SLOPE = 0.2
 GROUP = 4  # samples over which the minibatch deviation is taken, StyleGAN2's number
@@ -67,15 +68,16 @@ class DownBlock(nn.Module):
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
-    """Append a map with the mean deviation over groups of samples: [N, C, H, W] to [N, C + 1, H, W].
+    """Append a map with the mean deviation over groups of samples of all processes: [N, C, H, W] to [N, C + 1, H, W].
 
     The samples of a group lie N / group apart, so that a group mixes clips and not a clip's neighbouring frames.
     """
-    count = x.shape[0]
+    everyone = gathered(x.float())
+    count = everyone.shape[0]
     size = next(g for g in range(min(group, count), 0, -1) if count % g == 0)
-    grouped = x.float().reshape(size, count // size, *x.shape[1:])
+    grouped = everyone.reshape(size, count // size, *x.shape[1:])
     deviation = (grouped.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
-    maps = deviation.repeat(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+    maps = own_rows(deviation.repeat(size), len(x))[:, None, None, None].expand(-1, 1, *x.shape[2:])
     return torch.cat([x, maps.to(x.dtype)], 1)
 
 

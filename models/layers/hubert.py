@@ -5,7 +5,7 @@ from nothing takes hours to hear anything.
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,9 @@ class SpeechFeatures(nn.Module):
     does (its makers trained without; the group norm after the first convolution takes most of it out again). That norm
     and the self-attention make a frame's features depend on the window it is in: give windows as long as in training.
 
+    A ``base`` that is not tuned is in no state: 94 M parameters that nobody changes would be half of every checkpoint.
+    A state without it is loaded beside the published weights.
+
     Neither SpecAugment nor layer drop is used, so nothing but dropout is random, and that in training alone.
 
     Args:
@@ -104,6 +107,10 @@ class SpeechFeatures(nn.Module):
         if kind == "base" or not trainable:
             self.hubert.feature_extractor._freeze_parameters()
         self.project = nn.Linear(config.hidden_size, width)
+        self._filled = False
+        if kind == "base" and not trainable:
+            self.register_state_dict_post_hook(_without_hubert)  # type: ignore[no-untyped-call]
+            self.register_load_state_dict_pre_hook(_with_hubert)  # type: ignore[no-untyped-call]
         self.train()
 
     def train(self, mode: bool = True) -> Self:
@@ -119,7 +126,7 @@ class SpeechFeatures(nn.Module):
         Raises:
             DubbenchError: if the file is not here, or of another layout.
         """
-        if self.kind == "base":
+        if self.kind == "base" and not self._filled:
             self.load_hubert(store.load_tensors(store.find(WEIGHTS)), WEIGHTS)
 
     def load_hubert(self, state: Mapping[str, Tensor], where: str) -> None:
@@ -133,6 +140,7 @@ class SpeechFeatures(nn.Module):
         body.pop("masked_spec_embed", None)  # what masked stretches are replaced by in pre-training
         try:
             self.hubert.load_state_dict(body)
+            self._filled = True
         except RuntimeError as error:
             raise DubbenchError(f"{where} is no HuBERT of this size ({misfit(error)}); give {WEIGHTS}") from error
 
@@ -181,3 +189,19 @@ def at_frames(features: Tensor) -> Tensor:
     The centre of frame t is feature 2 t + 0.375, so each frame lies between two features of its own.
     """
     return features[:, 0::2].lerp(features[:, 1::2], PHASE)
+
+
+def _without_hubert(module: nn.Module, state: dict[str, Any], prefix: str, _: dict[str, Any]) -> None:
+    for name in [name for name in state if name.startswith(f"{prefix}hubert.")]:
+        del state[name]
+
+
+def _with_hubert(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """Let a state without HuBERT load; one of an earlier version, which has it, loads as it is."""
+    features = cast(SpeechFeatures, module)
+    if any(name.startswith(f"{prefix}hubert.") for name in state):
+        features._filled = True
+        return
+    features.load_pretrained()
+    # By the hooks, the module's own state has it no more than what is loaded.
+    state |= {f"{prefix}hubert.{name}": value for name, value in features.hubert.state_dict().items()}

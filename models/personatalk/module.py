@@ -13,6 +13,7 @@ from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss
 from dubbench.models.base import lower_half
 from dubbench.models.held_face import UNIT, Geometry, HeldFace
+from dubbench.models.layers.batch_random import BatchRandom
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.options import Adversarial, TwoStageOptim
 from dubbench.models.personatalk.dubbing import DubbingSettings, PersonaTalkDubbing
@@ -177,7 +178,7 @@ class PersonaTalk(TwoStageModel):
     def speech_losses(self, generator: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """See `geometry_losses`; in training, of some of the style frames."""
         there = required(batch.style_indices) >= 0
-        return self.geometry_losses(generator, batch, _some(there) if self.training else there)
+        return self.geometry_losses(generator, batch, _some(there, self.random) if self.training else there)
 
     def geometry_losses(self, generator: nn.Module, batch: Batch, keep: Tensor) -> dict[str, Tensor]:
         """The geometry generator's: distance of the lower face's vertices and of their velocities.
@@ -261,13 +262,13 @@ def _mean(shape: Tensor, keep: Tensor) -> Tensor:
     return (shape * weights).sum(1) / weights.sum(1)
 
 
-def _some(there: Tensor) -> Tensor:
+def _some(there: Tensor, random: BatchRandom) -> Tensor:
     """Which of the frames that are there, bool [B, N], tell the style: any number of them, from one to all.
 
     A protocol may show a single frame or a whole video, and the networks must know how either looks. One frame differs
     from two as 100 do from 200: the logarithm of the number is drawn evenly.
     """
     total = there.sum(1, keepdim=True)
-    count = torch.exp(torch.rand(len(there), 1, device=there.device) * (total + 1).log()).long().clamp(max=total)
-    order = torch.rand(there.shape, device=there.device).masked_fill(~there, 2).argsort(1)
+    count = torch.exp(random.uniform(len(there), 1, device=there.device) * (total + 1).log()).long().clamp(max=total)
+    order = random.uniform(*there.shape, device=there.device).masked_fill(~there, 2).argsort(1)
     return order.argsort(1) < count

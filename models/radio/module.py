@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss, AdversarialModel
-from dubbench.models.base import AttentionMaps, faces_among, load_kind, lower_half
+from dubbench.models.base import AttentionMaps, faces_among, lower_half
 from dubbench.models.layers.pictures import casting, to_frames, to_pictures
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.options import Adversarial, Optim
 from dubbench.models.parts import part
 from dubbench.models.radio.attention_maps import attend
 from dubbench.models.radio.networks import Generator, Variant
+from dubbench.models.sync_expert.judge import load_judge
 from dubbench.models.sync_expert.module import SyncExpert
 from dubbench.models.sync_expert.networks import SyncNetwork
 
@@ -135,13 +136,7 @@ class Radio(AdversarialModel):
         """Sync expert and VGG, as far as their losses are wanted."""
         frozen: dict[str, nn.Module] = {}
         if self.hparams["sync_expert"]:
-            expert = load_kind(SyncExpert, "sync expert", self.hparams["sync_expert"])
-            if (expert.window.size, expert.window.mel) != (self.window.size, self.window.mel):
-                raise DubbenchError(
-                    f"{self.hparams['sync_expert']} judges frames of {expert.window.size} pixels and this model makes "
-                    f"{self.window.size}; train an expert with --model.size {self.window.size}"
-                )
-            frozen["sync"] = expert.network
+            frozen["sync"] = load_judge(self.hparams["sync_expert"], self.window)
         if self.hparams["perceptual"] == "vgg19":
             frozen["perceptual"] = PerceptualLoss.pretrained()
         return frozen

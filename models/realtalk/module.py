@@ -16,6 +16,7 @@ from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialLoss
 from dubbench.models.base import faces_among, lower_half
 from dubbench.models.held_face import Geometry, HeldFace
+from dubbench.models.layers.batch_random import BatchRandom
 from dubbench.models.layers.hubert import SpeechFeatures
 from dubbench.models.options import Adversarial, TwoStageOptim
 from dubbench.models.realtalk.expression import AudioToExpression, expression_losses
@@ -236,7 +237,7 @@ class RealTalk(TwoStageModel):
         """
         history = required(batch.reference_expression)[:, 1:]
         if self.training:
-            history = _fewer(history)
+            history = _fewer(history, self.random)
         made = self._heard(stages_of(generator).expression, batch, history)
         return expression_losses(self.face, made, required(batch.expression))
 
@@ -350,9 +351,9 @@ class RealTalk(TwoStageModel):
         return lower_half(self.window.size)
 
 
-def _fewer(history: Tensor) -> Tensor:
+def _fewer(history: Tensor, random: BatchRandom) -> Tensor:
     """History [B, N, E] of which only the first one to N expressions, drawn for each row, are used, in turn."""
     batch, count, _ = history.shape
-    used = torch.randint(1, count + 1, (batch, 1), device=history.device)
+    used = random.integers(1, count + 1, batch, 1, device=history.device)
     rows = torch.arange(count, device=history.device) % used
     return history.gather(1, rows[..., None].expand_as(history))

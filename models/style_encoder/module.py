@@ -13,6 +13,7 @@ from dubbench.datamodules.geometry import read_geometry
 from dubbench.errors import DubbenchError
 from dubbench.models.base import DubbingModel
 from dubbench.models.held_face import Geometry, HeldFace
+from dubbench.models.layers.gather import gathered
 from dubbench.models.style_encoder.networks import StyleNetwork, pair_loss, triplet_accuracy
 
 if TYPE_CHECKING:
@@ -110,13 +111,15 @@ class StyleEncoder(DubbingModel):
         style: Tensor = self.network(self._components(motion))
         return style
 
-    def styles(self, expression: Tensor, offset: float = 0.0) -> Tensor:
-        """Style [N, width] of expression coefficients [N, T, E] of the model's face model, as of their vertices."""
+    def styles(self, expression: Tensor, moved: Tensor | None = None) -> Tensor:
+        """Style [N, width] of expression coefficients [N, T, E] of the model's face model, as of their vertices.
+
+        In training ``moved`` [N, 1, E] moves whole stretches, in deviations of all that the batch's faces do.
+        """
         with torch.autocast(expression.device.type, enabled=False):
             motion = expression.to(self.face.mean) @ (self.face.expression_basis.flatten(1) @ self._recovery())
-        if offset:
-            moved = torch.randn(len(motion), 1, motion.shape[2], device=motion.device)
-            motion = motion + offset * moved * motion.std((0, 1))
+        if moved is not None:
+            motion = motion + moved * gathered(motion).std((0, 1))
         style: Tensor = self.network(self._components(motion))
         return style
 
@@ -137,7 +140,11 @@ class StyleEncoder(DubbingModel):
         assert batch.expression is not None
         frames = self.hparams["frames"]
         halves = torch.cat([batch.expression[:, :frames], batch.expression[:, -frames:]])
-        return torch.stack(self.styles(halves, offset).chunk(2), 1)
+        moved = None
+        if offset:
+            drawn = self.random.normal(len(batch), 2, 1, halves.shape[2], device=halves.device)
+            moved = offset * drawn.transpose(0, 1).flatten(0, 1)
+        return torch.stack(self.styles(halves, moved).chunk(2), 1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """NT-Xent over the batch."""
@@ -145,7 +152,7 @@ class StyleEncoder(DubbingModel):
             rank_zero_warn("a batch of one speaker teaches nothing about style: give more speakers or larger batches")
         styles = self.pairs(batch, self.hparams["offset"])
         loss = pair_loss(styles, batch.speakers, self.hparams["temperature"])
-        self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(batch))
+        self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=self.logs_together())
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

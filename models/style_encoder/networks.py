@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dubbench.models.layers.gather import gathered, marks
 from dubbench.models.layers.positions import positional_encoding
 
 
@@ -46,7 +47,7 @@ def same_speaker(speakers: Sequence[str], device: torch.device | str = "cpu") ->
 
 
 def pair_loss(styles: Tensor, speakers: Sequence[str], temperature: float) -> Tensor:
-    """NT-Xent (Chen et al. 2020, eq. 1) of pairs of stretches; negatives are other speakers alone.
+    """NT-Xent (Chen et al. 2020, eq. 1) of pairs of stretches; negatives are other speakers alone, of all processes.
 
     A stretch of the same speaker's other clip is no negative, since it has the same style, and no positive either.
 
@@ -57,10 +58,11 @@ def pair_loss(styles: Tensor, speakers: Sequence[str], temperature: float) -> Te
     """
     with torch.autocast(styles.device.type, enabled=False):
         units = F.normalize(styles.float(), dim=-1)
-        flat = units.transpose(0, 1).flatten(0, 1)
+        own, every = (rows.transpose(0, 1).flatten(0, 1) for rows in (units, gathered(units)))
         positive = (units[:, 0] * units[:, 1]).sum(-1).repeat(2) / temperature
-        known = same_speaker(speakers, styles.device).repeat(2, 2)
-        negative = (flat @ flat.T / temperature).masked_fill(known, -torch.inf)
+        names = marks(speakers).to(styles.device)
+        known = (names[:, None] == gathered(names)).repeat(2, 2)
+        negative = (own @ every.T / temperature).masked_fill(known, -torch.inf)
         return (torch.cat([positive[:, None], negative], 1).logsumexp(1) - positive).mean()
 
 

@@ -129,7 +129,7 @@ class SyncExpert(DubbingModel):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss on augmented crops."""
         loss = self.loss(self.similarities(self._brighten(batch), self._shifts(batch)))
-        self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(batch))
+        self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=self.logs_together())
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -142,9 +142,9 @@ class SyncExpert(DubbingModel):
         """Random flip and shift of each clip's crops: [B, 2, 3], see `crop_mouth`."""
         count, device = len(batch), batch.frames.device
         transform = torch.eye(2, 3, device=device).repeat(count, 1, 1)
-        transform[:, :, 2] = (torch.rand(count, 2, device=device) * 2 - 1) * 2 * self.hparams["shift"]
+        transform[:, :, 2] = (self.random.uniform(count, 2, device=device) * 2 - 1) * 2 * self.hparams["shift"]
         if self.hparams["flip"]:
-            transform[:, 0, 0] = torch.randint(0, 2, (count,), device=device) * 2.0 - 1
+            transform[:, 0, 0] = self.random.integers(0, 2, count, device=device) * 2.0 - 1
         return transform
 
     def _brighten(self, batch: Batch) -> Batch:
@@ -152,8 +152,9 @@ class SyncExpert(DubbingModel):
         reach = self.hparams["brightness"]
         if not reach:
             return batch
-        noise = (torch.rand(2, len(batch), 1, 1, 1, 1, device=batch.frames.device) * 2 - 1) * reach
-        return replace(batch, frames=batch.frames * (1 + noise[0]) + noise[1])
+        noise = (self.random.uniform(len(batch), 2, device=batch.frames.device) * 2 - 1) * reach
+        contrast, brightness = noise.view(len(batch), 2, 1, 1, 1, 1).unbind(1)
+        return replace(batch, frames=batch.frames * (1 + contrast) + brightness)
 
 
 def off_sync(count: int, device: torch.device | str = "cpu") -> Tensor:
