@@ -23,11 +23,14 @@ def names(kind: str, suffix: str = "yaml") -> list[str]:
 def resolve(kind: str, value: str) -> str:
     """Turn ``radio`` into the path of ``configs/model/radio.yaml``; class paths and files stay as they are.
 
-    A variant of an ablation, which has no file, becomes its contents as JSON, which a parser takes as well.
+    A variant of an ablation, which has no file, becomes its contents as JSON, which a parser takes as well; so do
+    several datasets with commas between them.
 
     Raises:
         DubbenchError: if ``value`` looks like a short name and there is none such; the known ones are listed.
     """
+    if kind == "data" and "," in value and all(part.strip().isidentifier() for part in value.split(",")):
+        return json.dumps(_together([part.strip() for part in value.split(",")]))
     if not value.isidentifier() or value != value.lower():
         return value
     path = CONFIGS / kind / f"{value}.yaml"
@@ -50,6 +53,24 @@ def read(kind: str, value: str) -> dict[str, Any]:
     if not isinstance(contents, dict) or "class_path" not in contents:
         raise DubbenchError(f"{value} is no {kind} config: it names no class; write class_path into the file")
     return contents
+
+
+def _together(datasets: Sequence[str]) -> dict[str, Any]:
+    """One data config of several datasets, by their short names; it validates as much as the one that does so most.
+
+    Raises:
+        DubbenchError: if one is not known, or they are configured otherwise in more than that, name and folder.
+    """
+    configs = [read("data", name) for name in datasets]
+    several = {key: [config["init_args"][key] for config in configs] for key in ("root", "dataset")}
+    most = {"val_windows": max(config["init_args"].get("val_windows", 0) for config in configs)}
+    wholes = [{**config, "init_args": {**config["init_args"], **several, **most}} for config in configs]
+    if any(whole != wholes[0] for whole in wholes):
+        raise DubbenchError(
+            f"the configs of {', '.join(datasets)} differ in more than name, folder and val_windows; write one YAML "
+            "file for all of them, with lists of root and dataset"
+        )
+    return wholes[0]
 
 
 def data_words(dataset: str, root: Path | str) -> list[str]:

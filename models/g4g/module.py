@@ -69,8 +69,8 @@ class G4G(AdversarialModel):
         moments: other moments of its own clip whose speech a window's frames are told apart from, in eqs. 8 and 16, at
             most; 0 leaves them the batch's other windows.
         optim: optimisers, running average, clipping, compilation.
-        batch_size: windows a batch, when the data module is told none.
-        iterations: batches of training when the command line gives no length.
+        batch_size: windows a batch of all processes together, when the data module is told none.
+        iterations: optimiser steps of training when the command line gives no length.
     """
 
     # 3.1.1 takes five reference images of the clip and does not say which: `dub` spreads them over what it may see.

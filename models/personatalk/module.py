@@ -64,8 +64,8 @@ class PersonaTalk(TwoStageModel):
         lip_weight: weight of the L1 term's pixels around the lips.
         adversarial: the discriminator, and what it weighs.
         optim: optimisers, running average, clipping, compilation.
-        batch_size: windows a batch, when the data module is told none.
-        iterations: batches of training when the command line gives no length.
+        batch_size: windows a batch of all processes together, when the data module is told none.
+        iterations: optimiser steps of training when the command line gives no length.
     """
 
     # Algorithm 1 sorts the frames of a whole clip: a protocol that allows all of them gives all of them to `dub`.

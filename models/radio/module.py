@@ -56,8 +56,8 @@ class Radio(AdversarialModel):
         adversarial: the discriminator, and what it weighs: lambda_adv of eq. 6.
         initial: checkpoint of this method to start from, as one without the sync loss; null starts anew.
         optim: optimisers, running average, clipping, compilation.
-        batch_size: windows a batch, when the data module is told none.
-        iterations: batches of training when the command line gives no length.
+        batch_size: windows a batch of all processes together, when the data module is told none.
+        iterations: optimiser steps of training when the command line gives no length.
     """
 
     # 4.1 dubs from one frame, the first of the clip; training draws its references at random (3).

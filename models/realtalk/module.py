@@ -67,8 +67,8 @@ class RealTalk(TwoStageModel):
         lip_weight: weight of the L1 term's pixels around the lips, 1 in the paper.
         adversarial: the discriminator, and what it weighs, lambda_3 of eq. 10, 0.1 in the paper.
         optim: optimisers, running average, clipping, compilation, the last also when dubbing.
-        batch_size: windows a batch, when the data module is told none.
-        iterations: batches of training when the command line gives no length.
+        batch_size: windows a batch of all processes together, when the data module is told none.
+        iterations: optimiser steps of training when the command line gives no length.
     """
 
     # The historical expressions are drawn from all frames of the clip (4.1): a protocol that allows them gives them.

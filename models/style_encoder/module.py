@@ -51,8 +51,8 @@ class StyleEncoder(DubbingModel):
         lr: learning rate of Adam.
         weight_decay: of Adam.
         compile: true, or a torch.compile backend, speeds the network up.
-        batch_size: windows a batch, when the data module is told none.
-        iterations: batches of training when the command line gives no length.
+        batch_size: windows a batch of all processes together, when the data module is told none.
+        iterations: optimiser steps of training when the command line gives no length.
     """
 
     held_face: HeldFace

@@ -43,8 +43,8 @@ class SyncExpert(DubbingModel):
         lr: learning rate of AdamW.
         weight_decay: of AdamW.
         compile: true, or a torch.compile backend, speeds the network up.
-        batch_size: windows a batch, when the data module is told none.
-        iterations: batches of training when the command line gives no length.
+        batch_size: windows a batch of all processes together, when the data module is told none.
+        iterations: optimiser steps of training when the command line gives no length.
     """
 
     FRAMES: ClassVar[int] = FRAMES

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning
 import pytest
@@ -15,7 +15,8 @@ from dubbench.core.config_names import CONFIGS, names
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.datamodules.datamodule import DubbingDataModule, make_loader
 from dubbench.datamodules.sources import MODULES
-from dubbench.datamodules.windows import WindowDataset, WindowSampler
+from dubbench.datamodules.stream import StreamSampler, share_of
+from dubbench.datamodules.windows import WindowDataset
 from dubbench.errors import DubbenchError
 from tests.datamodules import miniature
 from tests.datamodules.miniature import SIZE, Clip, fingerprint
@@ -32,10 +33,14 @@ class Recorder(lightning.LightningModule):
         if window is not None:
             self.window = window
         self.seen: list[tuple[int, str]] = []
+        self.windows: list[list[str]] = []
         self.validated: list[tuple[int, str]] = []
 
     def training_step(self, batch: Batch) -> Tensor:
         self.seen.append((self.current_epoch, fingerprint(batch)))
+        self.windows.append(
+            [f"{clip} {int(first)}" for clip, first in zip(batch.clips, batch.indices[:, 0], strict=True)]
+        )
         return (self.weight - batch.waveform.mean()) ** 2
 
     def validation_step(self, batch: Batch) -> None:
@@ -119,24 +124,62 @@ def test_resumed_run_sees_what_an_undisturbed_one_sees(
     assert after.seen == undisturbed.seen[6:]
 
 
+@pytest.mark.parametrize("epoch", [2, 5, 12])
+def test_what_is_seen_depends_on_no_epochs_length(root: Path, undisturbed: Recorder, epoch: int) -> None:
+    model = fit(data(root, windows_per_epoch=2 * epoch), -(-12 // epoch))
+    assert [digest for _, digest in model.seen[:12]] == [digest for _, digest in undisturbed.seen]
+
+
+@pytest.mark.parametrize(("first", "then"), [(2, 4), (4, 2), (6, 3)])
+def test_resuming_with_another_batch_size_goes_on_where_the_windows_were(
+    root: Path, tmp_path: Path, first: int, then: int
+) -> None:
+    def windows(model: Recorder) -> list[str]:
+        return [digest for digests in model.windows for digest in digests]
+
+    alone = fit(data(root, batch_size=1, windows_per_epoch=24), 1)
+    saver = ModelCheckpoint(tmp_path, "last", enable_version_counter=False)
+    before = fit(data(root, batch_size=first, windows_per_epoch=12), 1, callbacks=[saver])
+    again = data(root, batch_size=then, windows_per_epoch=12)
+    after = fit(again, 2, ckpt_path=str(tmp_path / "last.ckpt"))
+    assert windows(before) + windows(after) == windows(alone)
+    assert again.windows_seen == 24
+
+
 def test_two_processes_share_what_one_sees(root: Path) -> None:
     dataset = WindowDataset(root, WINDOW, "train", length=8, seed=2)
-    loaders = [make_loader(dataset, 2, shuffle=True, replicas=2, rank=rank) for rank in (0, 1)]
-    alone = make_loader(dataset, 4, shuffle=True)
-    steps = zip(alone, *loaders, strict=True)
-    for whole, *parts in steps:
+    options: dict[str, Any] = {"batch_size": 4, "length": 12, "seed": 2, "position": lambda: 4}
+    loaders = [
+        make_loader(dataset, 2, sampler=StreamSampler(dataset, replicas=2, rank=rank, **options)) for rank in (0, 1)
+    ]
+    alone = make_loader(dataset, 4, sampler=StreamSampler(dataset, **options))
+    for whole, *parts in zip(alone, *loaders, strict=True):
         rows = [(part.clips[k], part.indices[k, 0].item()) for part in parts for k in range(2)]
-        assert sorted(rows) == sorted(zip(whole.clips, whole.indices[:, 0].tolist(), strict=True))
-    assert len(alone) == len(loaders[0]) == 2
+        assert rows == [*zip(whole.clips, whole.indices[:, 0].tolist(), strict=True)]
+    assert len(alone) == len(loaders[0]) == 3
 
 
 def test_stopping_early_in_an_epoch_does_not_disturb_the_next(root: Path) -> None:
     dataset = WindowDataset(root, WINDOW, "train", length=8)
-    loader, fresh = (make_loader(dataset, 2, num_workers=workers, shuffle=True) for workers in (2, 0))
+    places = [0]
+    loader, fresh = (
+        make_loader(
+            dataset,
+            2,
+            num_workers=workers,
+            sampler=StreamSampler(dataset, 2, 8, seed=0, position=lambda: places[-1]),
+        )
+        for workers in (2, 0)
+    )
     next(iter(loader))
-    for each in (loader, fresh):
-        cast(WindowSampler, each.sampler).set_epoch(3)
+    places.append(14)
     assert [fingerprint(batch) for batch in loader] == [fingerprint(batch) for batch in fresh]
+
+
+def test_a_batch_that_cannot_be_shared_is_told() -> None:
+    with pytest.raises(DubbenchError, match=r"a batch of 6 windows cannot be shared by 4 processes; .*batch_size 8"):
+        share_of(6, 4)
+    assert share_of(6, 3) == 2
 
 
 AFTER_THREADS = """
@@ -145,11 +188,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from dubbench.datamodules.datamodule import make_loader
+from dubbench.datamodules.stream import SameSampler
 from dubbench.datamodules.windows import WindowDataset
 from tests.datamodules.test_datamodule import WINDOW
 cv2.setNumThreads(2)
 cv2.warpAffine(np.zeros((2000, 2000, 3), np.uint8), np.eye(2, 3), (2000, 2000))
-print(len(next(iter(make_loader(WindowDataset(Path(sys.argv[1]), WINDOW, "train", 2), 2, 1, shuffle=True)))))
+dataset = WindowDataset(Path(sys.argv[1]), WINDOW, "train", 2)
+print(len(next(iter(make_loader(dataset, 2, 1, sampler=SameSampler(dataset))))))
 """
 
 

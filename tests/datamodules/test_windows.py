@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.mel import clip_windows
-from dubbench.datamodules.windows import Place, WindowDataset, WindowSampler, read_windows, reference_frames
+from dubbench.datamodules.stream import SameSampler, StreamSampler
+from dubbench.datamodules.windows import Place, WindowDataset, read_windows, reference_frames
 from dubbench.errors import DubbenchError
 from tests.datamodules import miniature
 from tests.datamodules.miniature import SIZE, Clip, fingerprint
@@ -283,25 +284,23 @@ def test_a_batch_holds_its_windows_in_order(root: Path) -> None:
     assert bare.collate([bare[0], bare[1]]).mel is None
 
 
-def test_processes_share_the_windows(root: Path) -> None:
+def test_processes_share_the_windows_of_an_endless_stream(root: Path) -> None:
     dataset = WindowDataset(root, WINDOW, "train", length=16, seed=1)
 
-    def order(replicas: int, rank: int, epoch: int) -> list[tuple[int, int]]:
-        sampler = WindowSampler(dataset, shuffle=True, replicas=replicas, rank=rank)
-        sampler.set_epoch(epoch)
-        return list(sampler)
+    def order(position: int, replicas: int = 1, rank: int = 0) -> list[tuple[int, int]]:
+        return list(StreamSampler(dataset, 4, 20, seed=1, replicas=replicas, rank=rank, position=lambda: position))
 
-    alone = order(1, 0, 5)
-    assert sorted(alone) == [(5, index) for index in range(16)]
-    assert [index for _, index in order(1, 0, 6)] != [index for _, index in alone]
-    first, second = order(2, 0, 5), order(2, 1, 5)
-    for step in range(4):
-        together = first[2 * step : 2 * step + 2] + second[2 * step : 2 * step + 2]
-        assert sorted(together) == sorted(alone[4 * step : 4 * step + 4])
+    alone = order(80)
+    assert sorted(alone[:16]) == [(5, index) for index in range(16)]
+    assert {turn for turn, _ in alone[16:]} == {6}
+    assert order(84)[:16] == alone[4:]
+    assert [index for _, index in order(96)[:16]] != [index for _, index in alone[:16]]
+    first, second = order(80, 2, 0), order(80, 2, 1)
+    assert [*first[:2], *second[:2], *first[2:4], *second[2:4]] == alone[:8]
 
 
-def test_unshuffled_every_epoch_is_the_same(root: Path) -> None:
-    sampler = WindowSampler(WindowDataset(root, WINDOW, "val", length=4), shuffle=False)
+def test_what_validates_is_always_the_same(root: Path) -> None:
+    sampler = SameSampler(WindowDataset(root, WINDOW, "val", length=4))
     sampler.set_epoch(9)
     assert list(sampler) == [(0, 0), (0, 1), (0, 2), (0, 3)]
 
