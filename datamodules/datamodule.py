@@ -62,6 +62,7 @@ class DubbingDataModule(lightning.LightningDataModule):
         speakers: list[str] | None = None,
         val_split: Literal["val", "test"] = "val",
         holdout: float = 0.0,
+        min_quality: float | None = None,
     ) -> None:
         """Remember the options; the folder is looked at when the training begins.
 
@@ -77,6 +78,8 @@ class DubbingDataModule(lightning.LightningDataModule):
             val_split: where validation windows come from; `test` is for a last `dubbench validate`.
             holdout: above 0, validation windows come from this last share of the training clips, which training then
                 leaves out: for corpora whose speakers have one clip each.
+            min_quality: leave out training clips whose quality in the manifest is below this (`dubbench prepare
+                --quality`), or null for none; validation clips stay.
 
         Raises:
             DubbenchError: if a number is too small.
@@ -94,7 +97,7 @@ class DubbingDataModule(lightning.LightningDataModule):
         self.batch_size, self.num_workers = batch_size, num_workers
         self.windows_per_epoch, self.val_windows = windows_per_epoch, val_windows
         self.seed, self.speakers, self.val_split = seed, speakers, val_split
-        self.holdout = holdout
+        self.holdout, self.min_quality = holdout, min_quality
         self._sets: dict[str, WindowDataset] = {}
 
     def setup(self, stage: str) -> None:
@@ -164,6 +167,7 @@ class DubbingDataModule(lightning.LightningDataModule):
             "seed": self.seed,
             "speakers": self.speakers,
             "part": part,
+            "min_quality": self.min_quality if use == "train" else None,
         }
         # Not a matter of the window, which a checkpoint is held to: what is dubbed has no other moments.
         moments = int(getattr(self._model(), "moments", 0))
