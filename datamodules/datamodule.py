@@ -77,6 +77,7 @@ class DubbingDataModule(lightning.LightningDataModule):
         val_split: Literal["val", "test"] = "val",
         holdout: float = 0.0,
         weights: list[float] | None = None,
+        min_quality: float | None = None,
     ) -> None:
         """Remember the options; the folders are looked at when the training begins.
 
@@ -97,6 +98,8 @@ class DubbingDataModule(lightning.LightningDataModule):
                 leaves out: for corpora whose speakers have one clip each.
             weights: of several corpora, how many windows come from each, in any unit; by default as each has places
                 for windows.
+            min_quality: leave out training clips whose quality in the manifest is below this (`dubbench prepare
+                --quality`), or null for none; validation clips stay.
 
         Raises:
             DubbenchError: if a number is too small, or folders, corpora and weights do not go together.
@@ -119,7 +122,7 @@ class DubbingDataModule(lightning.LightningDataModule):
         self.batch_size, self.num_workers, self.weights = batch_size, num_workers, weights
         self.windows_per_epoch, self.val_windows = windows_per_epoch, val_windows
         self.seed, self.speakers, self.val_split = seed, speakers, val_split
-        self.holdout = holdout
+        self.holdout, self.min_quality = holdout, min_quality
         self._sets: dict[str, Windows] = {}
         # Windows and batches that a training had seen when it was resumed.
         self._before = (0, 0)
@@ -278,6 +281,7 @@ class DubbingDataModule(lightning.LightningDataModule):
             "length": length,
             "seed": self.seed,
             "part": part,
+            "min_quality": self.min_quality if use == "train" else None,
         }
         # Not a matter of the window, which a checkpoint is held to: what is dubbed has no other moments.
         moments = int(getattr(model, "moments", 0))

@@ -17,6 +17,7 @@ from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.coefficients import read_geometry_windows, with_geometry
 from dubbench.datamodules.face_crops import FaceCrops, face_crops
 from dubbench.datamodules.mel import clip_windows, context
+from dubbench.datamodules.quality import good_enough
 from dubbench.errors import DubbenchError
 from dubbench.face.crops import FACE_SCALES, cut_faces
 from dubbench.media.container import Image
@@ -63,6 +64,7 @@ class WindowDataset(Dataset[Place]):
         seed: int = 0,
         speakers: Sequence[str] | None = None,
         part: tuple[float, float] = (0.0, 1.0),
+        min_quality: float | None = None,
     ) -> None:
         """Look up the clips of a prepared folder; nothing else is opened yet.
 
@@ -74,6 +76,7 @@ class WindowDataset(Dataset[Place]):
             seed: of all draws.
             speakers: only these, or None for all.
             part: begin and end, shares of every clip, of the stretch that windows and references come from.
+            min_quality: only clips with this quality in the manifest or more, see `good_enough`; None for all.
 
         Raises:
             DubbenchError: if the folder is not prepared, no clip of the split and speakers holds a window or has the
@@ -84,7 +87,7 @@ class WindowDataset(Dataset[Place]):
             raise DubbenchError(
                 f"{length} windows with seed {seed} cannot be drawn; take at least 1 and a seed from 0 on"
             )
-        chosen = _clips(self.root, split, speakers)
+        chosen = good_enough(self.root, _clips(self.root, split, speakers), min_quality)
         if window.geometry:
             chosen = with_geometry(self.root, chosen, window.geometry)
         self.part = part

@@ -26,7 +26,9 @@ from dubbench.datamodules.prepare.clip import (
     prepare_clip,
 )
 from dubbench.datamodules.prepare.progress import shown
+from dubbench.datamodules.prepare.quality import with_quality
 from dubbench.datamodules.prepare.workers import spread
+from dubbench.datamodules.quality import QUALITY
 from dubbench.errors import DubbenchError
 from dubbench.face.alignment import ALIGNMENTS, SMOOTH_BY_DEFAULT
 
@@ -153,11 +155,14 @@ def _without_partial(out: Path) -> Iterator[None]:
 def _describe(out: Path, root: Path, options: PrepareOptions, split: str) -> None:
     """Write ``dataset.json``, unless the folder holds clips that were made otherwise.
 
-    Split and faces may change from run to run: finished clips then get their new split, and stay as they are.
+    Split and faces may change from run to run: finished clips then get their new split, and stay as they are. Which
+    quality they were scored by stays, too.
     """
+    kept: dict[str, object] = {}
     mine = {"dataset": options.dataset, "size": options.size, "align": options.align, "smooth": options.smooth}
     if (out / "dataset.json").is_file():
         before = {"align": "ffhq", **read_dataset(out)}
+        kept = {name: before[name] for name in (QUALITY,) if name in before}
         differing = [f"{name} {before.get(name)}" for name, value in mine.items() if before.get(name) != value]
         if differing:
             raise DubbenchError(
@@ -165,7 +170,7 @@ def _describe(out: Path, root: Path, options: PrepareOptions, split: str) -> Non
             )
     write_json(
         own(out, "dataset.json"),
-        {**mine, "root": str(root), "faces": options.faces, "split": split, "versions": options.versions},
+        {**mine, **kept, "root": str(root), "faces": options.faces, "split": split, "versions": options.versions},
     )
 
 
@@ -208,7 +213,7 @@ def _write_tables(out: Path, jobs: list[PrepareJob], made: dict[str, PrepareOutc
     cells = [{**vars(row), "remarks": "; ".join(row.remarks)} for row in rows]
     table = pd.DataFrame([[row[name] for name in MANIFEST_COLUMNS] for row in cells], columns=MANIFEST_COLUMNS)
     with atomic(own(out, "manifest.parquet")) as temporary:
-        table.to_parquet(temporary, index=False)
+        with_quality(out, table).to_parquet(temporary, index=False)
     listed = as_csv([each.name for each in fields(Failure)], [astuple(failure) for failure in failures])
     write_text(own(out, "failures.csv"), listed)
     return tuple(failures)

@@ -147,6 +147,14 @@ ROWS = (
         size=3_758_596,
     ),
     Asset(
+        name="koniq_pretrained.pkl",
+        needed_by="HyperIQA (prepare --quality hyperiqa)",
+        licence="MIT",
+        urls=(f"{_LATENTSYNC}/koniq_pretrained.pkl",),
+        digest="ff9277bcc68ecc10e77d88b6d0a32825ec3c85562095542734ec6212eaaf6d81",
+        size=109_768_650,
+    ),
+    Asset(
         name="hubert-base-ls960.bin",
         needed_by="HuBERT speech features (speech: base)",
         licence="Apache-2.0",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dubbench.commands import add_json
 from dubbench.core.config_names import data_words
-from dubbench.core.console import announce, command, ending, print_json, report
+from dubbench.core.console import announce, command, ending, note, print_json, report
 from dubbench.core.files import output_folder
 from dubbench.core.locks import claimed
 from dubbench.datamodules.sources import MODULES
@@ -15,6 +15,7 @@ from dubbench.errors import DubbenchError
 
 if TYPE_CHECKING:
     from dubbench.datamodules.prepare.geometry import GeometryReport
+    from dubbench.datamodules.prepare.quality import Quality, QualityReport
     from dubbench.datamodules.prepare.run import PrepareReport
 
 
@@ -57,14 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="the face model's file or folder (its place among the assets)",
     )
+    parser.add_argument(
+        "--quality",
+        metavar="WHOSE",
+        help="then score every clip: own (sharpness, exposure, face size), hyperiqa, or a CSV file clip,quality (none)",
+    )
     add_json(parser, "what was done, and each failure with its reason,")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prepare, fit face geometry if asked for, and say what came of it.
+    """Prepare, fit face geometry and score quality if asked for, and say what came of it.
 
     Returns:
-        Exit status: 0 if the folder holds clips (with geometry, if asked for), 1 if nothing could be made.
+        Exit status: 0 if the folder holds clips (with geometry and quality, if asked for), 1 if nothing could be made.
 
     Raises:
         DubbenchError: if an option or the corpus cannot be used.
@@ -79,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
     }
     try:
         _check_geometry(options)
-        made, fitted = prepare(options.dataset, options.root, options.out, **settings), None
+        quality = _settled_quality(options)
+        made, fitted, scored = prepare(options.dataset, options.root, options.out, **settings), None, None
         if not options.json:
             failed = f"{made.failed} failed" + (f" (see {options.out / 'failures.csv'})" if made.failed else "")
             remarks = f", {len(made.remarks)} with remarks (see the manifest)" if made.remarks else ""
@@ -88,19 +95,24 @@ def run(options: argparse.Namespace) -> int:
                 report(f"{options.root}: {told(made.ignored)}")
         if made.done + made.skipped and options.geometry:
             fitted = _fit(options)
+        if made.done + made.skipped and quality is not None:
+            scored = _score(options, quality)
+        elif made.done:
+            _remind(options)
     except KeyboardInterrupt as stop:
         sentence = "stopped; finished clips are kept, the same command goes on from here"
         raise KeyboardInterrupt(sentence) from stop
     if options.json:
-        print_json(_document(options.out, made, fitted))
-    last = fitted or made
-    if not last.done + last.skipped:
+        print_json(_document(options.out, made, fitted, scored))
+    if not all(step.done + step.skipped for step in (made, fitted, scored) if step is not None):
         return 1
-    _end(options, made, fitted)
+    _end(options, made, fitted, scored)
     return 0
 
 
-def _document(out: Path, made: "PrepareReport", fitted: "GeometryReport | None") -> dict[str, object]:
+def _document(
+    out: Path, made: "PrepareReport", fitted: "GeometryReport | None", scored: "QualityReport | None"
+) -> dict[str, object]:
     """What ``--json`` prints."""
     return {
         "out": out,
@@ -116,10 +128,24 @@ def _document(out: Path, made: "PrepareReport", fitted: "GeometryReport | None")
             "failures": [asdict(failure) for failure in fitted.failures],
             "guess": fitted.guess,
         },
+        "quality": scored
+        and {
+            "name": scored.name,
+            "scored": scored.done,
+            "finished_before": scored.skipped,
+            "failures": [asdict(failure) for failure in scored.failures],
+            "not_in_the_folder": scored.strangers,
+            "tenths": dict(zip(("0.1", "0.5", "0.9"), scored.tenths, strict=False)),
+        },
     }
 
 
-def _end(options: argparse.Namespace, made: "PrepareReport", fitted: "GeometryReport | None") -> None:
+def _end(
+    options: argparse.Namespace,
+    made: "PrepareReport",
+    fitted: "GeometryReport | None",
+    scored: "QualityReport | None",
+) -> None:
     """Say where the clips are and how to go on."""
     clips = f"{made.done + made.skipped} clips, listed in manifest.parquet"
     failures = [options.out / "failures.csv"] if made.failed else []
@@ -129,6 +155,11 @@ def _end(options: argparse.Namespace, made: "PrepareReport", fitted: "GeometryRe
 
         failures += [options.out / FAILURES] if fitted.failures else []
         kept += [f"{fitted.skipped} clips were fitted before"] if fitted.skipped else []
+    if scored is not None:
+        from dubbench.datamodules.prepare.quality import FAILURES as WITHOUT_SCORE
+
+        failures += [options.out / WITHOUT_SCORE] if scored.failures else []
+        kept += [f"{scored.skipped} clips were scored before"] if scored.skipped else []
     data = data_words(options.dataset, options.out)
     from dubbench.datamodules.clip import read_manifest
 
@@ -165,3 +196,43 @@ def _fit(options: argparse.Namespace) -> "GeometryReport":
     if not options.json:
         report(f"{options.out}: {fitted.done} fitted with {how}, {fitted.skipped} finished before, {failed}")
     return fitted
+
+
+def _settled_quality(options: argparse.Namespace) -> "Quality | None":
+    """Find out before hours of preparing whether the quality asked for can be had."""
+    if not options.quality:
+        return None
+    from dubbench.datamodules.prepare.quality import settled_quality
+
+    return settled_quality(options.quality)
+
+
+def _score(options: argparse.Namespace, quality: "Quality") -> "QualityReport":
+    """Score every clip."""
+    from dubbench.datamodules.prepare.quality import FAILURES, prepare_quality
+
+    with claimed(options.out, "prepare"):
+        scored = prepare_quality(options.out, quality, options.workers)
+    if not options.json:
+        without = len(scored.failures)
+        failed = f"{without} without a score" + (f" (see {options.out / FAILURES})" if without else "")
+        report(f"{options.out}: {scored.done} scored by {scored.name}, {scored.skipped} scored before, {failed}")
+        if scored.tenths:
+            low, middle, high = scored.tenths
+            report(f"quality: {middle:g} in the middle, a tenth of the clips up to {low:g}, a tenth from {high:g} on")
+        if scored.strangers:
+            report(f"{options.quality}: {scored.strangers} of its clips are not in {options.out}")
+    return scored
+
+
+def _remind(options: argparse.Namespace) -> None:
+    """Say so if clips that were prepared now lack the score that the others have."""
+    from dubbench.datamodules.clip import read_manifest
+    from dubbench.datamodules.quality import QUALITY, quality_record
+
+    record = quality_record(options.out)
+    if record is None or options.json:
+        return
+    if without := int(read_manifest(options.out)[QUALITY].isna().sum()):
+        whose = record.get("file", record["name"])
+        note(f"{options.out}: {without} clips have no quality score; the same command with --quality {whose} adds it")

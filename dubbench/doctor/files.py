@@ -21,6 +21,7 @@ COSTS = {
     "w600k_mbf.onnx": "csim by this embedder stays empty",
     "MobileFaceNet.onnx": "csim by this embedder stays empty",
     LANDMARKS: "no face is found by mediapipe 0.10.30 or later: no prepare, eval, score, dub",
+    "koniq_pretrained.pkl": "clips cannot be scored by --quality hyperiqa; own needs no file",
     "hubert-base-ls960.bin": "personatalk, realtalk cannot be trained as published; tiny ones can",
 }
 
