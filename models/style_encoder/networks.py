@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dubbench.models.layers.constants import sent
 from dubbench.models.layers.positions import positional_encoding
 
 
@@ -33,7 +34,8 @@ class StyleNetwork(nn.Module):
     def forward(self, motion: Tensor) -> Tensor:
         """Style [N, D] of motion [N, T, F], any T."""
         tokens = self.embed(motion)
-        tokens = self.dropout(tokens + positional_encoding(tokens.shape[1], tokens.shape[2]).to(tokens))
+        positions = positional_encoding(tokens.shape[1], tokens.shape[2], tokens.device).to(tokens)
+        tokens = self.dropout(tokens + positions)
         encoded: Tensor = self.encoder(tokens)
         return encoded.mean(1)
 
@@ -41,7 +43,7 @@ class StyleNetwork(nn.Module):
 def same_speaker(speakers: Sequence[str], device: torch.device | str = "cpu") -> Tensor:
     """Pairs of one speaker: bool [N, N] for N names, true on the diagonal."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys(speakers))}
-    codes = torch.tensor([numbers[name] for name in speakers], device=device)
+    codes = sent(torch.tensor([numbers[name] for name in speakers]), torch.device(device))
     return codes[:, None] == codes
 
 
