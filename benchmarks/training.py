@@ -154,7 +154,7 @@ def batch_of(window: Window, face: str) -> Batch:
         return torch.randn(WINDOWS, number, COEFFICIENTS, generator=random)
 
     def lips(number: int) -> Tensor:
-        mask = torch.zeros(WINDOWS, number, 1, height, width)
+        mask = torch.zeros((WINDOWS, number, 1, height, width))
         mask[..., height * 5 // 8 : height * 3 // 4, width // 3 : width * 2 // 3] = 1
         return mask
 

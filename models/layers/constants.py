@@ -38,5 +38,5 @@ def sent(values: Tensor, device: torch.device) -> Tensor:
 @lru_cache(maxsize=256)
 def _made(numbers: tuple[float, ...], kind: torch.dtype, device: torch.device) -> Tensor:
     # What inference mode makes could never be learnt through.
-    with torch.inference_mode(False):
+    with torch.inference_mode(mode=False):
         return torch.tensor(numbers, dtype=kind, device=device)

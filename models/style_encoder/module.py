@@ -131,7 +131,7 @@ class StyleEncoder(DubbingModel):
         here = self.face.hash(), basis.device, basis.dtype
         if recovery is None or (known, recovery.device, recovery.dtype) != here:
             # What inference mode makes could never be learnt through.
-            with torch.inference_mode(False):
+            with torch.inference_mode(mode=False):
                 noise = VERTEX_NOISE**2 * torch.eye(len(basis), dtype=basis.dtype, device=basis.device)
                 recovery = torch.linalg.solve(basis @ basis.T + noise, basis).T
             self._solved = self.face.hash(), recovery
