@@ -25,6 +25,7 @@ from dubbench.core.files import write_json
 from dubbench.datamodules.batch import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Mel, Window
 from dubbench.datamodules.clip import MANIFEST_COLUMNS, ClipInfo
 from dubbench.datamodules.datamodule import make_loader
+from dubbench.datamodules.stream import StreamSampler
 from dubbench.datamodules.track import TrackWriter
 from dubbench.datamodules.windows import WindowDataset
 from dubbench.media.video import VideoWriter
@@ -105,11 +106,13 @@ def time_bare(dataset: WindowDataset, epoch: int) -> float:
 def time_loader(dataset: WindowDataset, epoch: int, workers: int) -> float:
     """Seconds for an epoch's batches: of the processor, or by the clock with workers, whose start does not count."""
     clock = time.perf_counter if workers else time.process_time
-    loader = make_loader(dataset, 8, workers, shuffle=True)
+    at = [0]
+    sampler = StreamSampler(dataset, 8, len(dataset), seed=dataset.seed, position=lambda: at[-1])
+    loader = make_loader(dataset, 8, workers, sampler=sampler)
     if workers:
         for _ in loader:
             pass
-    loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # DataLoader calls every sampler an iterable
+    at.append(epoch * len(dataset))
     start = clock()
     for _ in loader:
         pass

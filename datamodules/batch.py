@@ -215,8 +215,12 @@ class Batch:
     face: str = ""
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "Batch":
-        """Copy with every tensor on ``device``; Lightning moves batches by this method."""
-        return self._with({name: t.to(device, non_blocking=non_blocking) for name, t in self._tensors()})
+        """Copy with every tensor on ``device``; Lightning moves batches by this method.
+
+        Lightning asks only plain tensors not to block; page-locked ones go without being waited for, anyhow.
+        """
+        tensors = self._tensors()
+        return self._with({name: t.to(device, non_blocking=non_blocking or t.is_pinned()) for name, t in tensors})
 
     def pin_memory(self) -> "Batch":
         """Copy with page-locked tensors; the loader calls this when it pins."""

@@ -75,12 +75,35 @@ def clip_windows(speech: NDArray[np.float32] | Tensor, mel: Mel, start: int, sto
     return columns.unfold(1, mel.columns, mel.columns_per_frame).transpose(0, 1).contiguous()
 
 
-def spectrogram(samples: Tensor, mel: Mel) -> Tensor:
-    """Normalised columns of every full analysis window, hop by hop: [..., S] to [..., bands, (S - fft) // hop + 1]."""
+def spectrogram(samples: Tensor, mel: Mel, bank: Tensor | None = None) -> Tensor:
+    """Normalised columns of every full analysis window, hop by hop: [..., S] to [..., bands, (S - fft) // hop + 1].
+
+    Args:
+        samples: float32 [..., S] in [-1, 1].
+        mel: constants.
+        bank: `filter_bank` on the samples' device, for a network that compiles or runs there. Values differ in the last
+            bits from those without, which are the same in every process.
+    """
     flat = samples.float().reshape(-1, samples.shape[-1])
     window = torch.hann_window(mel.fft, device=flat.device)
     with torch.autocast(flat.device.type, enabled=False):
         spectrum = torch.stft(flat, mel.fft, mel.hop, window=window, center=False, return_complex=True).abs()
+        bands = _summed(spectrum, mel) if bank is None else bank @ spectrum
+    features = (bands.clamp(min=FLOOR).log() - MEAN) / DEVIATION
+    return features.reshape(*samples.shape[:-1], mel.bands, -1)
+
+
+def filter_bank(mel: Mel) -> Tensor:
+    """Slaney's filters as a matrix [bands, fft / 2 + 1]."""
+    bins, weights, starts = _filters(mel)
+    bank = torch.zeros(mel.bands, mel.fft // 2 + 1)
+    rows = np.repeat(np.arange(mel.bands), np.diff([*starts, len(bins)]))
+    bank[torch.from_numpy(rows), torch.from_numpy(bins)] = torch.from_numpy(weights)
+    return bank
+
+
+def _summed(spectrum: Tensor, mel: Mel) -> Tensor:
+    """Bands [N, bands, columns] of magnitudes [N, fft / 2 + 1, columns]."""
     bins, weights, starts = _filters(mel)
     # Each filter sums its own bins in their order. A matrix product would round differently with another number of
     # threads, and a worker has fewer than the main process.
@@ -88,9 +111,7 @@ def spectrogram(samples: Tensor, mel: Mel) -> Tensor:
         torch.from_numpy(np.add.reduceat(piece.numpy()[:, bins] * weights[:, None], starts, axis=1))
         for piece in torch.split(spectrum.cpu(), PIECE, dim=-1)
     ]
-    bands = torch.cat(pieces, dim=-1).to(flat.device)
-    features = (bands.clamp(min=FLOOR).log() - MEAN) / DEVIATION
-    return features.reshape(*samples.shape[:-1], mel.bands, -1)
+    return torch.cat(pieces, dim=-1).to(spectrum.device)
 
 
 @lru_cache

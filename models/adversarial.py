@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from dubbench.datamodules.batch import Batch
 from dubbench.errors import DubbenchError, misfit
+from dubbench.models.average import RunningAverage
 from dubbench.models.base import DubbingModel, class_path
 from dubbench.models.checkpoint import read_checkpoint
 from dubbench.models.layers.discriminator import Discriminator
@@ -29,24 +29,7 @@ from dubbench.models.losses import (
 )
 from dubbench.models.options import Adversarial, Group, Optim, settled
 
-TensorList: TypeAlias = list[Tensor] | tuple[Tensor, ...]
 R1_EVERY = 16  # batches from one R1 penalty to the next, which then weighs as much more (StyleGAN2's lazy penalty)
-
-
-def warming_average(decay: float) -> Callable[[TensorList, TensorList, Tensor | int], None]:
-    """Exponential average whose decay rises to ``decay``: else a run of hundreds of batches keeps its first weights."""
-
-    @torch.no_grad()
-    def update(averages: TensorList, values: TensorList, count: Tensor | int) -> None:
-        count = torch.as_tensor(count, dtype=torch.float32, device=averages[0].device)
-        keep = ((1 + count) / (10 + count)).clamp(max=decay)
-        # What both share, a frozen part, stays as it is to the last bit.
-        pairs = [(a, v) for a, v in zip(averages, values, strict=True) if a.data_ptr() != v.data_ptr()]
-        averages, values = [average for average, _ in pairs], [value for _, value in pairs]
-        torch._foreach_mul_(averages, keep)
-        torch._foreach_add_(averages, torch._foreach_mul(values, 1 - keep))
-
-    return update
 
 
 class AdversarialLoss(nn.Module):
@@ -134,7 +117,7 @@ class AdversarialModel(DubbingModel):
     adversarial: Adversarial
     generator: nn.Module
     adversary: AdversarialLoss | None
-    ema: AveragedModel
+    ema: RunningAverage
     weights: dict[str, float]
     best_by = "val_psnr_lower"
 
@@ -162,11 +145,11 @@ class AdversarialModel(DubbingModel):
                 "those of a discriminator, which trains only where it weighs; give a weight, or 0 for both"
             )
         self.automatic_optimization = False
+        self._optimizer_names: tuple[str, ...] = ()
         self.weights = {**weights, "features": options.feature_weight} if options.feature_weight else weights
         self.generator = generator
         self.adversary = adversary() if weights.get("adversarial") else None
-        self.ema = AveragedModel(generator, multi_avg_fn=warming_average(self.optim.ema_decay))
-        self.ema.requires_grad_(False)
+        self.ema = RunningAverage(generator, self.optim.ema_decay)
 
     def setup(self, stage: str) -> None:
         """Start from ``initial``, if that is given and no checkpoint is about to be restored."""
@@ -221,7 +204,7 @@ class AdversarialModel(DubbingModel):
 
     def optimizers_a_step(self) -> int:
         """As many as learn."""
-        return len(self.named_optimizers())
+        return len(self._optimizer_names or self.named_optimizers())
 
     @property
     def batches_a_step(self) -> int:  # type: ignore[override]  # a number of the class by default
@@ -294,7 +277,9 @@ class AdversarialModel(DubbingModel):
         if last:
             self.ema.update_parameters(self.generator)
         values = {f"train_{name}": value.detach() for name, value in logs.items()}
-        self.log_dict({**values, "step": float(self._batches())}, batch_size=1, sync_dist=self.logs_together())
+        # A number of the host's would be copied, for which the device is waited for.
+        step = torch.full((), float(self._batches()), device=self.device)
+        self.log_dict({**values, "step": step}, batch_size=1, sync_dist=self.logs_together())
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip here, where gradients are unscaled."""

@@ -65,6 +65,8 @@ class TwoStageModel(AdversarialModel):
         stages: names of the two, as ``--model.stages`` takes them beside ``both``.
         trained: those that this run trains.
         speech_weights: of each term that `speech_losses` returns.
+        learning: bool [2], `trained` as `TwoStages.trained_stages` has it.
+        speaks: whether the first stage is trained, or its running average where this run trains it.
     """
 
     stages: ClassVar[tuple[str, str]]
@@ -72,6 +74,8 @@ class TwoStageModel(AdversarialModel):
     held_face: HeldFace
     trained: tuple[str, ...]
     speech_weights: dict[str, float]
+    learning: Tensor
+    speaks: bool = False
 
     def build_stages(
         self,
@@ -91,6 +95,8 @@ class TwoStageModel(AdversarialModel):
         for name, network in zip(self.stages, generator.both(), strict=True):
             if name not in self.trained:
                 network.requires_grad_(False)
+        learning = torch.tensor([name in self.trained for name in self.stages])
+        self.register_buffer("learning", learning, persistent=False)
         self.speech_weights = speech_weights
         self.build(generator, adversary, weights if self.trains_renderer else {**weights, "adversarial": 0.0})
         speech, averaged = (
@@ -165,11 +171,15 @@ class TwoStageModel(AdversarialModel):
             named["speech"] = self.adam(learning, self.optim.speech_lr)
         return named
 
+    def on_train_start(self) -> None:
+        """Remember whether the first stage that `dub` would run is trained: asked each step, a device is waited for."""
+        stages = cast(TwoStages, self.ema.module if self.trains_speech else self.generator)
+        self.speaks = bool(stages.trained_stages[0])
+
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """First stage, then rendering, as far as they are trained; this module's docstring tells it step by step."""
         self.held_face.check(batch)
-        trained = torch.tensor([name in self.trained for name in self.stages], device=self.device)
-        cast(TwoStages, self.generator).trained_stages.logical_or_(trained)
+        cast(TwoStages, self.generator).trained_stages.logical_or_(self.learning)
         logs: dict[str, Tensor] = {}
         last = self.completes_step(batch_idx)
         if self.trains_speech:
@@ -182,6 +192,7 @@ class TwoStageModel(AdversarialModel):
             fake = self.generate(self.generator, self.for_drawing(batch))
             logs |= self.train_drawing(batch, fake, lambda: self.losses(fake, batch), last=last)
         self.finish_batch(logs, last=last)
+        self.speaks = self.speaks or (last and self.trains_speech)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score the average: what `AdversarialModel` does of the renderer, and the first stage's terms."""

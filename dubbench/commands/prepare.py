@@ -26,7 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", required=True, type=output_folder, metavar="DIR", help="prepared folder to make or go on with"
     )
-    parser.add_argument("--size", type=int, default=512, help="side of the aligned frames in pixels (%(default)s)")
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=512,
+        help="side of the aligned frames in pixels; to train RADIO alone 192, PersonaTalk or RealTalk 256, G4G 768: "
+        "what is larger than a method's frames makes its batches slower to load (%(default)s)",
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes (%(default)s)")
     parser.add_argument(
         "--align",

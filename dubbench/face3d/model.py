@@ -25,6 +25,7 @@ SMALL_ANGLE = 1e-4
 _AXES = {"mean": 2, "shape_basis": 3, "expression_basis": 3, "triangles": 2, "landmarks": 1}
 _REGION = "region_"
 _STORED_REGIONS = tuple(name for name in REGIONS if name != "upper_face")
+_UPPER = f"{_REGION}upper_face"
 
 
 class LinearFaceModel(nn.Module):
@@ -61,6 +62,8 @@ class LinearFaceModel(nn.Module):
             whole = name not in ("mean", "shape_basis", "expression_basis")
             self.register_buffer(name, arrays[name].detach().to(torch.int64 if whole else torch.float32).clone())
         self._hash = _digest(self.arrays(), source)
+        # Once: a device that is asked for the places of a mask is waited for.
+        self.register_buffer(_UPPER, _others(self.get_buffer(f"{_REGION}lower_face"), len(self.mean)), persistent=False)
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -70,10 +73,7 @@ class LinearFaceModel(nn.Module):
     @property
     def regions(self) -> dict[str, Tensor]:
         """Sorted vertex indices, int64 [n], of each of `REGIONS`; ``upper_face`` is all but ``lower_face``."""
-        regions = {name: self.get_buffer(f"{_REGION}{name}") for name in _STORED_REGIONS}
-        upper = torch.ones(len(self.mean), dtype=torch.bool, device=self.mean.device)
-        upper[regions["lower_face"]] = False
-        return {name: regions.get(name, upper.nonzero()[:, 0]) for name in REGIONS}
+        return {name: self.get_buffer(f"{_REGION}{name}") for name in REGIONS}
 
     def vertices(self, shape: Tensor, expression: Tensor) -> Tensor:
         """Vertices [..., V, 3] in model space.
@@ -108,7 +108,7 @@ class LinearFaceModel(nn.Module):
 
     def arrays(self) -> dict[str, Tensor]:
         """Every array by its name: what `of` takes, and what a checkpoint carries beside ``source``."""
-        return dict(self.named_buffers())
+        return {name: buffer for name, buffer in self.named_buffers() if name != _UPPER}
 
     @classmethod
     def of(cls, arrays: Mapping[str, Tensor], source: str) -> "LinearFaceModel":
@@ -212,6 +212,13 @@ def _without_autocast(left: Tensor, right: Tensor) -> Tensor:
     """Matrix product in the operands' own precision: a bfloat16 coordinate is wrong by a whole pixel."""
     with torch.autocast(left.device.type, enabled=False):
         return torch.matmul(left, right)
+
+
+def _others(some: Tensor, count: int) -> Tensor:
+    """Of the numbers 0 to ``count`` - 1 those that are not among ``some``, ascending."""
+    others = torch.ones(count, dtype=torch.bool)
+    others[some.cpu()] = False
+    return others.nonzero()[:, 0].to(some.device)
 
 
 def _fault(arrays: Mapping[str, Tensor], source: str) -> str:

@@ -10,6 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from dubbench.datamodules.moments import spacing
 from dubbench.models.adversarial import AdversarialLoss
+from dubbench.models.layers.constants import sent
 from dubbench.models.layers.contrast import contrast
 from dubbench.models.layers.gather import gathered, marks
 from dubbench.models.losses import PerceptualLoss
@@ -94,7 +95,7 @@ def told_apart(clips: Sequence[str], starts: Tensor, frames: int) -> Tensor:
     Returns:
         bool [B, P * B].
     """
-    names = marks(clips).to(starts.device)
+    names = sent(marks(clips), starts.device)
     same = names[:, None] == gathered(names)
     return ~(same & ((starts[:, None] - gathered(starts)).abs() < spacing(frames)))
 
@@ -121,7 +122,7 @@ def attribute(source: Tensor, reference: Tensor, speakers: Sequence[str]) -> Ten
     with torch.autocast(source.device.type, enabled=False):
         source, reference = F.normalize(source.float(), dim=-1), F.normalize(reference.float(), dim=-1)
         own = 1 - torch.einsum("btd,bd->bt", source, reference).mean()
-        names = marks(speakers).to(source.device)
+        names = sent(marks(speakers), source.device)
         other = names[:, None] != gathered(names)
         excess = (torch.einsum("btd,jd->bjt", source, gathered(reference)) - MARGIN).relu().mean(2) * other
         return own + (excess.sum(1) / other.sum(1).clamp(min=1)).mean()

@@ -4,7 +4,9 @@ A crop for a mouth of m pixels is 13/8 m high and 10/8 m wide, as DINet's: 416 x
 29 of the nose, column 5/8 m at landmark 33, and m/2 further rows below the nose are at most what an open jaw needs.
 """
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dubbench.face.crops import crop_shape, mouth_region
+from dubbench.models.layers.constants import constant, places
 from dubbench.models.layers.polygon import fill
 
 FacePart: TypeAlias = Literal["jaw", "brows", "nose", "eyes", "lips"]
@@ -36,6 +39,10 @@ DEPTHS = (0.0, 0.45, 0.7, 0.9, 1.0)
 OUTWARDS = 0.05  # in m
 BLUR = 64  # m over the deviation of the Gaussian
 
+# A line is drawn whole up to this share of the map's height, several times what a face's longest is, from so many
+# patches; of a longer one there are gaps. How long they are in fact, a device would have to be waited for.
+LONGEST, PATCHES = 0.5, 8
+
 
 def landmark_map(points: Tensor, height: int, width: int, parts: Sequence[FacePart] = PARTS) -> Tensor:
     """Lines through the landmarks, the prior L_r (3.1).
@@ -53,16 +60,18 @@ def landmark_map(points: Tensor, height: int, width: int, parts: Sequence[FacePa
         float32 [N, 1, height, width] in [0, 1].
     """
     reach = max(height / 416, 0.5) + 0.5
-    start, end = (points[:, index].float() for index in _segments(parts, points.device))
-    # Distances are taken near each segment only, in patches of one size.
-    low = (torch.minimum(start, end) - reach - 0.5).floor()
-    side = int(((start - end).abs().amax() + 2 * reach + 2).ceil()) if len(points) else 0
-    places = low[..., None] + torch.arange(side, device=points.device)  # [N, S, 2, side]
-    along, (x, y) = end - start, (places + 0.5 - start[..., None]).unbind(2)
-    (dx, dy), x, y = along[..., None, None].unbind(2), x[:, :, None], y[..., None]
+    start, end = (points[:, places(index, points)].float() for index in _segments(tuple(parts)))
+    along = end - start
+    # Distances are taken near each segment only, in patches of one size that lie one after the other on it.
+    side = math.ceil(LONGEST * height / PATCHES + 2 * reach + 2)
+    ends = start[:, :, None] + along[:, :, None] * constant([k / PATCHES for k in range(PATCHES + 1)], start)[:, None]
+    low = (torch.minimum(ends[:, :, 1:], ends[:, :, :-1]) - reach - 0.5).floor()  # [N, S, PATCHES, 2]
+    pixels = low[..., None] + torch.arange(side, device=points.device)  # [N, S, PATCHES, 2, side]
+    x, y = (pixels + 0.5 - start[:, :, None, :, None]).unbind(3)
+    (dx, dy), x, y = along[:, :, None, :, None, None].unbind(3), x[..., None, :], y[..., None]
     position = ((x * dx + y * dy) / (dx**2 + dy**2).clamp(min=1e-12)).clamp(0, 1)
     distance = torch.hypot(x - position * dx, y - position * dy)
-    column, row = places[:, :, 0, None, :], places[:, :, 1, :, None]
+    column, row = pixels[..., 0, None, :], pixels[..., 1, :, None]
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     # One more pixel takes what lies beyond.
     pixel = torch.where(inside, row * width + column, height * width).long()
@@ -88,10 +97,10 @@ def face_mask(points: Tensor, mouth: int) -> Tensor:
     height, width = crop_shape(mouth)
     radius = 3 * mouth // BLUR
     rows, columns = mouth_region(mouth)
-    depth = torch.tensor(DEPTHS, device=points.device) * mouth + rows.start
+    left, right = (points[:, cheek, 0].float() for cheek in CHEEKS)
+    depth = constant(DEPTHS, left) * mouth + rows.start
     sides = []
-    left, right = points[:, CHEEKS, 0].float().unbind(1)
-    inwards = torch.tensor(INWARDS, device=points.device) * (right - left)[:, None]
+    inwards = constant(INWARDS, left) * (right - left)[:, None]
     for x in (left[:, None] + inwards - OUTWARDS * mouth, right[:, None] - inwards + OUTWARDS * mouth):
         sides.append(torch.stack([x, depth.expand_as(x)], -1))
     polygon = torch.cat([sides[0], sides[1].flip(1)], 1)
@@ -136,10 +145,12 @@ def supervision_masks(points: Tensor, mouth: int) -> Tensor:
     return torch.stack([*masks, region.expand_as(masks[0])], 1)
 
 
-def _segments(parts: Sequence[FacePart], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Numbers of the landmarks at the ends of each segment, [S] and [S]."""
-    starts, ends = [], []
+@lru_cache
+def _segments(parts: tuple[FacePart, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Numbers of the landmarks at both ends of each of S segments."""
+    starts: list[int] = []
+    ends: list[int] = []
     for first, last, closed in (line for part in parts for line in LINES[part]):
         starts += [*range(first, last), *([last] if closed else [])]
         ends += [*range(first + 1, last + 1), *([first] if closed else [])]
-    return torch.tensor(starts, device=device), torch.tensor(ends, device=device)
+    return tuple(starts), tuple(ends)

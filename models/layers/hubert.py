@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from dubbench.assets import store
 from dubbench.datamodules.batch import Mel
-from dubbench.datamodules.mel import spectrogram
+from dubbench.datamodules.mel import filter_bank, spectrogram
 from dubbench.errors import DubbenchError, misfit
 from dubbench.media import SAMPLES_PER_FRAME
 
@@ -48,10 +48,12 @@ class MelFeatures(nn.Module):
     """
 
     FFT = 640
+    bank: Tensor
 
     def __init__(self, width: int, bands: int = 80) -> None:
         super().__init__()
         self.spectra = Mel(fft=self.FFT, hop=HOP, bands=bands)
+        self.register_buffer("bank", filter_bank(self.spectra), persistent=False)
         self.layers = nn.Sequential(
             nn.Conv1d(bands, width, 5, padding=2), nn.GELU(), nn.Conv1d(width, width, 5, padding=2), nn.GELU()
         )
@@ -59,7 +61,7 @@ class MelFeatures(nn.Module):
     def forward(self, wave: Tensor) -> Tensor:
         """Features [B, 2 T, width] of waveforms [B, 640 T + 80], each centred as HuBERT's."""
         margin = (self.FFT - FIELD) // 2
-        mel = spectrogram(F.pad(wave, (margin, margin)), self.spectra)
+        mel = spectrogram(F.pad(wave, (margin, margin)), self.spectra, self.bank)
         features: Tensor = self.layers(mel)
         return features.transpose(1, 2)
 
@@ -106,6 +108,8 @@ class SpeechFeatures(nn.Module):
             self.hubert.requires_grad_(False)
         if kind == "base" or not trainable:
             self.hubert.feature_extractor._freeze_parameters()
+        # Its input is made to want a gradient, for checkpointing that nobody uses: a graph could not be compiled whole.
+        self.hubert.feature_extractor._requires_grad = False
         self.project = nn.Linear(config.hidden_size, width)
         self._filled = False
         if kind == "base" and not trainable:

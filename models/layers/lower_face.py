@@ -4,11 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dubbench.models.layers.constants import constant
+
 # iBUG's 68 landmarks.
-LEFT_JAW, RIGHT_JAW = (2, 3, 4, 5, 6, 7, 8), (14, 13, 12, 11, 10, 9, 8)  # from the cheek down to the chin
+LEFT_JAW, RIGHT_JAW = slice(2, 9), slice(8, 15)  # from the cheek down to the chin, and the other way round
 LEFT_EYE, RIGHT_EYE, EYES = slice(36, 42), slice(42, 48), slice(36, 48)
 NOSE_TIP, NOSE_BASE = 30, 33
-MIDDLE = (*range(30, 36), *range(48, 60))  # nose and lips, which a turned head's far jaw hides behind
+MIDDLE = slice(30, 36), slice(48, 60)  # nose and lips, which a turned head's far jaw hides behind
 
 # In nose lengths, from between the eyes down to the base of the nose: it changes with no expression and no turn.
 OUTWARDS = 0.2
@@ -37,10 +39,10 @@ def lower_face_outline(landmarks: Tensor) -> Tensor:
     x, y = (((landmarks - origin) * axis).sum(-1) for axis in (across, down))
     unit = y[:, NOSE_BASE, None]
     top = y[:, EYES].amax(1, keepdim=True) + BELOW_EYES * unit
-    left_y, right_y = (_descending(y[:, jaw], top, unit) for jaw in (LEFT_JAW, RIGHT_JAW))
-    middle = x[:, MIDDLE]
+    left_y, right_y = (_descending(jaw, top, unit) for jaw in (y[:, LEFT_JAW], y[:, RIGHT_JAW].flip(1)))
+    middle = torch.cat([x[:, part] for part in MIDDLE], 1)
     left_x = torch.minimum(x[:, LEFT_JAW], middle.amin(1, keepdim=True)) - OUTWARDS * unit
-    right_x = torch.maximum(x[:, RIGHT_JAW], middle.amax(1, keepdim=True)) + OUTWARDS * unit
+    right_x = torch.maximum(x[:, RIGHT_JAW].flip(1), middle.amax(1, keepdim=True)) + OUTWARDS * unit
     # The upper end above both sides and the lower end below both: in a turned head's jaw a slope could cut a side.
     nose_y = y[:, NOSE_TIP, None].maximum(top).minimum(left_y[:, :1]).minimum(right_y[:, :1])
     chin_y = left_y[:, -1:].maximum(right_y[:, -1:])
@@ -51,5 +53,4 @@ def lower_face_outline(landmarks: Tensor) -> Tensor:
 
 def _descending(heights: Tensor, top: Tensor, unit: Tensor) -> Tensor:
     """Heights [N, 7] of a side of the jaw, cheek to chin, with the neck, none above ``top`` or the point before it."""
-    neck = torch.tensor(NECK, dtype=heights.dtype, device=heights.device)
-    return torch.maximum(heights + neck * unit, top).cummax(1).values
+    return torch.maximum(heights + constant(NECK, heights) * unit, top).cummax(1).values

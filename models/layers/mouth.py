@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from dubbench.models.layers.constants import places
+
 LIPS = slice(48, 68)  # of iBUG's 68 landmarks
 
 
@@ -27,9 +29,9 @@ def cut_mouth(frames: Tensor, points: Tensor) -> Tensor:
     side = mouth_side(width)
     lips = points[:, :, LIPS].float()
     centre = (lips.amin((1, 2)) + lips.amax((1, 2))) / 2
-    reach = torch.tensor([width - side, height - side], device=centre.device)
+    reach = places((width - side, height - side), centre)
     first = (centre - side / 2).round().long().clamp(min=0).minimum(reach)
-    places = first[..., None] + torch.arange(side, device=centre.device)
-    columns, rows = places[:, 0, None, None, None, :], places[:, 1, None, None, :, None]
+    cut = first[..., None] + torch.arange(side, device=centre.device)
+    columns, rows = cut[:, 0, None, None, None, :], cut[:, 1, None, None, :, None]
     rows = rows.expand(batch, time, channels, side, width)
     return frames.gather(3, rows).gather(4, columns.expand(batch, time, channels, side, side))

@@ -44,7 +44,7 @@ class StyleInjection(nn.Module):
 
     def forward(self, speech: Tensor, style: Tensor) -> Tensor:
         """Stylised features [B, T, D] of audio features [B, T, D] and styles [B, D]."""
-        positions = positional_encoding(speech.shape[1], speech.shape[2]).to(speech)
+        positions = positional_encoding(speech.shape[1], speech.shape[2], speech.device).to(speech)
         queries = style[:, None] + positions
         source = self.source_norm(speech)
         attended, _ = self.attention(self.query_norm(queries), source + positions, source, need_weights=False)

@@ -9,6 +9,10 @@ from torch.nn import functional as F
 
 SLOPE = 0.2
 PEAK = 25.0  # logit of a position with itself before training
+# One over the share of a frame's tokens that lips take in training, at most: with every lip mask another number of
+# tokens, a device would be waited for and a compiled graph be made anew each step. Lips of an aligned face take a
+# tenth, wide open; of more than a quarter, as many tokens count, evenly spread.
+CROWD = 4
 
 
 class Tokens(NamedTuple):
@@ -114,8 +118,9 @@ class DualAttentionRenderer(nn.Module):
             return Tokens(keys, values)
         inside = self.token_mask(lips).flatten(1)
         # Where no reference shows its lips, all of them are looked at: attention over nothing has no value.
-        order, valid = _front(inside | ~inside.any(1, keepdim=True))
-        return Tokens(_take(keys, order), _take(values, order), None if valid.all() else valid)
+        order, valid = self._front(inside | ~inside.any(1, keepdim=True))
+        everything = not self.training and bool(valid.all())
+        return Tokens(_take(keys, order), _take(values, order), None if everything else valid)
 
     def token_mask(self, lips: Tensor) -> Tensor:
         """M^l: tokens that touch the lip mask [..., 1, H, W], bool [..., H*W/16]."""
@@ -178,12 +183,25 @@ class DualAttentionRenderer(nn.Module):
         """Eq. 4: Lip-Attention inside M^l, Face-Attention outside; only queries inside M^l are computed."""
         assert self.lip is not None
         inside = self.token_mask(lips)
-        order, valid = _front(inside)
+        order, valid = self._front(inside)
         if not order.shape[1]:
             return face
         sampled = self.lip(_take(queries, order), lip).to(face.dtype)
         fused = torch.where(valid[..., None], sampled, _take(face, order))
         return face.scatter(1, order[..., None].expand_as(fused), fused)
+
+    def _front(self, keep: Tensor) -> tuple[Tensor, Tensor]:
+        """Places of a mask's True first: indices [N, M] and which of them are True.
+
+        M is the most that a row of [N, K] has, or in training one in `CROWD`, whatever the mask.
+        """
+        if not self.training:
+            most = int(keep.sum(1).max()) if len(keep) else 0
+            order = keep.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        else:
+            turn = torch.arange(keep.shape[1], device=keep.device) % CROWD
+            order = torch.where(keep, turn, CROWD).argsort(dim=1, stable=True)[:, : keep.shape[1] // CROWD]
+        return order, keep.gather(1, order)
 
 
 class Decoder(nn.Module):
@@ -246,13 +264,6 @@ def _tokens(encoder: nn.Module, images: Tensor) -> Tensor:
     """Latents of images [..., 3, H, W] as tokens [..., H*W/16, C]."""
     latent: Tensor = encoder(images.flatten(0, -4))
     return latent.flatten(2).transpose(1, 2).reshape(*images.shape[:-3], -1, latent.shape[1])
-
-
-def _front(keep: Tensor) -> tuple[Tensor, Tensor]:
-    """Places of a mask's True first: indices [N, M] and which of them are True, M the most that a row of [N, K] has."""
-    most = int(keep.sum(1).max()) if len(keep) else 0
-    order = keep.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
-    return order, keep.gather(1, order)
 
 
 def _take(tokens: Tensor, order: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ class AudioToExpression(nn.Module):
         if self.history is not None:
             tokens.append(self.history(padded(history, self.expressions)))
         memory = torch.cat(tokens, 1)
-        places = periodic_encoding(memory.shape[1], memory.shape[2], self.period).to(memory)
+        places = periodic_encoding(memory.shape[1], memory.shape[2], self.period, memory.device).to(memory)
         memory = memory + places
         for layer in self.encoder:
             memory = layer(memory)
@@ -116,9 +116,9 @@ class AudioToExpression(nn.Module):
         return made.float()
 
 
-def periodic_encoding(frames: int, width: int, period: int) -> Tensor:
+def periodic_encoding(frames: int, width: int, period: int, device: torch.device | str = "cpu") -> Tensor:
     """`positional_encoding` that begins anew after every ``period`` places (FaceFormer, Fan et al. 2022, eq. 3)."""
-    return positional_encoding(period, width)[torch.arange(frames) % period]
+    return positional_encoding(period, width, device)[torch.arange(frames, device=device) % period]
 
 
 def padded(coefficients: Tensor, size: int) -> Tensor:

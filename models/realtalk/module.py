@@ -192,7 +192,7 @@ class RealTalk(TwoStageModel):
         if done is None or 1 - done > self.hparams["predicted"] + 1e-9:
             return batch
         stages = stages_of(self.ema.module if self.trains_speech else self.generator)
-        return self.with_predictions(stages, batch) if stages.trained_stages[0] else batch
+        return self.with_predictions(stages, batch) if self.speaks else batch
 
     def with_predictions(self, stages: RealTalkStages, batch: Batch) -> Batch:
         """A batch with the expressions of its frames as dubbing predicts them: no gradient, no dropout."""
@@ -205,10 +205,11 @@ class RealTalk(TwoStageModel):
 
     def on_train_start(self) -> None:
         """Say so if ``predicted`` cannot be done."""
+        super().on_train_start()
         if not self.hparams["predicted"] or not self.trains_renderer:
             return
         why = ""
-        if not self.trains_speech and not stages_of(self.generator).trained_stages[0]:
+        if not self.trains_speech and not self.speaks:
             why = "its expression stage is untrained; give --model.initial a checkpoint of that one"
         elif self.done() is None:
             why = "the length of this training is not known in batches; give --model.iterations or --trainer.max_epochs"

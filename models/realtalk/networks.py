@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dubbench.face3d.model import LinearFaceModel
+from dubbench.models.layers.constants import constant
 from dubbench.models.realtalk.expression import AudioToExpression, padded
 from dubbench.models.realtalk.mask import learnable_mask
 from dubbench.models.realtalk.renderer import Renderer
@@ -45,7 +46,7 @@ def render_coefficients(shape: Tensor, expression: Tensor, pose: Tensor, sizes: 
     Returns:
         [..., S + E + 6].
     """
-    usual = (pose - pose.new_tensor(USUAL_POSE)) / pose.new_tensor(POSE_DEVIATION)
+    usual = (pose - constant(USUAL_POSE, pose)) / constant(POSE_DEVIATION, pose)
     return torch.cat([padded(shape, sizes[0]), padded(expression, sizes[1]), usual], -1)
 
 

@@ -88,6 +88,7 @@ class StyleEncoder(DubbingModel):
         self.batch_size, self.iterations = batch_size, iterations
         self.network = StyleNetwork(components, width=width, layers=layers, heads=heads, dropout=dropout)
         self._seen: list[tuple[Tensor, list[str]]] = []
+        self._solved: tuple[str, Tensor | None] = "", None
 
     def compiled(self) -> list[nn.Module]:
         """The one network."""
@@ -124,11 +125,20 @@ class StyleEncoder(DubbingModel):
         return style
 
     def _recovery(self) -> Tensor:
-        """Matrix [3 V, E] from displacements to coefficients, whose prior is the unit normal."""
+        """Matrix [3 V, E] from displacements to coefficients, whose prior is the unit normal.
+
+        It is kept: a face model has one, and what solves for it waits for the device.
+        """
         basis = self.face.expression_basis.flatten(1)
-        noise = VERTEX_NOISE**2 * torch.eye(len(basis), dtype=basis.dtype, device=basis.device)
-        recovery: Tensor = torch.linalg.solve(basis @ basis.T + noise, basis)
-        return recovery.T
+        known, recovery = self._solved
+        here = self.face.hash(), basis.device, basis.dtype
+        if recovery is None or (known, recovery.device, recovery.dtype) != here:
+            # What inference mode makes could never be learnt through.
+            with torch.inference_mode(mode=False):
+                noise = VERTEX_NOISE**2 * torch.eye(len(basis), dtype=basis.dtype, device=basis.device)
+                recovery = torch.linalg.solve(basis @ basis.T + noise, basis).T
+            self._solved = self.face.hash(), recovery
+        return recovery
 
     def _components(self, motion: Tensor) -> Tensor:
         """Coefficients [N, T, E] as the network wants them: [N, T, components]."""
@@ -152,7 +162,8 @@ class StyleEncoder(DubbingModel):
             rank_zero_warn("a batch of one speaker teaches nothing about style: give more speakers or larger batches")
         styles = self.pairs(batch, self.hparams["offset"])
         loss = pair_loss(styles, batch.speakers, self.hparams["temperature"])
-        self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=self.logs_together())
+        # On Lightning's own bar it would be read from the device each step.
+        self.log("train_loss", loss.detach(), batch_size=len(batch), sync_dist=self.logs_together())
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

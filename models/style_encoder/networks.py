@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dubbench.models.layers.constants import sent
 from dubbench.models.layers.gather import gathered, marks
 from dubbench.models.layers.positions import positional_encoding
 
@@ -34,7 +35,8 @@ class StyleNetwork(nn.Module):
     def forward(self, motion: Tensor) -> Tensor:
         """Style [N, D] of motion [N, T, F], any T."""
         tokens = self.embed(motion)
-        tokens = self.dropout(tokens + positional_encoding(tokens.shape[1], tokens.shape[2]).to(tokens))
+        positions = positional_encoding(tokens.shape[1], tokens.shape[2], tokens.device).to(tokens)
+        tokens = self.dropout(tokens + positions)
         encoded: Tensor = self.encoder(tokens)
         return encoded.mean(1)
 
@@ -42,7 +44,7 @@ class StyleNetwork(nn.Module):
 def same_speaker(speakers: Sequence[str], device: torch.device | str = "cpu") -> Tensor:
     """Pairs of one speaker: bool [N, N] for N names, true on the diagonal."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys(speakers))}
-    codes = torch.tensor([numbers[name] for name in speakers], device=device)
+    codes = sent(torch.tensor([numbers[name] for name in speakers]), torch.device(device))
     return codes[:, None] == codes
 
 
@@ -60,7 +62,7 @@ def pair_loss(styles: Tensor, speakers: Sequence[str], temperature: float) -> Te
         units = F.normalize(styles.float(), dim=-1)
         own, every = (rows.transpose(0, 1).flatten(0, 1) for rows in (units, gathered(units)))
         positive = (units[:, 0] * units[:, 1]).sum(-1).repeat(2) / temperature
-        names = marks(speakers).to(styles.device)
+        names = sent(marks(speakers), styles.device)
         known = (names[:, None] == gathered(names)).repeat(2, 2)
         negative = (own @ every.T / temperature).masked_fill(known, -torch.inf)
         return (torch.cat([positive[:, None], negative], 1).logsumexp(1) - positive).mean()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import lightning as L
@@ -12,6 +13,7 @@ from torch.optim import AdamW, Optimizer
 
 from dubbench.datamodules.batch import Batch, Mel, Window
 from dubbench.models.base import DubbingModel
+from dubbench.models.layers.constants import places
 from dubbench.models.sync_expert.losses import contrastive_loss, sync_loss
 from dubbench.models.sync_expert.networks import CROP, FACE_CROP, FRAMES, SyncNetwork
 from dubbench.models.sync_expert.watch import ACCURACY, Overfitting, SyncLossStuck
@@ -119,17 +121,21 @@ class SyncExpert(DubbingModel):
 
     def loss(self, similarities: Tensor) -> Tensor:
         """Chosen objective over the pairs of similarities [B, N, N]."""
-        off = off_sync(similarities.shape[-1], similarities.device)
-        diagonal = torch.eye(len(off), dtype=torch.bool, device=off.device)
         if self.hparams["objective"] == "contrastive":
+            off = off_sync(similarities.shape[-1], similarities.device)
+            diagonal = torch.eye(len(off), dtype=torch.bool, device=off.device)
             return contrastive_loss(similarities * self.network.scale(), off | diagonal)
+        # By their places: a device that is asked where a mask is true is waited for.
+        apart = similarities.flatten(1)[:, places(_off_sync_pairs(similarities.shape[-1]), similarities)]
         # In-sync pairs are fewer; each side weighs one half, as in batches drawn half and half.
-        return (sync_loss(similarities[:, diagonal], in_sync=True) + sync_loss(similarities[:, off], in_sync=False)) / 2
+        in_sync = sync_loss(similarities.diagonal(dim1=1, dim2=2), in_sync=True)
+        return (in_sync + sync_loss(apart, in_sync=False)) / 2
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss on augmented crops."""
         loss = self.loss(self.similarities(self._brighten(batch), self._shifts(batch)))
-        self.log("train_loss", loss.detach(), prog_bar=True, batch_size=len(batch), sync_dist=self.logs_together())
+        # On Lightning's own bar it would be read from the device each step.
+        self.log("train_loss", loss.detach(), batch_size=len(batch), sync_dist=self.logs_together())
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -167,6 +173,12 @@ def off_sync(count: int, device: torch.device | str = "cpu") -> Tensor:
     position = torch.arange(count, device=device)
     distance = (position[:, None] - position).abs()
     return (distance >= 5) & (distance <= 15)
+
+
+@lru_cache
+def _off_sync_pairs(count: int) -> tuple[int, ...]:
+    """Places of the pairs of `off_sync` in rows laid end to end."""
+    return tuple(off_sync(count).flatten().nonzero()[:, 0].tolist())
 
 
 def pair_accuracy(similarities: Tensor) -> Tensor:

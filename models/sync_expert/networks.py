@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dubbench.models.layers.constants import constant
 from dubbench.models.layers.contrast import contrast
 from dubbench.models.layers.se_resnet import REDUCTION, SLOPE, AttentiveResNet, SpeechEncoder
 from dubbench.models.losses import contrastive_scale
@@ -42,13 +43,10 @@ def crop_mouth(
     # In float32: half a pixel of a wide frame is less than bfloat16 tells apart.
     with torch.autocast(frames.device.type, enabled=False):
         frames = frames.float()
-        weights = torch.tensor([0.299, 0.587, 0.114], dtype=frames.dtype, device=frames.device)
-        grey = torch.einsum("nchw,c->nhw", frames, weights)[:, None]
+        grey = torch.einsum("nchw,c->nhw", frames, constant((0.299, 0.587, 0.114), frames))[:, None]
         left, top, right, bottom = part
-        box = torch.tensor(
-            [[right - left, 0, left + right - 1], [0, bottom - top, top + bottom - 1]], device=frames.device
-        )
-        box = box.to(frames.dtype).expand(len(frames), 2, 3)
+        box = constant((right - left, 0, left + right - 1, 0, bottom - top, top + bottom - 1), frames)
+        box = box.view(2, 3).expand(len(frames), 2, 3)
         if transform is not None:
             linear = box[:, :, :2] @ transform
             box = torch.cat([linear[:, :, :2], linear[:, :, 2:] + box[:, :, 2:]], 2)
