@@ -151,20 +151,25 @@ class DubbingDataModule(lightning.LightningDataModule):
         """
         if stage == "fit":
             self._before = (0, 0)
-        self._look_up(stage, self._model(), self._replicas)
+        self._look_up(stage, self._model(), self.batch_size_for(self._model()), self._replicas)
 
-    def check(self, model: lightning.LightningModule, processes: int) -> None:
+    def check(self, model: lightning.LightningModule, processes: int, batch_size: int | None = None) -> None:
         """See that ``model`` can be trained on these data by so many processes, before anything else is done.
+
+        Args:
+            model: is not attached to a trainer yet.
+            processes: that will train.
+            batch_size: that it will be trained with, if it is not `batch_size_for`.
 
         Raises:
             DubbenchError: as `setup`.
         """
-        self._look_up("fit", model, processes)
+        self._look_up("fit", model, batch_size or self.batch_size_for(model), processes)
 
-    def _look_up(self, stage: str, model: Any, processes: int) -> None:  # noqa: ANN401
+    def _look_up(self, stage: str, model: Any, batch_size: int, processes: int) -> None:  # noqa: ANN401
         self.check_corpus()
         if stage == "fit":
-            share_of(self.batch_size_for(model), processes)
+            share_of(batch_size, processes)
             self._add("train", "train", model, ROUND, (0.0, 1 - self.holdout))
         if stage in ("fit", "validate") and self.val_windows:
             try:

@@ -163,7 +163,8 @@ class AdversarialModel(DubbingModel):
 
     def resumes(self) -> bool:
         """Whether this training goes on from a checkpoint of its own, or went on already."""
-        return bool(self.ema.n_averaged) or getattr(self._trainer, "ckpt_path", None) is not None
+        # Lightning's own trainer does not say so before the checkpoint is restored.
+        return bool(self.ema.n_averaged) or getattr(self._trainer, "resumed_from", None) is not None
 
     def generate(self, generator: nn.Module, batch: Batch) -> Tensor:
         """Run a generator on a batch: frames [B, T, 3, size, size]."""

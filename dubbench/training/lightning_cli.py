@@ -54,9 +54,11 @@ class Trainer(L.Trainer):
 
     Attributes:
         planned_only: whether ``fit`` leaves it at the plan.
+        resumed_from: the checkpoint that ``fit`` goes on from, or None.
     """
 
     planned_only: bool = False
+    resumed_from: str | None = None
 
     def fit(  # type: ignore[override]  # the command line offers no loaders, and loads only tensors
         self, model: DubbingModel, datamodule: DubbingDataModule, ckpt_path: str | None = None
@@ -70,6 +72,7 @@ class Trainer(L.Trainer):
         """
         if self.planned_only:
             return
+        self.resumed_from = ckpt_path
         try:
             with told_of_trainer():
                 super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)

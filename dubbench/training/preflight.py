@@ -34,7 +34,9 @@ def check_ready(
     """
     checks: list[Callable[[], object]] = [lambda: data.check(model, processes)]
     if first is not None:
-        checks += [lambda: data.check(first, processes), lambda: _check_first(first.window, model.window)]
+        # A batch size that is given is the method's.
+        checks += [lambda: data.check(first, processes, first.batch_size)]
+        checks += [lambda: _check_first(first.window, model.window)]
     elif path := model.hparams.get("sync_expert"):
         checks.append(lambda: load_judge(path, model.window))
     if model.held_face is not None:

@@ -106,7 +106,8 @@ def test_fit_mixes_corpora_by_their_names_and_keeps_a_record(
     roots: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = ["--model", "radio_tiny", "--model.size", "32", "--model.widths", "[4,4,8]", "--model.sync_expert", "null"]
-    words = ["fit", *model, "--model.sync_weight", "0", "--model.adversarial.weight", "0", "--model.iterations", "3"]
+    model += ["--model.sync_weight", "0", "--model.adversarial.weight", "0"]
+    words = ["fit", *model, "--model.iterations", "3"]
     words += ["--dataset", "grid,hdtf", "--dataset.root", ",".join(map(str, roots)), "--data.weights", "[1,3]"]
     words += ["--data.num_workers", "0", "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
     assert main([*words, "--out", str(tmp_path / "run")]) == 0
@@ -116,4 +117,4 @@ def test_fit_mixes_corpora_by_their_names_and_keeps_a_record(
     assert [(each["dataset"], each["share"]) for each in corpora] == [("grid", 0.25), ("hdtf", 0.75)]
     scored = ["eval", *model, "--dataset", "grid,hdtf", "--dataset.root", ",".join(map(str, roots))]
     assert main([*scored, "--ckpt_path", str(tmp_path / "run" / "checkpoints" / "last.ckpt")]) == 1
-    assert "grid,hdtf are several corpora, and here one is meant; name it alone" in capsys.readouterr().err
+    assert "grid, hdtf are several corpora, and here one is meant; name it alone" in capsys.readouterr().err

@@ -63,7 +63,7 @@ def words(model: str, clips: Path, out: Path, steps: int) -> list[str]:
     data = ["--dataset", "folder", "--dataset.root", str(clips), "--data.dataset", "mini", "--data.batch_size", "4"]
     logger = "{class_path: lightning.pytorch.loggers.CSVLogger, init_args: {save_dir: " + str(out / model) + "}}"
     return [
-        *("fit", "--model", model, *options, *data, "--data.num_workers", "0", "--data.val_windows", "0"),
+        *("fit", "--model", model, *options, *data, "--data.val_windows", "0"),
         *("--model.iterations", str(steps), "--out", str(out / model), "--trainer.accelerator", "cpu"),
         *("--trainer.devices", os.environ.get("WORLD_SIZE", "1"), "--trainer.log_every_n_steps", "1"),
         *("--trainer.logger", logger),
@@ -73,4 +73,5 @@ def words(model: str, clips: Path, out: Path, steps: int) -> list[str]:
 if __name__ == "__main__":
     root, folder, count, *more = sys.argv[1:]
     chosen = os.environ.get("MODELS", ",".join(MODELS)).split(",")
+    more += [] if "--data.num_workers" in more else ["--data.num_workers", "0"]
     sys.exit(max(main([*words(name, Path(root), Path(folder), int(count)), *more]) for name in chosen))

@@ -100,6 +100,7 @@ def test_a_training_goes_on_wherever_it_was(
     assert parts["global_step"] == whole["global_step"] == 2 * 12
     assert parts["DubbingDataModule"]["windows"] == whole["DubbingDataModule"]["windows"] == 48
     for first, second in zip(logged(tmp_path / "whole", "radio"), logged(tmp_path / "parts", "radio"), strict=True):
-        assert second == pytest.approx(first, rel=1e-5, abs=1e-5)
+        # R1 comes every 16 batches, and stays in the rows after it until the training is stopped.
+        assert second == pytest.approx({name: first[name] for name in second}, rel=1e-5, abs=1e-5)
     if exact:
         assert all(torch.equal(value, parts["state_dict"][name]) for name, value in whole["state_dict"].items())

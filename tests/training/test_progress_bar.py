@@ -33,9 +33,9 @@ def test_batches_are_counted_over_the_whole_training_also_a_resumed_one(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*words, "--trainer.max_epochs", "1"]) == 0
-    assert told(capsys) == [f"fit radio_tiny: {place} of 3 batches" for place in (1, 2, 3)]
+    assert told(capsys) == [f"fit radio_tiny: {place} of 3 steps" for place in (1, 2, 3)]
     assert main([*words, "--trainer.max_epochs", "2", "--ckpt_path", "last"]) == 0
-    assert told(capsys) == [f"fit radio_tiny: {place} of 6 batches" for place in (4, 5, 6)]
+    assert told(capsys) == [f"fit radio_tiny: {place} of 6 steps" for place in (4, 5, 6)]
     assert main([*words, "--trainer.max_epochs", "2", "--ckpt_path", "last"]) == 0
     assert told(capsys) == []
 
@@ -44,7 +44,7 @@ def test_optimiser_steps_are_counted_where_they_are_what_ends_it(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*words, "--trainer.max_steps", "2"]) == 0
-    assert told(capsys)[-1] == "fit radio_tiny: 2 of 2 optimiser steps"
+    assert told(capsys)[-1] == "fit radio_tiny: 2 of 2 steps"
 
 
 def test_no_bar_no_lines(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
