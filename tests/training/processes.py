@@ -1,6 +1,6 @@
 """Trains every method and expert by `dubbench fit`, in as many processes as this was started in.
 
-torchrun --nproc_per_node 2 -m tests.training.processes CLIPS OUT STEPS [WORDS ...]
+torchrun --nproc_per_node 2 -m tests.training.processes MODELS CLIPS OUT STEPS [WORDS ...]
 """
 
 import os
@@ -70,8 +70,12 @@ def words(model: str, clips: Path, out: Path, steps: int) -> list[str]:
     ]
 
 
+def train(models: str, clips: Path, out: Path, steps: int, *more: str) -> int:
+    """Train models, with commas between them; the worst status of all."""
+    rest = [*more, *([] if "--data.num_workers" in more else ["--data.num_workers", "0"])]
+    return max(main([*words(name, clips, out, steps), *rest]) for name in models.split(","))
+
+
 if __name__ == "__main__":
-    root, folder, count, *more = sys.argv[1:]
-    chosen = os.environ.get("MODELS", ",".join(MODELS)).split(",")
-    more += [] if "--data.num_workers" in more else ["--data.num_workers", "0"]
-    sys.exit(max(main([*words(name, Path(root), Path(folder), int(count)), *more]) for name in chosen))
+    chosen, root, folder, count, *others = sys.argv[1:]
+    sys.exit(train(chosen, Path(root), Path(folder), int(count), *others))
