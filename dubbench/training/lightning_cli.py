@@ -35,6 +35,7 @@ from dubbench.training.checkpoints import (
 )
 from dubbench.training.finite import StaysFinite
 from dubbench.training.first_expert import run_words, words_of_expert
+from dubbench.training.lost_process import told_of_lost_process
 from dubbench.training.plan import TrainingPlan, plan, use_gpu_well
 from dubbench.training.preflight import check_ready
 from dubbench.training.progress_bar import Beginning, Foretelling, TrainingProgress, batches
@@ -74,7 +75,7 @@ class Trainer(L.Trainer):
             return
         self.resumed_from = ckpt_path
         try:
-            with told_of_trainer():
+            with told_of_trainer(), told_of_lost_process():
                 super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
         except SystemExit as stop:
             # Lightning makes plain exits of Ctrl-C and SIGTERM, one of them with status 0.
