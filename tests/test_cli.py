@@ -27,7 +27,16 @@ CPU = [
     "--trainer.enable_model_summary",
     "false",
 ]
-SMALL = ["--data.windows_per_epoch", "6", "--data.batch_size", "2", "--data.val_windows", "2"]
+SMALL = [
+    "--data.windows_per_epoch",
+    "6",
+    "--data.batch_size",
+    "2",
+    "--data.val_windows",
+    "2",
+    "--data.num_workers",
+    "0",
+]
 RADIO = ["--model.sync_expert", "null", "--model.sync_weight", "0"]
 
 

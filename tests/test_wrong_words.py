@@ -13,7 +13,7 @@ from tests import boards, dubbed
 from tests.datamodules import miniature
 
 FIT = "fit --model radio_tiny --dataset grid --dataset.root mini --trainer.accelerator cpu --out run "
-FIT += "--model.sync_expert null --model.sync_weight 0 --data.val_windows 0"
+FIT += "--model.sync_expert null --model.sync_weight 0 --data.val_windows 0 --data.num_workers 0"
 VALIDATE = "validate --model radio_tiny --dataset grid --dataset.root mini --trainer.accelerator cpu"
 EVAL = "eval --dataset grid --dataset.root mini --videos empty"
 DUB = "dub --video face.mp4 --audio tone.wav --out o.mp4 --device cpu"

@@ -184,7 +184,8 @@ def _method(out: Path, name: str, *, recipe: Recipe, minutes: float, corpus: Ste
             training.what,
             [
                 *("fit", "--model", training.model, *training.words, "--model.batch_size", str(training.batch_size)),
-                *(*data, "--dataset.val_windows", "0"),
+                # Methods are trained side by side, a core each.
+                *(*data, "--dataset.val_windows", "0", "--dataset.num_workers", "0"),
                 *("--dataset.windows_per_epoch", str(between * training.batch_size)),
                 # The same numbers on every run: some kernels of GPUs add in any order.
                 *("--trainer.accelerator", "cpu", "--trainer.log_every_n_steps", "10"),

@@ -12,8 +12,8 @@ from dubbench.errors import DubbenchError
 
 # What gloo and NCCL say of a process that they cannot reach any more.
 GONE = re.compile(
-    r"connection (closed|reset|refused)|connectFullMesh failed|broken pipe|socket (timeout|closed)|timed out waiting|remote process|"
-    r"ncclRemoteError|ncclSystemError|watchdog|peer has closed|no such host",
+    r"connection (closed|reset|refused)|connectFullMesh failed|broken pipe|socket (timeout|closed)|timed out waiting|"
+    r"remote process|ncclRemoteError|ncclSystemError|watchdog|peer has closed|no such host",
     re.IGNORECASE,
 )
 

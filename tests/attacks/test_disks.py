@@ -79,7 +79,7 @@ FILES = {
     "fit": (
         ["fit", "--model", "radio_tiny", "--dataset", "folder", "--dataset.root", "clips", "--out", "out/run",
          "--model.size", "32", "--model.sync_expert", "null", "--model.sync_weight", "0", "--model.perceptual", "none",
-         "--data.val_windows", "0", "--data.batch_size", "1",
+         "--data.val_windows", "0", "--data.batch_size", "1", "--data.num_workers", "0",
          "--model.iterations", "1", "--trainer.accelerator", "cpu"],
         100_000,
     ),
@@ -151,6 +151,8 @@ def test_an_ablation_says_that_there_is_no_room(place: Path, corpus: Path, capsy
         "--device",
         "cpu",
         "--data.val_windows",
+        "0",
+        "--data.num_workers",
         "0",
     ]
     fails([*words, "--out", "out/ablation"], capsys, 100_000)

@@ -78,7 +78,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def ablate(root: Path, out: Path, *more: str) -> int:
-    data = ["--dataset", "folder", "--dataset.root", str(root), "--data.val_windows", "0"]
+    data = ["--dataset", "folder", "--dataset.root", str(root), "--data.val_windows", "0", "--data.num_workers", "0"]
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
     words = ["ablate", "--model", "radio", "--tiny", "--steps", "2", "--batch_size", "2", "--device", "cpu"]
     return main([*words, *data, *quiet, *SMALLER, "--out", str(out), *more])

@@ -21,6 +21,7 @@ from tests.datamodules import miniature
 
 TINY = ["--model.sync_expert", "null", "--model.sync_weight", "0", "--model.adversarial.weight", "0"]
 CPU = ["--trainer.accelerator", "cpu", "--trainer.enable_model_summary", "false", "--data.val_windows", "0"]
+CPU += ["--data.num_workers", "0"]
 
 
 def following(text: str) -> list[list[str]]:

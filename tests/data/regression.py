@@ -62,7 +62,7 @@ def _corpus(out: Path) -> list[str]:
 
 def _training_and_scoring(out: Path, prepared: str, seed: str) -> list[list[str]]:
     data = ["--dataset", "folder", "--dataset.root", prepared]
-    epoch = ["--data.windows_per_epoch", "24", "--data.val_windows", "4"]
+    epoch = ["--data.windows_per_epoch", "24", "--data.val_windows", "4", "--data.num_workers", "0"]
     cpu = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
 
     def weights(name: str) -> str:

@@ -187,7 +187,16 @@ VERBS = {
         [
             *["fit", "--model", "radio_tiny", "--dataset", "grid", "--dataset.root", "in/clips"],
             *["--model.sync_expert", "sync_expert_tiny", "--first_iterations", "3", "--model.iterations", "6"],
-            *["--data.windows_per_epoch", "4", "--data.batch_size", "2", "--data.val_windows", "2"],
+            *[
+                "--data.windows_per_epoch",
+                "4",
+                "--data.batch_size",
+                "2",
+                "--data.val_windows",
+                "2",
+                "--data.num_workers",
+                "0",
+            ],
             *["--trainer.accelerator", "cpu", "--out", "run/out", "--ckpt_path", "last"],
         ],
         _trained_on,

@@ -9,7 +9,7 @@ from dubbench.cli import main
 from dubbench.core import progress
 from tests.datamodules import miniature
 
-DATA = ["--data.windows_per_epoch", "6", "--data.batch_size", "2", "--data.val_windows", "0"]
+DATA = ["--data.windows_per_epoch", "6", "--data.batch_size", "2", "--data.val_windows", "0", "--data.num_workers", "0"]
 TINY = ["--model.sync_expert", "null", "--model.sync_weight", "0", "--model.adversarial.weight", "0"]
 CPU = ["--trainer.accelerator", "cpu", "--trainer.enable_model_summary", "false", "--trainer.logger", "false"]
 

@@ -14,7 +14,16 @@ from dubbench.models.base import load_model
 
 TINY = (
     *("--model", "g4g_tiny", "--dataset.batch_size", "2", "--dataset.windows_per_epoch", "2"),
-    *("--dataset.val_windows", "0", "--dataset.holdout", "0.5", "--trainer.accelerator", "cpu"),
+    *(
+        "--dataset.val_windows",
+        "0",
+        "--dataset.num_workers",
+        "0",
+        "--dataset.holdout",
+        "0.5",
+        "--trainer.accelerator",
+        "cpu",
+    ),
 )
 
 
