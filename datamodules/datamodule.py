@@ -170,13 +170,13 @@ class DubbingDataModule(lightning.LightningDataModule):
         self.check_corpus()
         if stage == "fit":
             share_of(batch_size, processes)
-            self._add("train", "train", model, ROUND, (0.0, 1 - self.holdout))
+            self._add("train", "train", model, length=ROUND, part=(0.0, 1 - self.holdout))
         if stage in ("fit", "validate") and self.val_windows:
             try:
                 if self.holdout:
-                    self._add("val", "train", model, self.val_windows, (1 - self.holdout, 1.0))
+                    self._add("val", "train", model, length=self.val_windows, part=(1 - self.holdout, 1.0))
                 else:
-                    self._add("val", self.val_split, model, self.val_windows)
+                    self._add("val", self.val_split, model, length=self.val_windows)
             except DubbenchError as error:
                 raise DubbenchError(f"{error}, or do without validation: val_windows 0") from error
 

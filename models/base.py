@@ -124,8 +124,10 @@ class DubbingModel(L.LightningModule):
 
     def prepared_folders(self) -> list[Path]:
         """Folders of the corpora that are trained on; none where the data come from elsewhere."""
-        # `trainer` itself raises where there is none.
-        roots: list[Path] = getattr(getattr(self._trainer, "datamodule", None), "roots", [])
+        # `trainer` itself raises where there is none; a data module of somebody else's may know one folder alone.
+        data = getattr(self._trainer, "datamodule", None)
+        root: Path | None = getattr(data, "root", None) if not hasattr(data, "roots") else None
+        roots: list[Path] = getattr(data, "roots", [] if root is None else [root])
         return roots
 
     def optimizers_a_step(self) -> int:
