@@ -43,7 +43,8 @@ class BatchRandom:
         return self._own(drawn, rows)
 
     def _of(self, device: torch.device) -> torch.Generator | None:
-        if self._seed is None:
+        # A device without memory draws nothing, and has no generator.
+        if self._seed is None or device.type == "meta":
             return None
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(self._seed)

@@ -140,7 +140,7 @@ def test_the_renderer_learns_what_dubbing_gives_it_and_the_first_stage_stands_st
         stored = torch.load(initial, weights_only=True)["state_dict"]
         for name, value in state(stages_of(model.generator).expression).items():
             assert torch.equal(value, stored[f"ema.module.expression.{name}"]), name
-    assert errors[1.0] < 0.8 * errors[0.0]
+    assert errors[1.0] < 0.9 * errors[0.0]
 
 
 def test_what_is_drawn_last_teaches_the_first_stage_nothing(root: Path, tmp_path: Path) -> None:
