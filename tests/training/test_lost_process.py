@@ -1,7 +1,6 @@
-"""Trainings of two processes, one of which is killed."""
+"""A training of two processes, one of which is killed."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import torch
 from tests import ROOT
 from tests.training.processes import corpus
 
-pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="a launcher's processes are found in Linux' /proc")
 STEPS = 100
 
 
@@ -61,27 +59,3 @@ def test_the_other_process_ends_with_a_sentence(clips: Path, tmp_path: Path) -> 
     assert "Traceback" not in told
     step = torch.load(tmp_path / "radio" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
     assert 0 < step < 2 * STEPS
-
-
-def test_a_launcher_that_starts_again_goes_on_from_the_last_checkpoint(clips: Path, tmp_path: Path) -> None:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--max_restarts", "3"]
-    agent = subprocess.Popen(
-        [sys.executable, *launcher, *words(clips, tmp_path)],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    wait_for(tmp_path / "radio" / "checkpoints" / "previous.ckpt", [agent])
-    children = [int(each) for each in Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()]
-    workers = [each for each in children if b"tests.training.processes" in Path(f"/proc/{each}/cmdline").read_bytes()]
-    assert len(workers) == 2
-    os.kill(workers[1], signal.SIGKILL)
-    told, _ = agent.communicate(timeout=240)
-    assert agent.returncode == 0, told[-3000:]
-    checkpoint = torch.load(tmp_path / "radio" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] == 2 * STEPS
-    assert checkpoint["DubbingDataModule"]["windows"] == 4 * STEPS
-    before = int(told.rpartition("batches were trained before")[0].split()[-1])
-    assert 0 < before < STEPS
