@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.demo.recipes import PROTOCOL
 from dubbench.evaluation.evaluate import evaluate
-from dubbench.models.base import DubbingModel, load_model
+from dubbench.models.base import DubbingModel
+from dubbench.models.load import load_model
 from dubbench.protocols.protocol import load
 from dubbench.results.rows import COPY_REFERENCE, read_summary
 

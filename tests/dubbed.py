@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from dubbench.dubbing.dub import DubOptions, DubSummary, dub
-from dubbench.models.base import DubbingModel, load_model
+from dubbench.models.base import DubbingModel
+from dubbench.models.load import load_model
 from tests.data.videos import portraits
 from tests.models.conftest import small_radio
 

@@ -19,7 +19,7 @@ from dubbench.errors import DubbenchError, beneath
 from dubbench.evaluation.evaluate import evaluate
 from dubbench.evaluation.experts import experts
 from dubbench.metrics.catalogue import DEFINITIONS
-from dubbench.models.base import load_model
+from dubbench.models.load import load_model
 from dubbench.protocols.protocol import Protocol
 from dubbench.protocols.selection import SPLIT
 from dubbench.results.rows import Row, read_summary

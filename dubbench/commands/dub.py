@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     announce(f"dub {options.video} with {options.audio}")
     from dubbench.dubbing.dub import DubOptions, dub
     from dubbench.media import FPS
-    from dubbench.models.base import load_model
+    from dubbench.models.load import load_model
 
     where = device(options.device)
     model = load_model(options.ckpt_path, named=options.model)

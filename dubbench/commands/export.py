@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out.suffix != ".onnx":
         raise DubbenchError(f"--out {options.out} does not end in .onnx; give a file that does")
     announce(f"export {options.ckpt_path}")
-    from dubbench.models.base import load_model
+    from dubbench.models.load import load_model
     from dubbench.training.onnx_export import axes, export
 
     network, inputs, outputs = load_model(options.ckpt_path).exportable()

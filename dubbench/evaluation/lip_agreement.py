@@ -13,7 +13,7 @@ from dubbench.evaluation.crops import ALIGNED
 from dubbench.face.warp import warp
 from dubbench.media.container import Image
 from dubbench.metrics import sync_similarity
-from dubbench.models.base import load_kind
+from dubbench.models.load import load_kind
 from dubbench.models.sync_expert.module import SyncExpert
 
 WINDOW = SyncExpert.FRAMES

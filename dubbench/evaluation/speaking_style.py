@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dubbench.core.files import sha256
 from dubbench.face3d.fitting import clip_guess
-from dubbench.models.base import load_kind
+from dubbench.models.load import load_kind
 from dubbench.models.style_encoder.module import StyleEncoder
 
 SHORTEST = 2

@@ -12,7 +12,8 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.errors import DubbenchError
 from dubbench.figures import plotting
 from dubbench.media.container import Image
-from dubbench.models.base import AttentionMaps, load_model
+from dubbench.models.base import AttentionMaps
+from dubbench.models.load import load_model
 
 GREEN = "#00ff00"
 CHEEK = (3, 48)  # landmarks of the jaw and the mouth's corner, between which a cheek lies

@@ -24,7 +24,7 @@ from dubbench.figures import plotting
 from dubbench.figures.strip import evenly, frames_of
 from dubbench.media.container import Image
 from dubbench.metrics.suite import Suite
-from dubbench.models.base import load_model
+from dubbench.models.load import load_model
 from dubbench.protocols.protocol import Protocol, load
 from dubbench.results.numbers import number
 from dubbench.results.rows import GROUND_TRUTH, ClipResult, is_pooled

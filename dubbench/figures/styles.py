@@ -25,7 +25,8 @@ from dubbench.face.landmarks import FaceMesh
 from dubbench.face3d.fitting import clip_guess
 from dubbench.figures import plotting
 from dubbench.figures.shown import refuse_outside, shown
-from dubbench.models.base import DubbingModel, load_model
+from dubbench.models.base import DubbingModel
+from dubbench.models.load import load_model
 from dubbench.models.style_encoder.module import embed
 from dubbench.results.rows import GROUND_TRUTH
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dubbench.datamodules.batch import Window
 from dubbench.errors import DubbenchError
-from dubbench.models.base import load_kind
+from dubbench.models.load import load_kind
 from dubbench.models.sync_expert.module import SyncExpert
 from dubbench.models.sync_expert.networks import SyncNetwork
 

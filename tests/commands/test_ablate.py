@@ -22,7 +22,7 @@ from dubbench.commands import ablate as ablate_command
 from dubbench.core.files import sha256, write_text
 from dubbench.datamodules.prepare.run import prepare
 from dubbench.evaluation.evaluate import evaluate
-from dubbench.models.base import load_model
+from dubbench.models.load import load_model
 from dubbench.protocols.protocol import Protocol
 from dubbench.protocols.protocol import load as load_protocol
 from dubbench.results.rows import ClipResult, summarise, write_summary

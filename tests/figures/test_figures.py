@@ -21,7 +21,8 @@ from dubbench.evaluation.evaluate import evaluate
 from dubbench.evaluation.speaking_style import StyleExpert
 from dubbench.figures import attention, plotting, robustness, shown, strip, styles
 from dubbench.metrics.suite import Suite
-from dubbench.models.base import AttentionMaps, DubbingModel, load_model
+from dubbench.models.base import AttentionMaps, DubbingModel
+from dubbench.models.load import load_model
 from dubbench.protocols.protocol import load
 from tests import filmed, talking
 from tests.datamodules import miniature

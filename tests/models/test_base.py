@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dubbench import __version__
 from dubbench.datamodules.mel import clip_windows
 from dubbench.errors import DubbenchError
-from dubbench.models.base import load_model
+from dubbench.models.load import load_model
 from dubbench.models.radio.module import Radio
 from dubbench.models.sync_expert.module import SyncExpert
 from tests.models.conftest import loader, small_expert, small_radio, trainer, windows

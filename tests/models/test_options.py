@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dubbench.errors import DubbenchError
-from dubbench.models.base import load_model
+from dubbench.models.load import load_model
 from dubbench.models.options import Adversarial, Optim
 from dubbench.models.radio.module import OPTIM, Radio
 from tests.models.conftest import loader, small_radio, trainer, windows

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from dubbench.models.base import load_model
+from dubbench.models.load import load_model
 from dubbench.models.realtalk.module import RealTalk
 from tests import ROOT
 from tests.datamodules.miniature import Clip

@@ -10,7 +10,7 @@ from dubbench.cli import main
 from dubbench.datamodules.clip import PreparedClip, read_dataset, read_manifest
 from dubbench.evaluation.crops import Geometry
 from dubbench.face.alignment import ffhq_transform, upper_transform
-from dubbench.models.base import load_model
+from dubbench.models.load import load_model
 
 TINY = (
     *("--model", "g4g_tiny", "--dataset.batch_size", "2", "--dataset.windows_per_epoch", "2"),

@@ -14,8 +14,8 @@ from dubbench.datamodules.batch import SAMPLES_PER_FRAME
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.windows import Place, read_windows
 from dubbench.errors import DubbenchError
-from dubbench.models.base import load_model
 from dubbench.models.g4g.module import G4G
+from dubbench.models.load import load_model
 from tests.datamodules.miniature import SIZE, Clip
 from tests.models.speaking_faces import CLIPS, Frames, landmarks, make, network, small
 from tests.models.talkers import Seen, dubbed, fitted

@@ -14,9 +14,9 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.moments import MomentsDataset
 from dubbench.datamodules.windows import Place
 from dubbench.errors import DubbenchError
-from dubbench.models.base import load_model
 from dubbench.models.g4g import losses
 from dubbench.models.g4g.module import G4G
+from dubbench.models.load import load_model
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.sync_expert.module import SyncExpert
 from tests.datamodules.miniature import SIZE

@@ -16,7 +16,7 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.geometry import geometry_name
 from dubbench.datamodules.windows import Place, read_windows
 from dubbench.errors import DubbenchError
-from dubbench.models.base import load_model
+from dubbench.models.load import load_model
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.personatalk.geometry import GeometryGenerator
 from dubbench.models.personatalk.module import PersonaTalk

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dubbench.models.base import load_model
+from dubbench.models.load import load_model
 from dubbench.models.realtalk.module import RealTalk
 from dubbench.models.realtalk.networks import stages_of
 from tests.datamodules.miniature import Clip

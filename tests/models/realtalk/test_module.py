@@ -15,7 +15,7 @@ from dubbench.datamodules.batch import Batch
 from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.windows import Place, read_windows
 from dubbench.errors import DubbenchError
-from dubbench.models.base import load_model
+from dubbench.models.load import load_model
 from dubbench.models.losses import PerceptualLoss
 from dubbench.models.realtalk.mask import learnable_mask, teeth_mask
 from dubbench.models.realtalk.module import RealTalk

@@ -18,8 +18,8 @@ from dubbench.datamodules.clip import PreparedClip
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
 from dubbench.face3d.model import REGIONS, LinearFaceModel
-from dubbench.models.base import load_model
 from dubbench.models.layers.positions import positional_encoding
+from dubbench.models.load import load_model
 from dubbench.models.style_encoder.module import StyleEncoder, embed
 from dubbench.models.style_encoder.networks import StyleNetwork, pair_loss, triplet_accuracy
 from tests.datamodules import miniature
