@@ -124,6 +124,7 @@ class DubbingDataModule(lightning.LightningDataModule):
         self.seed, self.speakers, self.val_split = seed, speakers, val_split
         self.holdout, self.min_quality = holdout, min_quality
         self._sets: dict[str, Windows] = {}
+        self._told: set[str] = set()
         # Windows and batches that a training had seen when it was resumed.
         self._before = (0, 0)
 
@@ -307,8 +308,9 @@ class DubbingDataModule(lightning.LightningDataModule):
                 without[name] = str(error)
         if not found or (use == "train" and without):
             raise DubbenchError("; ".join(without.values()))
-        if use not in self._sets:
-            _tell(split, found, without)
+        for line in set(_remarks(split, found, without)) - self._told:
+            rank_zero_warn(line)
+            self._told.add(line)
         self._sets[use] = self._joined(found, length)
 
     def _joined(self, found: dict[str, WindowDataset], length: int) -> Windows:
@@ -339,16 +341,16 @@ class DubbingDataModule(lightning.LightningDataModule):
         return self.trainer.fit_loop.epoch_loop.total_batch_idx + 1 if self.trainer else 0
 
 
-def _tell(split: str, found: dict[str, WindowDataset], without: dict[str, str]) -> None:
-    """Say which clips are too short, and which corpora have no clips of the split."""
+def _remarks(split: str, found: dict[str, WindowDataset], without: dict[str, str]) -> Iterator[str]:
+    """What is said of clips that are too short, and of corpora that have no clips of the split."""
     for data in found.values():
         if data.short:
-            rank_zero_warn(
+            yield (
                 f"{len(data.short)} of {len(data.short) + len(data.clips)} {split} clips have fewer than "
                 f"{data.window.frames} frames and are left out: {', '.join(data.short)}"
             )
     if without:
-        rank_zero_warn(f"validation goes without {', '.join(without)}: {'; '.join(without.values())}")
+        yield f"validation goes without {', '.join(without)}: {'; '.join(without.values())}"
 
 
 def _one_thread(_: int) -> None:

@@ -101,8 +101,8 @@ class AdversarialModel(DubbingModel):
     name in `named_optimizers`. A subclass whose `losses` call `pixel_losses` has the hyper-parameter ``lip_weight``,
     and one that can start from another run's networks has ``initial``.
 
-    Lightning's ``global_step`` counts all optimisers' steps: ``max_steps`` is a multiple of the number of batches;
-    prefer ``max_epochs``. Logged values have the number of batches as their step.
+    Lightning's ``global_step`` and ``max_steps`` count every optimiser's steps, ``iterations`` each step once. Logged
+    values have the number of batches as their step.
 
     Attributes:
         optim: options of optimisation.

@@ -99,12 +99,9 @@ class TwoStageModel(AdversarialModel):
         self.register_buffer("learning", learning, persistent=False)
         self.speech_weights = speech_weights
         self.build(generator, adversary, weights if self.trains_renderer else {**weights, "adversarial": 0.0})
-        speech, averaged = (
-            cast(SpeechFeatures, stages.both()[0].speech)
-            for stages in cast("tuple[TwoStages, TwoStages]", (generator, self.ema.module))
-        )
+        speech = cast(SpeechFeatures, generator.both()[0].speech)
         if speech.kind == "base" and not speech.trainable:
-            averaged.hubert = speech.hubert
+            cast(SpeechFeatures, cast(TwoStages, self.ema.module).both()[0].speech).hubert = speech.hubert
 
     @property
     def trains_speech(self) -> bool:
@@ -144,10 +141,9 @@ class TwoStageModel(AdversarialModel):
         """VGG's, where the renderer learns, and HuBERT's, where the first stage begins with its weights."""
         speech = cast(SpeechFeatures, cast(TwoStages, self.generator).both()[0].speech)
         begins = self.trains_speech and not self.hparams["initial"] and not self.resumes()
-        return [
-            *(super().needed_files() if self.trains_renderer else []),
-            *([WEIGHTS] if speech.kind == "base" and begins else []),
-        ]
+        # One that is not tuned is in no checkpoint to start from or to go on with.
+        reads = speech.kind == "base" and (begins or not speech.trainable)
+        return [*(super().needed_files() if self.trains_renderer else []), *([WEIGHTS] if reads else [])]
 
     def build_frozen(self) -> dict[str, nn.Module]:
         """VGG, if its loss is wanted."""

@@ -2,7 +2,6 @@
 
 import atexit
 import shutil
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,6 +11,7 @@ from pathlib import Path
 from dubbench.core.files import inside, no_room, sha256, write_json
 from dubbench.core.links import own
 from dubbench.datamodules.clip import PARTS, ClipInfo, fingerprints
+from dubbench.datamodules.prepare.outcomes import surprise
 from dubbench.datamodules.prepare.track import Mesh, aligned, filled
 from dubbench.datamodules.prepare.workers import Tell
 from dubbench.datamodules.sources import RawClip
@@ -121,9 +121,7 @@ def prepare_clip(job: PrepareJob, tell: Tell) -> PrepareOutcome:
     except DubbenchError as error:
         return PrepareOutcome(None, reason=str(error), no_room=no_room(error))
     except Exception as error:  # one clip's surprise must not end a run of days: it is listed with its place
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
-        return PrepareOutcome(None, reason=reason, no_room=no_room(error))
+        return PrepareOutcome(None, reason=surprise(error), no_room=no_room(error))
     finally:
         if not partial.parent.is_symlink():
             shutil.rmtree(partial, ignore_errors=True)

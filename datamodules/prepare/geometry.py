@@ -1,6 +1,5 @@
 """Face geometry for a prepared folder: one face model for all its clips, then each clip's coefficients."""
 
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dubbench.core.tables import as_csv
 from dubbench.datamodules.clip import PreparedClip, read_manifest
 from dubbench.datamodules.geometry import ClipGeometry, geometry_name, model_path, read_geometry, write_geometry
 from dubbench.datamodules.prepare.guess import FirstGuess, record_guess, settled_guess
+from dubbench.datamodules.prepare.outcomes import ClipFailure, full, in_one_line, surprise
 from dubbench.datamodules.prepare.progress import shown
 from dubbench.datamodules.prepare.workers import Tell, spread
 from dubbench.errors import DubbenchError
@@ -42,14 +42,6 @@ OF_A_CLIP = 8
 
 
 @dataclass(frozen=True)
-class GeometryFailure:
-    """A clip that could not be fitted, and why."""
-
-    clip: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class GeometryReport:
     """What a run did.
 
@@ -62,7 +54,7 @@ class GeometryReport:
 
     done: int
     skipped: int
-    failures: tuple[GeometryFailure, ...]
+    failures: tuple[ClipFailure, ...]
     guess: str = ""
 
 
@@ -124,7 +116,7 @@ def prepare_geometry(root: Path | str, source: str, workers: int = 1, file: Path
     failures = []
     for job, outcome in _run(jobs, workers):
         if outcome.reason:
-            failures.append(GeometryFailure(job.clip, " ".join(outcome.reason.split()).replace(f"{root}/", "")))
+            failures.append(ClipFailure(job.clip, in_one_line(outcome.reason, root)))
         done += outcome.fresh and not outcome.reason
         skipped += not outcome.fresh
     failures.sort(key=lambda failure: failure.clip)
@@ -212,9 +204,7 @@ def fit_clip(job: GeometryJob, tell: Tell) -> GeometryOutcome:
     except DubbenchError as error:
         return GeometryOutcome(reason=str(error), no_room=no_room(error))
     except Exception as error:  # one clip's surprise must not end a run of days: it is listed with its place
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}: {error}"
-        return GeometryOutcome(reason=reason, no_room=no_room(error))
+        return GeometryOutcome(reason=surprise(error), no_room=no_room(error))
     finally:
         torch.set_num_threads(threads)
 
@@ -352,10 +342,7 @@ def _run(jobs: list[GeometryJob], workers: int) -> Iterator[tuple[GeometryJob, G
         for end in spread(fit_clip, iter(jobs), max(min(workers, len(jobs)), 1), progress.tell):
             outcome = end.result or GeometryOutcome(reason=f"{end.died} while fitting it")
             if outcome.no_room:
-                raise DubbenchError(
-                    f"no room left to write {end.job.root} ({outcome.reason}); make room and run the same command "
-                    "again, fitted clips are kept"
-                )
+                raise full(end.job.root, outcome.reason, "fitted")
             if outcome.reason:
                 progress.fail(end.job.clip, outcome.reason)
             yield end.job, outcome

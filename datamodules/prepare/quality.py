@@ -15,6 +15,7 @@ from dubbench.core.folders import composed
 from dubbench.core.links import own
 from dubbench.core.tables import as_csv, read_csv
 from dubbench.datamodules.clip import PreparedClip, read_dataset, read_manifest
+from dubbench.datamodules.prepare.outcomes import ClipFailure, full, in_one_line
 from dubbench.datamodules.prepare.progress import shown
 from dubbench.datamodules.prepare.scores import (
     COLUMNS,
@@ -61,14 +62,6 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class QualityFailure:
-    """A clip without a score, and why."""
-
-    clip: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class QualityReport:
     """What a run did.
 
@@ -84,7 +77,7 @@ class QualityReport:
     name: str
     done: int
     skipped: int
-    failures: tuple[QualityFailure, ...]
+    failures: tuple[ClipFailure, ...]
     strangers: int = 0
     tenths: tuple[float, ...] = ()
 
@@ -146,7 +139,7 @@ def prepare_quality(root: Path | str, quality: Quality, workers: int = 1) -> Qua
         name=quality.name,
         done=sum(outcome.fresh and not outcome.reason for outcome in made.values()),
         skipped=sum(not outcome.fresh for outcome in made.values()),
-        failures=tuple(QualityFailure(*failure) for failure in failures),
+        failures=tuple(ClipFailure(*failure) for failure in failures),
         strangers=len(quality.scores.keys() - set(clips)),
         tenths=tuple(np.percentile(scores, (10, 50, 90)).round(2).tolist()) if len(scores) else (),
     )
@@ -253,13 +246,9 @@ def _run(root: Path, clips: list[str], quality: Quality, workers: int) -> Iterat
         for end in spread(score_clip, jobs, max(min(workers, len(clips)), 1), progress.tell):
             outcome = end.result or QualityOutcome(reason=f"{end.died} while scoring it")
             if outcome.no_room:
-                raise DubbenchError(
-                    f"no room left to write {root} ({outcome.reason}); make room and run the same command again, "
-                    "scored clips are kept"
-                )
+                raise full(root, outcome.reason, "scored")
             if outcome.reason:
-                reason = " ".join(outcome.reason.split()).replace(f"{root}/", "")
-                outcome = QualityOutcome(reason=reason)
-                progress.fail(end.job.clip, reason)
+                outcome = QualityOutcome(reason=in_one_line(outcome.reason, root))
+                progress.fail(end.job.clip, outcome.reason)
             yield end.job.clip, outcome
             progress.advance()

@@ -25,6 +25,7 @@ from dubbench.datamodules.prepare.clip import (
     face_mesh,
     prepare_clip,
 )
+from dubbench.datamodules.prepare.outcomes import full, in_one_line
 from dubbench.datamodules.prepare.progress import shown
 from dubbench.datamodules.prepare.quality import with_quality
 from dubbench.datamodules.prepare.workers import spread
@@ -184,10 +185,7 @@ def _run(jobs: list[PrepareJob], workers: int) -> Iterator[tuple[PrepareJob, Pre
         for end in spread(prepare_clip, iter(jobs), min(workers, len(jobs)), progress.tell):
             outcome = end.result or PrepareOutcome(None, reason=f"{end.died} while preparing it")
             if outcome.no_room:
-                raise DubbenchError(
-                    f"no room left to write {end.job.out} ({outcome.reason}); make room and run the same command "
-                    "again, finished clips are kept"
-                )
+                raise full(end.job.out, outcome.reason, "finished")
             if outcome.info is None:
                 progress.fail(end.job.raw.clip, outcome.reason)
             elif outcome.fresh:
@@ -206,7 +204,7 @@ def _write_tables(out: Path, jobs: list[PrepareJob], made: dict[str, PrepareOutc
             info = existing(inside(out, job.raw.clip))
             rows += [info] if info else []
         elif outcome.info is None:
-            reason = " ".join(outcome.reason.split()).replace(f"{job.root}/", "")
+            reason = in_one_line(outcome.reason, job.root)
             failures.append(Failure(*map(_printable, (job.raw.clip, job.source, reason))))
         else:
             rows.append(outcome.info)

@@ -1,7 +1,6 @@
 """The quality of one prepared clip: computed from some of its frames, and kept in its folder."""
 
 import math
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +15,7 @@ from dubbench.core.files import no_room, sweep, write_json
 from dubbench.core.foreign import read_json
 from dubbench.core.links import own
 from dubbench.datamodules.clip import PreparedClip, fingerprints
+from dubbench.datamodules.prepare.outcomes import surprise
 from dubbench.datamodules.prepare.workers import Tell
 from dubbench.datamodules.quality import PARTS, QUALITY
 from dubbench.errors import DubbenchError
@@ -99,9 +99,7 @@ def score_clip(job: QualityJob, tell: Tell) -> QualityOutcome:
     except DubbenchError as error:
         return QualityOutcome(reason=str(error), no_room=no_room(error))
     except Exception as error:  # one clip's surprise must not end a run of days: it is listed with its place
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__} in {Path(line.filename).name}:{line.lineno}: {error}"
-        return QualityOutcome(reason=reason, no_room=no_room(error))
+        return QualityOutcome(reason=surprise(error), no_room=no_room(error))
 
 
 def score_name(name: str) -> str:

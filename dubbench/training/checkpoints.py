@@ -83,7 +83,7 @@ class KeepsBest(L.Callback):
     def __init__(self, monitor: str) -> None:
         self._monitor = monitor
         self.score: float | None = None
-        self._improved = False
+        self._step: int | None = None
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look at the value; not at that of the few batches that are gone through before the training."""
@@ -91,12 +91,11 @@ class KeepsBest(L.Callback):
         if trainer.sanity_checking or value is None:
             return
         if self.score is None or float(value) > self.score:
-            self.score, self._improved = float(value), True
+            self.score, self._step = float(value), trainer.global_step
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Mark the first checkpoint after the validation."""
-        if self._improved:
-            checkpoint[IS_BEST], self._improved = True, False
+        """Mark what is written at the step of that validation, whoever writes it."""
+        checkpoint[IS_BEST] = self._step == trainer.global_step
 
     def state_dict(self) -> dict[str, Any]:
         """The highest value so far, for a training that goes on."""

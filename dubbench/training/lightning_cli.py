@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import lightning as L
+import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -36,7 +37,7 @@ from dubbench.training.checkpoints import (
 from dubbench.training.finite import StaysFinite
 from dubbench.training.first_expert import run_words, words_of_expert
 from dubbench.training.lost_process import told_of_lost_process
-from dubbench.training.plan import TrainingPlan, plan, use_gpu_well
+from dubbench.training.plan import TrainingPlan, plan
 from dubbench.training.preflight import check_ready
 from dubbench.training.progress_bar import Beginning, Foretelling, TrainingProgress, batches
 from dubbench.training.wrong_words import told, told_of_trainer, told_of_values
@@ -212,7 +213,7 @@ class CLI(LightningCLI):
         """Do not let a checkpoint replace the model and arguments that the command line gives."""
 
     def before_instantiate_classes(self) -> None:
-        """Settle the run's folder and its checkpoint, and train first what the model needs."""
+        """Settle the run's folder and its checkpoint."""
         if self.verb == "validate":
             self._prepare_validation()
         else:
@@ -250,7 +251,8 @@ class CLI(LightningCLI):
             callbacks += [TrainingProgress(f"fit {self.run_name}"), Foretelling(epoch)]
         kwargs["callbacks"] = callbacks
         kwargs["enable_model_summary"] = False  # which takes the average for parameters; the plan has the sizes
-        use_gpu_well()
+        if torch.cuda.is_available():
+            torch.set_float32_matmul_precision("high")  # float32 products on tensor cores
         trainer = super().instantiate_trainer(**kwargs)
         if trainer.world_size > 1 and config.strategy == "auto":
             # Each optimiser's turn leaves the other networks without gradients, which plain DDP takes for a mistake.
@@ -284,6 +286,7 @@ class CLI(LightningCLI):
             steps=self.steps,
             folder=self.out,
             precision=str(self.trainer.precision),
+            keeps=self.config_init.fit.trainer.enable_checkpointing is not False,
         )
 
     def _prepare_run(self) -> None:
@@ -308,7 +311,7 @@ class CLI(LightningCLI):
             if not last.is_file():
                 return None
             wanted = str(last)
-        if wanted is None and last.is_file() and not self.dry:
+        if wanted is None and last.is_file() and not (self.dry or self.config.fit.dry_run):
             raise DubbenchError(
                 f"{self.out} already holds a run; go on with it by --ckpt_path last, or name another folder with --out"
             )

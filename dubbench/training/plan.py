@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from dubbench.datamodules.datamodule import DubbingDataModule
@@ -27,7 +26,7 @@ class TrainingPlan:
         epoch: steps from one validation and checkpoint to the next.
         validated: whether there is validation.
         best: value by which the best checkpoint is kept; empty for none.
-        checkpoint: bytes of one checkpoint, about.
+        checkpoint: bytes of one checkpoint, about; 0 if none is kept.
         networks: what is trained or frozen, and its parameters.
         corpora: what it learns from.
         folder: the run's.
@@ -70,13 +69,18 @@ class TrainingPlan:
         kinds = f"last.ckpt, previous.ckpt{f' and best.ckpt (by {self.best})' if self.best else ''}"
         total = self.bytes_written
         written = "" if total is None else f", {_size(total)} in all"
+        keeps = (
+            f"keeps {self.folder / 'checkpoints'}: {kinds} after each epoch, {_size(self.checkpoint)} each{written}"
+            if self.checkpoint
+            else "keeps no checkpoint"
+        )
         return [
             f"trains {', '.join(self.networks)}",
             f"on {', '.join(self.corpora)}",
             f"by {_counted(self.processes, 'process', 'es')}, batches of {self.batch} windows ({each}"
             f"{self.workers} loader workers){gathered}, precision {self.precision}",
             f"for {length}{epochs}{validations}",
-            f"keeps {self.folder / 'checkpoints'}: {kinds} after each epoch, {_size(self.checkpoint)} each{written}",
+            keeps,
         ]
 
 
@@ -88,8 +92,9 @@ def plan(
     steps: int | None,
     folder: Path,
     precision: str,
+    keeps: bool,
 ) -> TrainingPlan:
-    """Work out what a training will do; see `TrainingPlan` for the arguments."""
+    """Work out what a training will do, as `TrainingPlan` has it; ``keeps`` says whether checkpoints are written."""
     return TrainingPlan(
         processes=processes,
         batch=data.batch_size_for(model),
@@ -97,8 +102,8 @@ def plan(
         steps=steps,
         epoch=data.batches_per_epoch(model) // model.batches_a_step,
         validated=bool(data.val_windows),
-        best=model.best_by if data.val_windows else "",
-        checkpoint=checkpoint_bytes(model),
+        best=model.best_by if data.val_windows and keeps else "",
+        checkpoint=checkpoint_bytes(model) if keeps else 0,
         networks=networks(model),
         corpora=[f"{part['dataset']} ({part['clips']:,} clips, {part['share']:.0%})" for part in data.corpora()]
         or data.datasets,
@@ -146,9 +151,3 @@ def _count(number: int) -> str:
 
 def _size(number: int) -> str:
     return f"{number / 1e9:,.1f} GB" if number >= 1e9 else f"{number / 1e6:,.0f} MB"
-
-
-def use_gpu_well() -> None:
-    """Let float32 products use a GPU's tensor cores: ten bits of the mantissa, as torch advises for training."""
-    if torch.cuda.is_available():
-        torch.set_float32_matmul_precision("high")

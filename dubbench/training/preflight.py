@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dubbench.assets import store
-from dubbench.datamodules.batch import Window
 from dubbench.datamodules.datamodule import DubbingDataModule
 from dubbench.errors import DubbenchError
 from dubbench.models.adversarial import AdversarialModel
@@ -32,12 +31,14 @@ def check_ready(
     Raises:
         DubbenchError: if something is; all of it is told at once.
     """
-    checks: list[Callable[[], object]] = [lambda: data.check(model, processes)]
+    checks: list[Callable[[], object]] = []
     if first is not None:
         # A batch size that is given is the method's.
-        checks += [lambda: data.check(first, processes, first.batch_size)]
-        checks += [lambda: _check_first(first.window, model.window)]
-    elif path := model.hparams.get("sync_expert"):
+        checks.append(lambda: data.check(first, processes, first.batch_size))
+        checks.append(lambda: check_judge(first.window, model.window, "the sync expert that would be trained first"))
+    # Last of the data, which then are the model's.
+    checks.append(lambda: data.check(model, processes))
+    if first is None and (path := model.hparams.get("sync_expert")):
         checks.append(lambda: load_judge(path, model.window))
     if model.held_face is not None:
         checks += [lambda root=root: model.held_face.adopt_from(root) for root in data.roots]  # type: ignore[misc]
@@ -50,10 +51,6 @@ def check_ready(
     if faults:
         told = "; ".join(f"({number}) {fault}" for number, fault in enumerate(dict.fromkeys(faults), 1))
         raise DubbenchError(f"this training cannot begin, for {len({*faults})} reasons: {told}")
-
-
-def _check_first(expert: Window, window: Window) -> None:
-    check_judge(expert, window, "the sync expert that would be trained first")
 
 
 def _fault(check: Callable[[], object]) -> str:

@@ -34,6 +34,8 @@ TINY = {
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4,
 }
+# What differs from the published network's configuration.
+SIZES: dict[str, dict[str, Any]] = {"base": {}, "tiny": TINY}
 
 
 Kind = Literal["base", "tiny", "mel"]
@@ -77,7 +79,7 @@ class SpeechFeatures(nn.Module):
     does (its makers trained without; the group norm after the first convolution takes most of it out again). That norm
     and the self-attention make a frame's features depend on the window it is in: give windows as long as in training.
 
-    A ``base`` that is not tuned is in no state: 94 M parameters that nobody changes would be half of every checkpoint.
+    A ``base`` that is not tuned is in no state: 94 M parameters that nobody changes would be a third of a checkpoint.
     A state without it is loaded beside the published weights.
 
     Neither SpecAugment nor layer drop is used, so nothing but dropout is random, and that in training alone.
@@ -100,9 +102,7 @@ class SpeechFeatures(nn.Module):
             return
         from transformers import HubertConfig, HubertModel  # 2 s, which nobody else should wait for
 
-        config = HubertConfig(
-            **(TINY if kind == "tiny" else {}), apply_spec_augment=False, mask_time_prob=0.0, layerdrop=0.0
-        )
+        config = HubertConfig(**SIZES[kind], apply_spec_augment=False, mask_time_prob=0.0, layerdrop=0.0)
         self.hubert = HubertModel(config)
         if not trainable:
             self.hubert.requires_grad_(False)
@@ -111,7 +111,8 @@ class SpeechFeatures(nn.Module):
         # Its input is made to want a gradient, for checkpointing that nobody uses: a graph could not be compiled whole.
         self.hubert.feature_extractor._requires_grad = False
         self.project = nn.Linear(config.hidden_size, width)
-        self._filled = False
+        # Of the network and not of this module: the running average has the same one.
+        self.hubert.filled = False
         if kind == "base" and not trainable:
             self.register_state_dict_post_hook(_without_hubert)  # type: ignore[no-untyped-call]
             self.register_load_state_dict_pre_hook(_with_hubert)  # type: ignore[no-untyped-call]
@@ -130,7 +131,7 @@ class SpeechFeatures(nn.Module):
         Raises:
             DubbenchError: if the file is not here, or of another layout.
         """
-        if self.kind == "base" and not self._filled:
+        if self.kind == "base" and not self.hubert.filled:
             self.load_hubert(store.load_tensors(store.find(WEIGHTS)), WEIGHTS)
 
     def load_hubert(self, state: Mapping[str, Tensor], where: str) -> None:
@@ -144,7 +145,7 @@ class SpeechFeatures(nn.Module):
         body.pop("masked_spec_embed", None)  # what masked stretches are replaced by in pre-training
         try:
             self.hubert.load_state_dict(body)
-            self._filled = True
+            self.hubert.filled = True
         except RuntimeError as error:
             raise DubbenchError(f"{where} is no HuBERT of this size ({misfit(error)}); give {WEIGHTS}") from error
 
@@ -204,7 +205,7 @@ def _with_hubert(module: nn.Module, state: dict[str, Any], prefix: str, *_: obje
     """Let a state without HuBERT load; one of an earlier version, which has it, loads as it is."""
     features = cast(SpeechFeatures, module)
     if any(name.startswith(f"{prefix}hubert.") for name in state):
-        features._filled = True
+        features.hubert.filled = True
         return
     features.load_pretrained()
     # By the hooks, the module's own state has it no more than what is loaded.

@@ -56,6 +56,10 @@ def test_what_a_checkpoint_takes_is_foretold(root: Path, tmp_path: Path, capsys:
     dry = capsys.readouterr().out
     assert main([*words, "--out", str(tmp_path), "--data.val_windows", "2"]) == 0
     (told,) = re.findall(r"(\d+) MB each", dry)
+    # A plan may be asked for beside a run, too.
+    capsys.readouterr()
+    assert main([*words, "--out", str(tmp_path), "--dry_run", "--trainer.enable_checkpointing", "false"]) == 0
+    assert "keeps no checkpoint" in capsys.readouterr().out
     assert int(told) == pytest.approx((tmp_path / "checkpoints" / "last.ckpt").stat().st_size / 1e6, rel=0.1, abs=1)
 
 
